@@ -1,0 +1,181 @@
+//! One record for each decision and each change.
+//!
+//! A record travels in the same commit as the claim it tells about; the ledger numbers and chains it. It
+//! never holds a code, a secret or an answer.
+
+mod reference;
+
+use ledger::{AuditEntry, AuditLine};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use wire::admin::AuditRecord;
+
+pub use reference::Reference;
+
+use crate::clock::UnixTime;
+
+/// Why a login was decided as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// A code was right and had not been used.
+    Accepted,
+    /// The same, and it was the token's first.
+    Activated,
+    /// Nothing is demanded of this user.
+    OtpOff,
+    /// Postern has no record of the user, and policy asks nothing of such.
+    Unenrolled,
+    /// The user has not activated his token and may still do without.
+    Grace,
+    /// He may do so no longer.
+    GraceOver,
+    /// No code near the present time is like this.
+    WrongCode,
+    /// The code is right, and was used, or is older than one that was.
+    Replayed,
+    /// What was typed is not a code.
+    Malformed,
+    /// Too many wrong codes: not looked at.
+    Throttled,
+    /// The token is disabled.
+    TokenDisabled,
+    /// The user has no token, or not the one that was asked for.
+    TokenMissing,
+    /// Postern does not know the user.
+    UnknownUser,
+    /// The name is no account name.
+    MalformedUser,
+    /// The code may have been used before an unclean stop.
+    Quarantined,
+    /// The dialogue took too long, or its state is not ours.
+    DialogueInvalid,
+    /// The store is full.
+    StorageFull,
+    /// Too many logins at once.
+    Busy,
+    /// A fault while storing: nobody can tell whether the code is used up.
+    OutcomeUnknown,
+}
+
+impl Reason {
+    /// The word that stands in records and logs.
+    pub fn word(self) -> String {
+        serde_json::to_value(self)
+            .ok()
+            .and_then(|value| value.as_str().map(str::to_owned))
+            .unwrap_or_default()
+    }
+}
+
+/// The body of a record. Field names are those of [`AuditRecord`].
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Body {
+    /// Unix time.
+    pub at: UnixTime,
+    /// `login`, `user_otp_on`, ...
+    pub event: String,
+    /// The verdict, for events that have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<String>,
+    /// One word.
+    pub reason: String,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// The account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The PAM service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Where from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rhost: Option<String>,
+    /// Which terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tty: Option<String>,
+    /// Who asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruser: Option<String>,
+    /// The token's serial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// Refusals it stands for besides its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<u64>,
+}
+
+impl Body {
+    /// The ledger's form of it.
+    pub fn entry(&self, reference: Reference) -> AuditEntry {
+        let body = serde_json::to_vec(self).expect("a record holds only numbers and texts");
+        AuditEntry { reference: reference.bytes(), body }
+    }
+}
+
+/// What the administrator is shown of a line. A body that cannot be read is shown as such.
+pub fn to_wire(line: &AuditLine) -> AuditRecord {
+    let reference = String::from_utf8_lossy(&line.reference).into_owned();
+    let reference = Reference::parse(&reference).map_or(reference, |reference| reference.to_string());
+    let body = serde_json::from_slice(&line.body).unwrap_or_else(|error| Body {
+        event: "unreadable".into(),
+        reason: "unreadable".into(),
+        detail: Some(error.to_string()),
+        ..Body::default()
+    });
+    AuditRecord {
+        sequence: line.sequence,
+        at: rfc3339(body.at),
+        reference,
+        event: body.event,
+        verdict: body.verdict,
+        reason: body.reason,
+        detail: body.detail,
+        user: body.user,
+        service: body.service,
+        rhost: body.rhost,
+        tty: body.tty,
+        ruser: body.ruser,
+        token: body.token,
+        repeats: body.repeats,
+    }
+}
+
+/// RFC 3339 in UTC. Times past the year 9999 are shown as its last second.
+pub fn rfc3339(at: UnixTime) -> String {
+    const LAST: i64 = 253_402_300_799;
+    let seconds = i64::try_from(at).unwrap_or(LAST).min(LAST);
+    OffsetDateTime::from_unix_timestamp(seconds)
+        .ok()
+        .and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| "unknown".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: A17
+    #[test]
+    fn times_are_shown_up_to_the_year_9999() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(2_147_483_648), "2038-01-19T03:14:08Z");
+        assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn a_record_is_shown_with_what_was_written() {
+        let body = Body { at: 1, event: "login".into(), reason: Reason::WrongCode.word(), ..Body::default() };
+        let entry = body.entry(Reference::parse("0A1BZ9XK").unwrap());
+        let line = AuditLine { sequence: 7, reference: entry.reference, body: entry.body, chain: [0; 32] };
+        let shown = to_wire(&line);
+        assert_eq!(
+            (shown.sequence, shown.reference.as_str(), shown.reason.as_str()),
+            (7, "0A1B-Z9XK", "wrong_code")
+        );
+        let damaged = AuditLine { body: b"{".to_vec(), ..line };
+        assert_eq!(to_wire(&damaged).event, "unreadable");
+    }
+}

@@ -1,0 +1,91 @@
+//! The commands that do not serve: making the store, looking at the configuration.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use ledger::embedded::LedgerOpenError;
+use verifierd::config::Config;
+use verifierd::keys::MasterKey;
+use verifierd::service::{StartError, create_store};
+
+use crate::Failure;
+
+/// Exit status where a store exists already.
+const CONFLICT: u8 = 6;
+
+/// Makes key and store.
+pub fn init(path: &Path) -> Result<ExitCode, Failure> {
+    let config = Config::load(path).map_err(|error| Failure::new(2, error))?;
+    let made_key = make_key(&config).map_err(|error| Failure::new(1, error))?;
+    let credentials = credentials();
+    let master = MasterKey::load(config.key_file.as_deref(), credentials.as_deref())
+        .map_err(|error| Failure::new(1, error))?;
+    create_store(&config.state_dir, &master).map_err(|error| match &error {
+        StartError::Store { source: LedgerOpenError::Exists { .. }, .. } => Failure::new(CONFLICT, error),
+        _ => Failure::new(1, error),
+    })?;
+    if let (true, Some(key_file)) = (made_key, &config.key_file) {
+        println!("made the master key {}: keep a copy where the store's backups are not", key_file.display());
+    }
+    println!("made an empty store in {}", config.state_dir.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the key file, where one is configured and missing. An existing one is left alone.
+fn make_key(config: &Config) -> anyhow::Result<bool> {
+    let Some(path) = config.key_file.as_deref().filter(|path| !path.exists()) else { return Ok(false) };
+    if let Some(directory) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(directory)
+            .with_context(|| cannot_make(directory))?;
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o400)
+        .open(path)
+        .with_context(|| cannot_make(path))?;
+    file.write_all(MasterKey::generate()?.to_file_text().as_bytes())
+        .and_then(|()| file.sync_all())
+        .with_context(|| cannot_make(path))?;
+    Ok(true)
+}
+
+fn cannot_make(path: &Path) -> String {
+    format!("cannot make {}", path.display())
+}
+
+/// Where systemd puts credentials, if it does.
+pub fn credentials() -> Option<std::path::PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into)
+}
+
+/// Says what is wrong with a configuration.
+pub fn check(path: &Path) -> Result<ExitCode, Failure> {
+    Config::load(path).map_err(|error| Failure::new(2, error))?;
+    println!("{} is a configuration", path.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the sample file.
+pub fn print_default() -> Result<ExitCode, Failure> {
+    print(include_str!("../../systemd/verifierd.toml"))
+}
+
+/// Prints the settings in effect. The file holds no secrets, so nothing is left out.
+pub fn show(path: &Path) -> Result<ExitCode, Failure> {
+    let config = Config::load(path).map_err(|error| Failure::new(2, error))?;
+    let text = toml::to_string(&config).map_err(|error| Failure::new(1, error))?;
+    print(&text)
+}
+
+fn print(text: &str) -> Result<ExitCode, Failure> {
+    io::stdout().write_all(text.as_bytes()).map_err(|error| Failure::new(1, error))?;
+    Ok(ExitCode::SUCCESS)
+}

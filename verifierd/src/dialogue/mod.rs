@@ -1,0 +1,251 @@
+//! Which step a login is at: what to show, what to ask, and when it is over.
+//!
+//! The host carries the state and shows what it is told; all that is decided is decided here and below. The
+//! dialogue never looks at a code itself.
+
+mod enrolment;
+mod state;
+mod texts;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use wire::login::{Begin, Continue, Next, Question, Reply, Verdict};
+use zeroize::Zeroizing;
+
+use crate::accounts::{Accounts, StewardHandle, Token, TokenId, TokenState, UserName, account_exists};
+use crate::audit::Reason;
+use crate::clock::Clock;
+use crate::config::{Config, OnUnenrolled};
+use crate::engine::{Attempt, Decision, Engine, Recent, RequestKey, Ruling};
+use crate::keys::{KeyError, NameHasher, Sealer};
+use crate::login::Login;
+use crate::policy::{Demand, demand, grace_left};
+use enrolment::Enrolment;
+use state::{Asked, State, StateError};
+
+/// Everything a dialogue needs.
+#[derive(Debug)]
+pub struct Dialogue {
+    /// Users and tokens.
+    pub accounts: Arc<Accounts>,
+    /// Makes changes to them.
+    pub steward: StewardHandle,
+    /// Checks codes.
+    pub engine: Arc<Engine>,
+    /// The present configuration.
+    pub config: Arc<ArcSwap<Config>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Unseals token secrets, to show them to who enrols.
+    pub token_sealer: Arc<Sealer>,
+    /// Seals states.
+    pub state_sealer: Sealer,
+    /// Names requests.
+    pub request_hasher: NameHasher,
+    /// The machine's name, shown in authenticator apps.
+    pub host: String,
+    /// Verdicts of the last minute.
+    pub recent: Recent<Decision>,
+}
+
+/// Why a request got no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum DialogueError {
+    /// The request is not one that a host of ours would send.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// The state is not ours, or too old.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Nothing can be drawn or sealed, or work ended without a verdict.
+    #[error("the service cannot answer now")]
+    Unavailable,
+}
+
+impl From<KeyError> for DialogueError {
+    fn from(_: KeyError) -> Self {
+        Self::Unavailable
+    }
+}
+
+/// What a reply says besides whose it is.
+struct Answer {
+    show: Vec<String>,
+    next: Next,
+}
+
+impl Dialogue {
+    /// Answers the first request of a login.
+    ///
+    /// # Errors
+    /// See [`DialogueError`].
+    pub async fn begin(self: &Arc<Self>, begin: Begin) -> Result<Reply, DialogueError> {
+        check_request(begin.api_version, &begin.request_id)?;
+        let request_id = begin.request_id.clone();
+        let login = Login::new(begin);
+        let answer = self.first_step(&login).await?;
+        Ok(reply(request_id, login, answer))
+    }
+
+    /// Answers every later request.
+    ///
+    /// # Errors
+    /// See [`DialogueError`].
+    pub async fn proceed(self: &Arc<Self>, request: Continue) -> Result<Reply, DialogueError> {
+        check_request(request.api_version, &request.request_id)?;
+        let state = State::open(&request.state, &self.state_sealer, self.clock.now())?;
+        let Continue { request_id, state: sealed, answers, .. } = request;
+        let Ok([answer]) = <[String; 1]>::try_from(answers) else {
+            return Err(DialogueError::Malformed("one answer is needed"));
+        };
+        let answer = Zeroizing::new(answer);
+        let State { login, asked, .. } = state;
+        let next = match asked {
+            Asked::Acknowledgement { reference, denied } => {
+                let verdict = if denied { Verdict::Deny } else { Verdict::Unavailable };
+                Answer { show: Vec::new(), next: Next::Done { verdict, reference } }
+            }
+            Asked::Code { token, grace } => {
+                let parts = [request_id.as_bytes(), sealed.as_bytes(), answer.as_bytes()];
+                let key = self.request_hasher.key(&parts);
+                let work = || Arc::clone(self).judge(login.clone(), key, token, grace, answer);
+                let decided = self.recent.once(key, self.clock.elapsed(), work).await;
+                self.conclude(&login, &decided.ok_or(DialogueError::Unavailable)?)?
+            }
+        };
+        Ok(reply(request_id, login, next))
+    }
+
+    async fn first_step(&self, login: &Login) -> Result<Answer, DialogueError> {
+        let name = login.user_name().ok();
+        let user = name.as_ref().and_then(|name| self.accounts.find(name));
+        let exists = self.ask_for_account(name.as_ref().filter(|_| user.is_none())).await;
+        let config = self.config.load();
+        let mut demanded = demand(user.as_deref(), exists, &config, self.clock.now());
+        if let (Demand::Enrol, Some(name)) = (&demanded, name) {
+            let enrolled = self.steward.enrol(name).await.map_err(|error| {
+                tracing::error!(%error, user = ?login.user, "a user could not be enrolled");
+                DialogueError::Unavailable
+            })?;
+            demanded = demand(Some(&enrolled), true, &config, self.clock.now());
+        }
+        match demanded {
+            Demand::Nothing(reason) => {
+                self.conclude(login, &self.engine.record(login, Ruling::new(reason)).await)
+            }
+            Demand::Code | Demand::Enrol => {
+                let token = user.and_then(|user| user.token.as_ref().map(|token| token.record.id));
+                self.ask(login, Vec::new(), texts::code_question(false), Asked::Code { token, grace: false })
+            }
+            Demand::Enrolment { token, grace } => {
+                let show = vec![self.enrolment_text(login, &token)?];
+                let asked = Asked::Code { token: Some(token.record.id), grace };
+                self.ask(login, show, texts::code_question(grace), asked)
+            }
+        }
+    }
+
+    /// Decides about an answer to the question for a code.
+    async fn judge(
+        self: Arc<Self>,
+        login: Login,
+        request: RequestKey,
+        asked_for: Option<TokenId>,
+        grace: bool,
+        typed: Zeroizing<String>,
+    ) -> Decision {
+        let name = login.user_name();
+        let user = name.as_ref().ok().and_then(|name| self.accounts.find(name));
+        let token = user.as_ref().and_then(|user| user.token.clone());
+        if token.as_ref().map(|token| token.record.id) != asked_for {
+            return self.engine.record(&login, Ruling::new(Reason::TokenMissing)).await;
+        }
+        match token {
+            Some(token) if grace && typed.is_empty() => self.go_without(&login, request, &token).await,
+            _ => self.engine.verify(Attempt { login, request, user, typed }).await,
+        }
+    }
+
+    async fn go_without(&self, login: &Login, request: RequestKey, token: &Token) -> Decision {
+        let still_new = token.state() == TokenState::Assigned;
+        if still_new && grace_left(token, &self.config.load(), self.clock.now()).is_some() {
+            return self.engine.claim_grace(login, request, token).await;
+        }
+        self.engine.record(login, Ruling::new(Reason::GraceOver).token(&token.record.serial)).await
+    }
+
+    fn conclude(&self, login: &Login, decision: &Decision) -> Result<Answer, DialogueError> {
+        let reference = decision.reference.to_string();
+        let done = |show| Answer { show, next: Next::Done { verdict: decision.verdict, reference } };
+        match decision.verdict {
+            Verdict::Allow if decision.reason == Reason::Activated => Ok(done(vec![texts::ACTIVATED.into()])),
+            Verdict::Allow | Verdict::NotRequired => Ok(done(Vec::new())),
+            Verdict::Deny | Verdict::Unavailable | Verdict::Unknown => {
+                let line = texts::refusal(decision);
+                if !login.needs_question_after_text() {
+                    return Ok(done(vec![line]));
+                }
+                let state =
+                    State::refused(login.clone(), decision, self.clock.now()).seal(&self.state_sealer)?;
+                let next = Next::Ask { state, questions: vec![texts::acknowledge_question()] };
+                Ok(Answer { show: vec![line], next })
+            }
+        }
+    }
+
+    fn ask(
+        &self,
+        login: &Login,
+        show: Vec<String>,
+        question: Question,
+        asked: Asked,
+    ) -> Result<Answer, DialogueError> {
+        let state = State::new(login.clone(), asked, self.clock.now()).seal(&self.state_sealer)?;
+        Ok(Answer { show, next: Next::Ask { state, questions: vec![question] } })
+    }
+
+    fn enrolment_text(&self, login: &Login, token: &Token) -> Result<String, DialogueError> {
+        let secret = token.record.secret(&self.token_sealer).map_err(|error| {
+            tracing::error!(%error, "a token cannot be shown for enrolment");
+            DialogueError::Unavailable
+        })?;
+        let user = login.user_name().map_err(|_| DialogueError::Malformed("not an account name"))?;
+        let config = self.config.load();
+        let enrolment = Enrolment {
+            issuer: &config.enrolment.issuer,
+            user: &user,
+            host: &self.host,
+            secret,
+            parameters: &token.parameters,
+        };
+        Ok(std::mem::take(&mut *enrolment.text(login.columns)))
+    }
+
+    /// Asks the name service, off the runtime's threads, where policy lets in or enrols users it finds.
+    async fn ask_for_account(&self, unknown: Option<&UserName>) -> bool {
+        let wanted = self.config.load().on_unenrolled != OnUnenrolled::Deny;
+        let Some(name) = unknown.filter(|_| wanted).cloned() else { return false };
+        tokio::task::spawn_blocking(move || account_exists(&name)).await.unwrap_or(false)
+    }
+}
+
+fn reply(request_id: String, login: Login, answer: Answer) -> Reply {
+    let Login { user, service, .. } = login;
+    let Answer { show, next } = answer;
+    Reply { api_version: wire::API_VERSION, request_id, user, service, show, next }
+}
+
+fn check_request(api_version: u16, request_id: &str) -> Result<(), DialogueError> {
+    let hexadecimal = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if api_version != wire::API_VERSION {
+        return Err(DialogueError::Malformed("api_version must be 1"));
+    }
+    if request_id.len() != 32 || !request_id.bytes().all(hexadecimal) {
+        return Err(DialogueError::Malformed("request_id must be 32 lower-case hexadecimal digits"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

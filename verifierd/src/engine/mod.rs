@@ -1,0 +1,395 @@
+//! Checks one-time passwords and makes their claims.
+//!
+//! A try is admitted by the throttles, matched against the token, and claimed in the ledger, which alone
+//! decides whether it was the first. No lock is held while hashing or waiting. Every decision is recorded
+//! in the commit of its claim or its failure count, before it is told.
+
+mod decision;
+mod recent;
+mod source;
+pub mod throttle;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ledger::{Change, Claim, ClaimId, Entry, Outcome, Refusal};
+use otp_core::hotp::OtpKey;
+use otp_core::matching::{Match, TotpWindow, find_totp, match_totp};
+use otp_core::{Algorithm, Digits, OtpValue, SharedSecret, ThrottleRules};
+
+pub use decision::{Decision, Ruling, verdict_of};
+pub use recent::{Recent, RequestKey};
+pub use source::Source;
+
+use crate::accounts::{LedgerDebug, Token, TokenState, User, disable, put_failures};
+use crate::audit::{Reason, Reference};
+use crate::clock::{Clock, UnixTime};
+use crate::keys::{KeyError, random_bytes};
+use crate::login::Login;
+use throttle::{Admission, Refused, Subject, Throttles};
+
+/// Time steps tried each way. One: RFC 6238 §5.2 recommends to allow at most one step of delay.
+const DRIFT_WINDOW: u8 = 1;
+
+/// How far a wrong code is looked for, so that the record can say how wrong the clock is: five minutes.
+const DIAGNOSIS_REACH: u32 = 10;
+
+/// How often a login without a code tries again when another took its number: as many as come at once.
+const GRACE_TRIES: u32 = 32;
+
+/// What the daemon counted since its start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Codes compared with a token.
+    pub codes_evaluated: AtomicU64,
+    /// Logins accepted.
+    pub accepted: AtomicU64,
+    /// Logins refused.
+    pub refused: AtomicU64,
+}
+
+/// Checks and claims.
+#[derive(Debug)]
+pub struct Engine {
+    ledger: Arc<dyn LedgerDebug>,
+    clock: Arc<dyn Clock>,
+    throttles: Arc<Throttles>,
+    /// After an unclean stop: codes that were admissible at this moment may have been used.
+    quarantined_at: Option<UnixTime>,
+    /// Stands in for the token that an unknown user does not have, so that he is answered as slowly.
+    nobody: OtpKey,
+    counters: Counters,
+}
+
+/// A code that was typed for a user's token.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The login it is for.
+    pub login: Login,
+    /// The request that carries it; names the claim.
+    pub request: RequestKey,
+    /// Whose it is said to be, if Postern knows him.
+    pub user: Option<Arc<User>>,
+    /// What was typed.
+    pub typed: zeroize::Zeroizing<String>,
+}
+
+impl Engine {
+    /// An engine.
+    ///
+    /// * `quarantined_at`: the moment of a start after an unclean stop.
+    ///
+    /// # Errors
+    /// When the kernel gives no random bytes.
+    pub fn new(
+        ledger: Arc<dyn LedgerDebug>,
+        clock: Arc<dyn Clock>,
+        throttles: Arc<Throttles>,
+        quarantined_at: Option<UnixTime>,
+    ) -> Result<Self, KeyError> {
+        let secret = SharedSecret::from_bytes(&random_bytes::<20>()?).expect("20 bytes are a valid length");
+        let nobody = OtpKey::new(&secret, Algorithm::Sha1, Digits::SIX);
+        Ok(Self { ledger, clock, throttles, quarantined_at, nobody, counters: Counters::default() })
+    }
+
+    /// What was counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Decides about a typed code.
+    pub async fn verify(&self, attempt: Attempt) -> Decision {
+        let subject = attempt.user.as_ref().map_or(Subject::Unknown, |user| Subject::User(user.id));
+        let admission = match self.throttles.admit(subject, &attempt.login.source(), &*self.clock) {
+            Ok(admission) => admission,
+            Err(refused) => return self.throttled(&attempt.login, refused).await,
+        };
+        self.counters.codes_evaluated.fetch_add(1, Ordering::Relaxed);
+        let token = attempt.user.as_ref().and_then(|user| user.token.clone());
+        let digits = token.as_ref().map_or(Digits::SIX, |token| token.parameters.digits);
+        let Ok(typed) = OtpValue::from_typed(&attempt.typed, digits) else {
+            let reason = if attempt.user.is_some() { Reason::Malformed } else { Reason::UnknownUser };
+            return self.failed(&attempt, admission, token.as_deref(), Ruling::new(reason)).await;
+        };
+        let Some(token) = token else {
+            let ruling = self.evaluate_for_nobody(&typed, attempt.user.is_some());
+            return self.failed(&attempt, admission, None, ruling).await;
+        };
+        match self.evaluate(&token, &typed) {
+            Evaluation::Candidate { step } => self.claim(&attempt, admission, &token, step).await,
+            Evaluation::Ruled(ruling)
+                if matches!(ruling.reason, Reason::WrongCode | Reason::TokenDisabled) =>
+            {
+                self.failed(&attempt, admission, Some(&token), ruling).await
+            }
+            Evaluation::Ruled(ruling) => self.record(&attempt.login, ruling).await,
+        }
+    }
+
+    /// Records a decision that no code decided.
+    pub async fn record(&self, login: &Login, ruling: Ruling) -> Decision {
+        let Ok(reference) = Reference::draw() else { return self.without_random(&ruling) };
+        match self.submit(login, ruling, reference, None, Vec::new()).await {
+            Submitted::Decided(decision) => decision,
+            Submitted::Superseded { .. } | Submitted::Gone => {
+                unreachable!("an entry without a claim cannot lose one")
+            }
+        }
+    }
+
+    /// Uses up one of the logins that a user has before he needs a code.
+    pub async fn claim_grace(&self, login: &Login, request: RequestKey, token: &Token) -> Decision {
+        let serial = &token.record.serial;
+        for _ in 0..GRACE_TRIES {
+            let next = token.grace_used() + 1;
+            let claim =
+                Claim { credential: token.record.id.grace_credential(), to: next, id: ClaimId(request) };
+            let ruling =
+                Ruling::new(Reason::Grace).token(serial).detail(format!("login {next} without a code"));
+            let reference = Reference::of(request);
+            match self.submit(login, ruling, reference, Some(claim), Vec::new()).await {
+                Submitted::Decided(decision) => {
+                    if decision.reason == Reason::Grace {
+                        token.set_grace_used(next);
+                    }
+                    return decision;
+                }
+                Submitted::Superseded { value } => token.set_grace_used(value),
+                Submitted::Gone => {
+                    return self.record(login, Ruling::new(Reason::TokenMissing).token(serial)).await;
+                }
+            }
+        }
+        self.record(login, Ruling::new(Reason::Busy).token(serial)).await
+    }
+
+    fn evaluate(&self, token: &Token, typed: &OtpValue) -> Evaluation {
+        let ruled = |ruling: Ruling| Evaluation::Ruled(ruling.token(&token.record.serial));
+        let Ok(now_step) = token.steps.step_at(self.clock.now()) else {
+            return ruled(
+                Ruling::new(Reason::WrongCode)
+                    .detail("the clock stands before the token's first step".into()),
+            );
+        };
+        let last = token.last_accepted();
+        let floor = self.quarantine_floor(token);
+        let window = TotpWindow {
+            current_step: now_step,
+            drift_window: DRIFT_WINDOW,
+            time_drift: 0,
+            last_accepted: Some(last.max(floor)),
+        };
+        let matched = match_totp(&token.key, typed, &window);
+        let offset = find_totp(&token.key, typed, now_step, DIAGNOSIS_REACH);
+        if token.state() == TokenState::Disabled {
+            return ruled(Ruling::new(Reason::TokenDisabled));
+        }
+        match matched {
+            Match::Accepted { factor } => Evaluation::Candidate { step: factor },
+            // The claim of this very request may stand in the ledger: its retry is an accept, all else is not.
+            Match::Replayed { factor } if factor == last => Evaluation::Candidate { step: factor },
+            Match::Replayed { factor } if factor > last => ruled(
+                Ruling::new(Reason::Quarantined)
+                    .detail("the code may have been used before the unclean stop".into())
+                    .wait(self.until_step(token, floor + 1)),
+            ),
+            Match::Replayed { factor } => ruled(self.replayed(token, factor)),
+            Match::NoMatch => {
+                let detail = offset.map(|offset| describe_offset(token, offset));
+                ruled(Ruling { detail, ..Ruling::new(Reason::WrongCode) })
+            }
+        }
+    }
+
+    fn evaluate_for_nobody(&self, typed: &OtpValue, known: bool) -> Ruling {
+        let step = self.clock.now() / 30;
+        let window =
+            TotpWindow { current_step: step, drift_window: DRIFT_WINDOW, time_drift: 0, last_accepted: None };
+        // The work is the same as for a user with a token; its result means nothing.
+        std::hint::black_box(match_totp(&self.nobody, typed, &window));
+        std::hint::black_box(find_totp(&self.nobody, typed, step, DIAGNOSIS_REACH));
+        Ruling::new(if known { Reason::TokenMissing } else { Reason::UnknownUser })
+    }
+
+    async fn claim(&self, attempt: &Attempt, admission: Admission, token: &Token, step: u64) -> Decision {
+        let activates = token.state() == TokenState::Assigned;
+        let reason = if activates { Reason::Activated } else { Reason::Accepted };
+        let claim =
+            Claim { credential: token.record.id.credential(), to: step, id: ClaimId(attempt.request) };
+        let mut changes = admission.success_changes(&*self.clock);
+        if activates {
+            changes.push(token.record.with_state(TokenState::Associated).put());
+        }
+        if token.failures() > 0 {
+            changes.push(put_failures(token.record.id, 0));
+        }
+        let serial = &token.record.serial;
+        let ruling = Ruling::new(reason).token(serial).detail(format!("step {step}"));
+        let reference = Reference::of(attempt.request);
+        let decision = match self.submit(&attempt.login, ruling, reference, Some(claim), changes).await {
+            Submitted::Decided(decision) => decision,
+            Submitted::Superseded { value } => {
+                token.set_last_accepted(value);
+                return self.record(&attempt.login, self.replayed(token, step).token(serial)).await;
+            }
+            Submitted::Gone => {
+                return self.record(&attempt.login, Ruling::new(Reason::TokenMissing).token(serial)).await;
+            }
+        };
+        if decision.reason == reason {
+            token.set_last_accepted(step);
+            token.set_state(TokenState::Associated);
+            token.clear_failures();
+            admission.succeed(&*self.clock);
+        }
+        decision
+    }
+
+    /// A wrong code: counts it everywhere, and ends the token's life at the last failure it may have.
+    async fn failed(
+        &self,
+        attempt: &Attempt,
+        admission: Admission,
+        token: Option<&Token>,
+        ruling: Ruling,
+    ) -> Decision {
+        let Ok(reference) = Reference::draw() else { return self.without_random(&ruling) };
+        let failures = token.map(|token| (token, token.add_failure()));
+        let disables = failures.filter(|(token, count)| {
+            ThrottleRules::default().disables(*count) && token.state() != TokenState::Disabled
+        });
+        let ruling = match disables {
+            Some((_, count)) => {
+                ruling.detail(format!("failure {count} in a row: the token is disabled from now on"))
+            }
+            None => ruling,
+        };
+        let audit = ruling.body(&attempt.login, self.clock.now()).entry(reference);
+        let pending = admission.fail(&*self.clock, |mut changes| {
+            changes.extend(failures.map(|(token, count)| put_failures(token.record.id, count)));
+            changes.extend(disables.iter().flat_map(|(token, _)| disable(token)));
+            self.ledger.submit(Entry { claim: None, changes, audit: Some(audit) })
+        });
+        let outcome = pending.await;
+        if let Some((token, _)) = disables {
+            token.set_state(TokenState::Disabled);
+            tracing::warn!(
+                token = token.record.serial,
+                user = attempt.login.user,
+                "token disabled after too many wrong codes"
+            );
+        }
+        self.told(&attempt.login, settle(ruling, &outcome), reference)
+    }
+
+    async fn throttled(&self, login: &Login, refused: Refused) -> Decision {
+        let ruling =
+            Ruling { repeats: Some(refused.repeats), ..Ruling::new(Reason::Throttled).wait(refused.wait) };
+        if let Some(reference) = refused.recorded {
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+            return ruling.decided(reference);
+        }
+        let decision = self.record(login, ruling).await;
+        self.throttles.recorded(&refused, decision.reference, &*self.clock);
+        decision
+    }
+
+    async fn submit(
+        &self,
+        login: &Login,
+        ruling: Ruling,
+        reference: Reference,
+        claim: Option<Claim>,
+        changes: Vec<Change>,
+    ) -> Submitted {
+        let audit = Some(ruling.body(login, self.clock.now()).entry(reference));
+        match self.ledger.submit(Entry { claim, changes, audit }).await {
+            Outcome::NotCommitted(Refusal::Superseded { value, .. }) => Submitted::Superseded { value },
+            Outcome::NotCommitted(Refusal::NoSuchCredential) => Submitted::Gone,
+            outcome => Submitted::Decided(self.told(login, settle(ruling, &outcome), reference)),
+        }
+    }
+
+    fn told(&self, login: &Login, ruling: Ruling, reference: Reference) -> Decision {
+        let reason = ruling.reason.word();
+        let detail = ruling.detail.clone();
+        let decision = ruling.decided(reference);
+        let counter = match decision.verdict {
+            wire::login::Verdict::Allow | wire::login::Verdict::NotRequired => &self.counters.accepted,
+            _ => &self.counters.refused,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(
+            verdict = ?decision.verdict, reason, detail, user = ?login.user, service = ?login.service,
+            rhost = ?login.rhost, tty = ?login.tty, %reference, "decided"
+        );
+        decision
+    }
+
+    /// A decision that could not even be named: never an accept.
+    fn without_random(&self, ruling: &Ruling) -> Decision {
+        tracing::error!(reason = ruling.reason.word(), "the kernel gave no random bytes: refused");
+        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+        Ruling::new(Reason::Busy).decided(Reference::of([0; 16]))
+    }
+
+    /// The newest step that may have been used before an unclean stop; 0 after a clean one.
+    fn quarantine_floor(&self, token: &Token) -> u64 {
+        self.quarantined_at
+            .and_then(|at| token.steps.step_at(at).ok())
+            .map_or(0, |step| step.saturating_add(u64::from(DRIFT_WINDOW)))
+    }
+
+    fn replayed(&self, token: &Token, step: u64) -> Ruling {
+        let last = token.last_accepted().max(step);
+        let next = last.saturating_add(1).max(self.quarantine_floor(token).saturating_add(1));
+        let age = self.clock.now().saturating_sub(token.steps.start_of(step));
+        Ruling::new(Reason::Replayed)
+            .detail(format!("step {step}, which began {age} s ago; step {last} was accepted"))
+            .wait(self.until_step(token, next))
+    }
+
+    /// How long until the authenticator shows the code of `step`; at least a second, for people.
+    fn until_step(&self, token: &Token, step: u64) -> Duration {
+        Duration::from_secs(token.steps.start_of(step).saturating_sub(self.clock.now()).max(1))
+    }
+}
+
+fn describe_offset(token: &Token, offset: i64) -> String {
+    let seconds = offset.saturating_mul(i64::from(token.parameters.time_interval.seconds()));
+    format!("clock {seconds:+} s")
+}
+
+enum Evaluation {
+    /// The code of a step that may be claimed.
+    Candidate { step: u64 },
+    /// Decided without a claim.
+    Ruled(Ruling),
+}
+
+enum Submitted {
+    Decided(Decision),
+    Superseded { value: u64 },
+    Gone,
+}
+
+/// What a ruling becomes when the ledger did not take it.
+fn settle(ruling: Ruling, outcome: &Outcome) -> Ruling {
+    let reason = match outcome {
+        Outcome::Committed => return ruling,
+        Outcome::NotCommitted(Refusal::StorageFull) => Reason::StorageFull,
+        Outcome::NotCommitted(Refusal::Busy | Refusal::Closed) => Reason::Busy,
+        Outcome::NotCommitted(
+            Refusal::CredentialExists
+            | Refusal::Superseded { .. }
+            | Refusal::NoSuchCredential
+            | Refusal::OutOfBounds,
+        )
+        | Outcome::Unknown => Reason::OutcomeUnknown,
+    };
+    Ruling { reason, wait: None, ..ruling }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! Where a login comes from, in the form that throttles count.
+
+use std::net::IpAddr;
+
+/// A source of logins. It slows guesses; it never grants anything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source(String);
+
+/// The source of every login without a remote host: consoles, `sudo`, `su`.
+const LOCAL: &str = "local";
+
+impl Source {
+    /// From what PAM or sshd names: an address, a host's name, or nothing.
+    ///
+    /// IPv4 addresses stand for themselves, also when written as IPv6; IPv6 addresses stand for their /64,
+    /// the least that one customer holds (RFC 6177). Anything else is taken as a name.
+    pub fn new(rhost: Option<&str>) -> Self {
+        let Some(rhost) = rhost.map(str::trim).filter(|rhost| !rhost.is_empty()) else {
+            return Self(LOCAL.into());
+        };
+        let without_zone = rhost.split('%').next().unwrap_or(rhost);
+        match without_zone.parse::<IpAddr>().map(|address| address.to_canonical()) {
+            Ok(IpAddr::V4(address)) => Self(format!("address {address}")),
+            Ok(IpAddr::V6(address)) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self(format!("network {a:x}:{b:x}:{c:x}:{d:x}::/64"))
+            }
+            Err(_) => Self(format!("name {}", rhost.to_ascii_lowercase())),
+        }
+    }
+
+    /// Whether the login came from no remote host.
+    pub fn is_local(&self) -> bool {
+        self.0 == LOCAL
+    }
+
+    /// As bytes, for hashing.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(rhost: Option<&str>, expected: &str) {
+        assert_eq!(Source::new(rhost).0, expected, "{rhost:?}");
+    }
+
+    // covers: E18
+    #[test]
+    fn every_remote_host_has_one_form() {
+        check(None, "local");
+        check(Some(""), "local");
+        check(Some("192.0.2.1"), "address 192.0.2.1");
+        check(Some("::ffff:192.0.2.1"), "address 192.0.2.1");
+        check(Some("2001:db8:1:2:3::4"), "network 2001:db8:1:2::/64");
+        check(Some("2001:db8:1:2:ffff::9"), "network 2001:db8:1:2::/64");
+        check(Some("fe80::1%eth0"), "network fe80:0:0:0::/64");
+        check(Some("localhost"), "name localhost");
+        check(Some("Evil\nname"), "name evil\nname");
+    }
+
+    #[test]
+    fn a_remote_host_that_calls_itself_local_is_not() {
+        assert!(!Source::new(Some("local")).is_local());
+        assert!(Source::new(None).is_local());
+    }
+}

@@ -1,0 +1,337 @@
+//! Slows guesses: per user and source, per user from anywhere unusual, and per source.
+//!
+//! A try is admitted before its code is looked at, so that many tries at once cannot outrun the count. What
+//! is refused here was not evaluated, is no failure and lengthens no wait. Counts are durable; waits run on
+//! the monotonic clock and begin anew after a restart, so no step of the wall clock shortens them.
+//!
+//! From a source where the user logged in before, only the failures of that user from that source count:
+//! strangers elsewhere cannot slow the owner at his usual place.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use ledger::{Change, Record};
+use otp_core::ThrottleRules;
+use serde::{Deserialize, Serialize};
+
+use crate::accounts::{UserId, kind};
+use crate::audit::Reference;
+use crate::clock::{Clock, UnixTime};
+use crate::engine::Source;
+use crate::keys::NameHasher;
+
+/// Counts kept at once: 200,000 take about 30 MB. Later sources share one count until old ones are forgotten.
+const ENTRIES_MAX: usize = 200_000;
+
+/// How many entries one sweep looks at.
+const SWEEP_MAX: usize = 2_000;
+
+/// A count is forgotten this long after its last failure: no guesser who waits so long gets far.
+const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// A source stays usual this long after the last login from it.
+const USUAL_SECONDS: u64 = 90 * 24 * 3600;
+
+/// At most one audit record in this time for each count that refuses.
+const REFUSAL_RECORD_EVERY: Duration = Duration::from_secs(1);
+
+/// What a count stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Lane {
+    /// One user from one source.
+    #[default]
+    Pair,
+    /// One user from everywhere unusual.
+    Elsewhere,
+    /// One source, for all users new to it.
+    Source,
+}
+
+impl Lane {
+    fn rules(self) -> ThrottleRules {
+        let rules = ThrottleRules::default();
+        match self {
+            // Typing errors are free, then the wait doubles up to a quarter of an hour.
+            Self::Pair => rules,
+            // Up to an hour, so that strangers need days, not hours, to use up a token's hundred failures.
+            Self::Elsewhere => ThrottleRules { wait_max: Duration::from_secs(3600), ..rules },
+            // An office behind one address makes many typing errors.
+            Self::Source => ThrottleRules { free_failures: 50, wait_max: Duration::from_secs(60), ..rules },
+        }
+    }
+
+    /// What is left of a row of failures after an accepted login.
+    fn after_success(self, failures: u32) -> u32 {
+        match self {
+            Self::Pair | Self::Elsewhere => 0,
+            Self::Source => failures.saturating_sub(SOURCE_CREDIT),
+        }
+    }
+}
+
+/// How much of a source's count one accepted login takes away.
+const SOURCE_CREDIT: u32 = 5;
+
+type Key = [u8; 16];
+
+#[derive(Debug, Default)]
+struct Count {
+    lane: Lane,
+    failures: u32,
+    in_flight: u32,
+    wait_until: Duration,
+    last_failure: Duration,
+    usual_since: Option<UnixTime>,
+    refused: Option<(Duration, Reference)>,
+    repeats: u64,
+}
+
+/// A count as kept in the ledger.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    lane: Lane,
+    failures: u32,
+    at: UnixTime,
+    usual: Option<UnixTime>,
+}
+
+/// All counts.
+#[derive(Debug)]
+pub struct Throttles {
+    counts: DashMap<Key, Count>,
+    hasher: NameHasher,
+    /// Held from a change of counts until its record stands in the ledger's queue, so that records of one
+    /// count are written in the order of its values.
+    order: Mutex<()>,
+}
+
+/// Whose try it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Subject {
+    /// A user Postern knows.
+    User(UserId),
+    /// Any name it does not know: one count for all of them, or names would grow the table.
+    Unknown,
+}
+
+/// Why a try was not looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused {
+    /// How long to wait.
+    pub wait: Duration,
+    /// A record of just before that tells of the same; none when this refusal needs its own.
+    pub recorded: Option<Reference>,
+    /// Refusals since the last record, for the new one.
+    pub repeats: u64,
+    key: Key,
+}
+
+/// A try that may be looked at. Dropped without an end, it counts as not made.
+#[derive(Debug)]
+pub struct Admission {
+    throttles: Arc<Throttles>,
+    pair: Key,
+    lanes: Vec<Key>,
+}
+
+impl Throttles {
+    /// No failures yet.
+    pub fn new(hasher: NameHasher) -> Self {
+        Self { counts: DashMap::new(), hasher, order: Mutex::new(()) }
+    }
+
+    /// Takes over what the ledger holds. Waits begin anew.
+    pub fn load(&self, records: &[Record], clock: &dyn Clock) {
+        for record in records.iter().filter(|record| record.kind == kind::THROTTLE) {
+            let (Ok(key), Ok(stored)) =
+                (Key::try_from(record.key.as_slice()), serde_json::from_slice(&record.value))
+            else {
+                tracing::warn!("a throttle's record is damaged and was left out");
+                continue;
+            };
+            let Stored { lane, failures, at, usual } = stored;
+            let stale = clock.now().saturating_sub(at) > FORGET_AFTER.as_secs();
+            let failures = if stale { 0 } else { failures };
+            let now = clock.elapsed();
+            let wait_until = now + lane.rules().wait_after(failures);
+            let count = Count {
+                lane,
+                failures,
+                wait_until,
+                last_failure: now,
+                usual_since: usual,
+                ..Count::default()
+            };
+            self.counts.insert(key, count);
+        }
+    }
+
+    /// Asks whether a try may be looked at.
+    ///
+    /// # Errors
+    /// [`Refused`] with the longest wait of all counts that refuse.
+    pub fn admit(
+        self: &Arc<Self>,
+        subject: Subject,
+        source: &Source,
+        clock: &dyn Clock,
+    ) -> Result<Admission, Refused> {
+        let who = match subject {
+            Subject::User(id) => id.0.to_be_bytes().to_vec(),
+            Subject::Unknown => b"unknown".to_vec(),
+        };
+        let pair = self.key(&[b"pair", &who, source.as_bytes()]);
+        let usual = source.is_local() || self.is_usual(&pair, clock.now());
+        let mut wanted = vec![(pair, Lane::Pair)];
+        if !usual {
+            if matches!(subject, Subject::User(_)) {
+                wanted.push((self.key(&[b"elsewhere", &who]), Lane::Elsewhere));
+            }
+            wanted.push((self.key(&[b"source", source.as_bytes()]), Lane::Source));
+        }
+        let mut admission = Admission { throttles: Arc::clone(self), pair, lanes: Vec::new() };
+        for (key, lane) in wanted {
+            self.enter(key, lane, clock)?;
+            admission.lanes.push(key);
+        }
+        Ok(admission)
+    }
+
+    /// Remembers which record tells of a refusal.
+    pub fn recorded(&self, refused: &Refused, reference: Reference, clock: &dyn Clock) {
+        if let Some(mut count) = self.counts.get_mut(&refused.key) {
+            count.refused = Some((clock.elapsed(), reference));
+            count.repeats = 0;
+        }
+    }
+
+    /// Forgets old counts, a bounded number at a time. Returns what to remove from the ledger.
+    pub fn sweep(&self, clock: &dyn Clock) -> Vec<Change> {
+        let (elapsed, now) = (clock.elapsed(), clock.now());
+        let old: Vec<Key> = self
+            .counts
+            .iter()
+            .filter(|count| {
+                let quiet = elapsed.saturating_sub(count.last_failure) > FORGET_AFTER || count.failures == 0;
+                quiet && count.in_flight == 0 && !is_usual(count.usual_since, now)
+            })
+            .take(SWEEP_MAX)
+            .map(|count| *count.key())
+            .collect();
+        old.into_iter()
+            .filter(|key| self.counts.remove_if(key, |_, count| count.in_flight == 0).is_some())
+            .map(|key| Change::Delete { kind: kind::THROTTLE, key: key.into() })
+            .collect()
+    }
+
+    fn enter(&self, key: Key, lane: Lane, clock: &dyn Clock) -> Result<(), Refused> {
+        let (now, rules) = (clock.elapsed(), lane.rules());
+        let mut count = self.counts.entry(key).or_insert_with(|| Count { lane, ..Count::default() });
+        let wait = count.wait_until.saturating_sub(now);
+        let free = rules.free_failures.saturating_add(1).saturating_sub(count.failures).max(1);
+        if wait.is_zero() && count.in_flight < free {
+            count.in_flight += 1;
+            return Ok(());
+        }
+        let recorded = count.refused.filter(|(at, _)| now.saturating_sub(*at) < REFUSAL_RECORD_EVERY);
+        count.repeats = count.repeats.saturating_add(u64::from(recorded.is_some()));
+        Err(Refused {
+            wait: wait.max(rules.first_wait),
+            recorded: recorded.map(|(_, reference)| reference),
+            repeats: count.repeats,
+            key,
+        })
+    }
+
+    fn is_usual(&self, pair: &Key, now: UnixTime) -> bool {
+        self.counts.get(pair).is_some_and(|count| is_usual(count.usual_since, now))
+    }
+
+    fn key(&self, parts: &[&[u8]]) -> Key {
+        let key = self.hasher.key(parts);
+        if self.counts.len() < ENTRIES_MAX || self.counts.contains_key(&key) {
+            return key;
+        }
+        self.hasher.key(&parts[..1])
+    }
+
+    fn change(&self, key: Key, clock: &dyn Clock) -> Option<Change> {
+        let count = self.counts.get(&key)?;
+        let stored =
+            Stored { lane: count.lane, failures: count.failures, at: clock.now(), usual: count.usual_since };
+        Some(put(key, &stored))
+    }
+}
+
+fn put(key: Key, stored: &Stored) -> Change {
+    let value = serde_json::to_vec(stored).expect("a count holds only numbers");
+    Change::Put { kind: kind::THROTTLE, key: key.into(), value }
+}
+
+fn is_usual(since: Option<UnixTime>, now: UnixTime) -> bool {
+    since.is_some_and(|since| now.saturating_sub(since) < USUAL_SECONDS)
+}
+
+impl Admission {
+    /// The code was wrong: counts it in every lane. `submit` gets what to write and hands it to the ledger.
+    pub fn fail<T>(mut self, clock: &dyn Clock, submit: impl FnOnce(Vec<Change>) -> T) -> T {
+        let throttles = Arc::clone(&self.throttles);
+        let _in_order = throttles.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock.elapsed();
+        let mut changes = Vec::new();
+        for key in std::mem::take(&mut self.lanes) {
+            if let Some(mut count) = throttles.counts.get_mut(&key) {
+                count.in_flight = count.in_flight.saturating_sub(1);
+                count.failures = count.failures.saturating_add(1);
+                count.last_failure = now;
+                count.wait_until = count.wait_until.max(now + count.lane.rules().wait_after(count.failures));
+            }
+            changes.extend(throttles.change(key, clock));
+        }
+        submit(changes)
+    }
+
+    /// What an accepted login will write: rows of failures end and its source becomes usual. Nothing when
+    /// nothing would change, which is the rule.
+    pub fn success_changes(&self, clock: &dyn Clock) -> Vec<Change> {
+        const REFRESH_SECONDS: u64 = 24 * 3600;
+        let now = clock.now();
+        let change = |key: &Key| {
+            let count = self.throttles.counts.get(key)?;
+            let failures = count.lane.after_success(count.failures);
+            let known = *key != self.pair
+                || count.usual_since.is_some_and(|since| now.saturating_sub(since) < REFRESH_SECONDS);
+            let usual = if known { count.usual_since } else { Some(now) };
+            let stored = Stored { lane: count.lane, failures, at: now, usual };
+            (!known || failures != count.failures).then(|| put(*key, &stored))
+        };
+        self.lanes.iter().filter_map(change).collect()
+    }
+
+    /// The login was accepted, and that is durable.
+    pub fn succeed(self, clock: &dyn Clock) {
+        for key in &self.lanes {
+            let Some(mut count) = self.throttles.counts.get_mut(key) else { continue };
+            count.failures = count.lane.after_success(count.failures);
+            count.wait_until = Duration::ZERO;
+            if *key == self.pair {
+                count.usual_since = Some(clock.now());
+            }
+        }
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        for key in &self.lanes {
+            if let Some(mut count) = self.throttles.counts.get_mut(key) {
+                count.in_flight = count.in_flight.saturating_sub(1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+use super::*;
+use crate::clock::ManualClock;
+use crate::keys::MasterKey;
+
+const ALICE: Subject = Subject::User(UserId(1));
+const BOB: Subject = Subject::User(UserId(2));
+
+struct Bench {
+    throttles: Arc<Throttles>,
+    clock: ManualClock,
+}
+
+fn bench() -> Bench {
+    let master = MasterKey::generate().unwrap();
+    Bench {
+        throttles: Arc::new(Throttles::new(NameHasher::new(&master, "throttles"))),
+        clock: ManualClock::at(1_800_000_000),
+    }
+}
+
+impl Bench {
+    fn admit(&self, subject: Subject, source: &str) -> Result<Admission, Refused> {
+        let source = Source::new((source != "local").then_some(source));
+        self.throttles.admit(subject, &source, &self.clock)
+    }
+
+    fn fail(&self, subject: Subject, source: &str) -> Vec<Change> {
+        self.admit(subject, source).expect("admitted").fail(&self.clock, |changes| changes)
+    }
+
+    fn succeed(&self, subject: Subject, source: &str) {
+        self.admit(subject, source).expect("admitted").succeed(&self.clock);
+    }
+
+    fn wait(&self, subject: Subject, source: &str) -> u64 {
+        self.admit(subject, source).err().map_or(0, |refused| refused.wait.as_secs())
+    }
+
+    fn advance(&self, seconds: u64) {
+        self.clock.advance(Duration::from_secs(seconds));
+    }
+}
+
+// covers: B01, P3
+#[test]
+fn the_fifth_failure_in_a_row_starts_waits_that_double() {
+    let bench = bench();
+    (0..4).for_each(|_| drop(bench.fail(ALICE, "local")));
+    assert_eq!(bench.wait(ALICE, "local"), 0);
+    for wait in [1, 2, 4, 8] {
+        bench.fail(ALICE, "local");
+        assert_eq!(bench.wait(ALICE, "local"), wait);
+        bench.advance(wait);
+    }
+    assert_eq!(bench.wait(BOB, "local"), 0);
+}
+
+// covers: B03
+#[test]
+fn many_tries_at_once_cannot_outrun_the_count() {
+    let bench = bench();
+    let admitted: Vec<_> = (0..1_000).filter_map(|_| bench.admit(ALICE, "local").ok()).collect();
+    assert_eq!(admitted.len(), 5);
+    admitted.into_iter().for_each(|admission| drop(admission.fail(&bench.clock, |changes| changes)));
+    assert_eq!(bench.wait(ALICE, "local"), 1);
+    assert_eq!(bench.wait(BOB, "local"), 0);
+}
+
+#[test]
+fn refused_tries_lengthen_no_wait() {
+    let bench = bench();
+    (0..5).for_each(|_| drop(bench.fail(ALICE, "local")));
+    (0..100).for_each(|_| assert_eq!(bench.wait(ALICE, "local"), 1));
+    bench.advance(1);
+    assert_eq!(bench.wait(ALICE, "local"), 0);
+}
+
+// covers: P3
+#[test]
+fn strangers_elsewhere_do_not_slow_the_owner_at_his_usual_place() {
+    let bench = bench();
+    bench.succeed(ALICE, "192.0.2.1");
+    for stranger in 0..20 {
+        let source = format!("198.51.100.{stranger}");
+        if let Ok(admission) = bench.admit(ALICE, &source) {
+            admission.fail(&bench.clock, |changes| changes);
+        }
+    }
+    assert!(bench.wait(ALICE, "203.0.113.9") > 0, "anywhere new is slowed");
+    assert_eq!(bench.wait(ALICE, "192.0.2.1"), 0);
+    assert_eq!(bench.wait(ALICE, "local"), 0);
+}
+
+// covers: P3
+#[test]
+fn a_source_that_fails_for_many_users_is_slowed_for_users_new_to_it() {
+    let bench = bench();
+    let user = |id: u128| Subject::User(UserId(1_000 + id));
+    bench.succeed(ALICE, "192.0.2.1");
+    (0..51).for_each(|id| drop(bench.fail(user(id), "192.0.2.1")));
+    assert!(bench.wait(BOB, "192.0.2.1") > 0);
+    assert_eq!(bench.wait(ALICE, "192.0.2.1"), 0);
+}
+
+// covers: B02
+#[test]
+fn counts_survive_a_restart_and_waits_begin_anew() {
+    let first = bench();
+    let mut records = std::collections::HashMap::new();
+    for _ in 0..6 {
+        for change in first.fail(ALICE, "192.0.2.1") {
+            let Change::Put { kind, key, value } = change else { panic!("a failure only adds") };
+            records.insert(key.clone(), Record { kind, key, value });
+        }
+        first.advance(3);
+    }
+    let second = Throttles {
+        hasher: NameHasher::new(&MasterKey::generate().unwrap(), "x"),
+        ..Throttles::new(NameHasher::new(&MasterKey::generate().unwrap(), "y"))
+    };
+    second.load(&records.into_values().collect::<Vec<_>>(), &first.clock);
+    let mut counts: Vec<_> = second.counts.iter().map(|count| (count.lane, count.failures)).collect();
+    counts.sort_by_key(|(lane, _)| *lane as u8);
+    assert_eq!(counts, [(Lane::Pair, 6), (Lane::Elsewhere, 6), (Lane::Source, 6)]);
+    let pair = second.counts.iter().find(|count| count.lane == Lane::Pair).map(|count| count.wait_until);
+    assert_eq!(pair, Some(first.clock.elapsed() + Duration::from_secs(2)));
+}
+
+// covers: B12
+#[test]
+fn a_step_of_the_wall_clock_does_not_shorten_a_wait() {
+    let bench = bench();
+    (0..6).for_each(|_| {
+        drop(bench.fail(ALICE, "local"));
+        bench.advance(1);
+    });
+    let wait = bench.wait(ALICE, "local");
+    bench.clock.set_wall(4_000_000_000);
+    assert_eq!(bench.wait(ALICE, "local"), wait);
+    bench.clock.set_wall(0);
+    assert_eq!(bench.wait(ALICE, "local"), wait);
+}
+
+#[test]
+fn an_admission_that_is_dropped_counts_as_not_made() {
+    let bench = bench();
+    (0..100).for_each(|_| drop(bench.admit(ALICE, "local").unwrap()));
+    assert_eq!(bench.wait(ALICE, "local"), 0);
+    assert_eq!(bench.admit(ALICE, "local").unwrap().success_changes(&bench.clock).len(), 1);
+}
+
+#[test]
+fn a_second_login_from_a_usual_source_writes_nothing() {
+    let bench = bench();
+    bench.succeed(ALICE, "192.0.2.1");
+    assert!(bench.admit(ALICE, "192.0.2.1").unwrap().success_changes(&bench.clock).is_empty());
+}
+
+#[test]
+fn a_sweep_forgets_what_is_old_and_keeps_what_is_not() {
+    let bench = bench();
+    bench.fail(ALICE, "local");
+    bench.succeed(BOB, "local");
+    assert!(bench.throttles.sweep(&bench.clock).is_empty());
+    bench.advance(25 * 3600);
+    assert_eq!(bench.throttles.sweep(&bench.clock).len(), 1);
+    assert_eq!(bench.throttles.counts.len(), 1);
+}

@@ -1,0 +1,84 @@
+//! A login as the host describes it, bounded and ready for records.
+
+use serde::{Deserialize, Serialize};
+use wire::login::{Begin, FIELD_BYTES_MAX};
+
+use crate::accounts::{UserName, UserNameError};
+use crate::engine::Source;
+
+/// Who wants to log in, to what, from where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Login {
+    /// The account, exactly as PAM named it.
+    pub user: String,
+    /// The PAM service.
+    pub service: String,
+    /// Where from; absent when local.
+    pub rhost: Option<String>,
+    /// Which terminal; `ssh` under sshd.
+    pub tty: Option<String>,
+    /// Who asks, under `su` and `sudo`.
+    pub ruser: Option<String>,
+    /// Width of the terminal.
+    pub columns: Option<u16>,
+}
+
+impl Login {
+    /// Takes over a request. Fields that are too long are cut; they are shown and counted, never trusted.
+    pub fn new(begin: Begin) -> Self {
+        let Begin { user, service, rhost, tty, ruser, columns, .. } = begin;
+        let [user, service] = [user, service].map(cut);
+        let [rhost, tty, ruser] =
+            [rhost, tty, ruser].map(|field| field.map(cut).filter(|text| !text.is_empty()));
+        Self { user, service, rhost, tty, ruser, columns }
+    }
+
+    /// The account as an identity.
+    ///
+    /// # Errors
+    /// When it is not exactly an account name.
+    pub fn user_name(&self) -> Result<UserName, UserNameError> {
+        UserName::new(&self.user)
+    }
+
+    /// What throttles count.
+    pub fn source(&self) -> Source {
+        Source::new(self.rhost.as_deref())
+    }
+
+    /// Whether the program on the host drops text that no question follows (sshd before OpenSSH 10.3).
+    pub fn needs_question_after_text(&self) -> bool {
+        self.tty.as_deref() == Some("ssh")
+    }
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().find(|(start, character)| start + character.len_utf8() > FIELD_BYTES_MAX) {
+        Some((start, _)) => text[..start].to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: E18
+    #[test]
+    fn long_fields_are_cut_at_a_character() {
+        let begin = Begin {
+            api_version: 1,
+            request_id: String::new(),
+            user: "alice".into(),
+            service: "sshd".into(),
+            rhost: Some("\u{e9}".repeat(3_000)),
+            ruser: Some(String::new()),
+            tty: Some("ssh".into()),
+            columns: None,
+        };
+        let login = Login::new(begin);
+        assert_eq!(login.rhost.as_ref().map(String::len), Some(FIELD_BYTES_MAX));
+        assert_eq!(login.ruser, None);
+        assert!(login.needs_question_after_text());
+    }
+}

@@ -1,0 +1,161 @@
+//! Runs the service: sockets, signals, systemd, logs.
+
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use listenfd::ListenFd;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use verifierd::clock::{Clock, SystemClock};
+use verifierd::config::Config;
+use verifierd::http::Listener;
+use verifierd::keys::MasterKey;
+use verifierd::service::{Foundations, Reloader, Service};
+
+use crate::Failure;
+use crate::commands::credentials;
+
+/// Serves until SIGTERM or SIGINT.
+pub fn run(path: &Path) -> Result<ExitCode, Failure> {
+    let config = Config::load(path).map_err(|error| Failure::new(2, error))?;
+    let _log = log();
+    forbid_core_dumps();
+    // Whatever is made from here on is ours alone, unless it says otherwise.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let inherited = Inherited::take();
+    let failed = |error: anyhow::Error| Failure::new(1, error);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed(error.into()))?;
+    runtime.block_on(serve(config, path, inherited)).map_err(failed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config, path: &Path, inherited: Inherited) -> anyhow::Result<()> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let master = MasterKey::load(config.key_file.as_deref(), credentials().as_deref())?;
+    let (login_path, admin_path) = (config.login_socket.clone(), config.admin_socket.clone());
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    // The store first: whoever holds it is the one daemon that may answer.
+    let service =
+        Service::start(Foundations { config, config_path: path.into(), master, clock, host }).await?;
+    let login = inherited
+        .login
+        .map_or_else(|| Listener::bind(&login_path), |inner| Listener::inherited(&login_path, inner))?;
+    let admin = inherited
+        .admin
+        .map_or_else(|| Listener::bind(&admin_path), |inner| Listener::inherited(&admin_path, inner))?;
+    let (stop, stopping) = watch::channel(false);
+    let reloader = service.reloader();
+    let heed = tokio::spawn(heed_signals(reloader, stop));
+    tell_systemd(&[NotifyState::Ready, NotifyState::Status("deciding logins")]);
+    let pulse = sd_notify::watchdog_enabled().map(|period| tokio::spawn(feed_watchdog(period / 2)));
+    tracing::info!(login = %login_path.display(), admin = %admin_path.display(), "ready");
+    service.run(login, admin, stopping).await;
+    heed.abort();
+    if let Some(pulse) = pulse {
+        pulse.abort();
+    }
+    Ok(())
+}
+
+/// Sockets that systemd opened for us, by the names its units give them.
+#[derive(Default)]
+struct Inherited {
+    login: Option<UnixListener>,
+    admin: Option<UnixListener>,
+}
+
+impl Inherited {
+    fn take() -> Self {
+        let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+        let mut passed = ListenFd::from_env();
+        let mut inherited = Self::default();
+        for (index, name) in names.split(':').enumerate() {
+            let mut socket = || passed.take_unix_listener(index).ok().flatten();
+            match name {
+                "login" => inherited.login = socket(),
+                "admin" => inherited.admin = socket(),
+                _ => {}
+            }
+        }
+        inherited
+    }
+}
+
+async fn heed_signals(reloader: Reloader, stop: watch::Sender<bool>) {
+    let listen =
+        |kind| signal(kind).expect("the runtime takes signals: it was built with everything enabled");
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate()), listen(SignalKind::interrupt()));
+    let mut hang_up = listen(SignalKind::hangup());
+    // Unheeded, these would end the process in the middle of a login.
+    let (mut user1, mut user2) = (listen(SignalKind::user_defined1()), listen(SignalKind::user_defined2()));
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = user1.recv() => {}
+            _ = user2.recv() => {}
+            _ = hang_up.recv() => reload(&reloader).await,
+        }
+    }
+    tracing::info!("stopping");
+    tell_systemd(&[NotifyState::Stopping]);
+    // The service listens as long as it runs; when it is gone there is nothing to stop.
+    let _ = stop.send(true);
+}
+
+async fn reload(reloader: &Reloader) {
+    tell_systemd(&[NotifyState::Reloading]);
+    match reloader.reload() {
+        Ok(()) => tracing::info!("the configuration was read anew"),
+        Err(error) => {
+            tracing::error!("the configuration is kept as it was: {:#}", anyhow::Error::from(error))
+        }
+    }
+    tell_systemd(&[NotifyState::Ready]);
+}
+
+async fn feed_watchdog(every: Duration) {
+    let mut every = tokio::time::interval(every);
+    loop {
+        every.tick().await;
+        tell_systemd(&[NotifyState::Watchdog]);
+    }
+}
+
+fn tell_systemd(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+/// A core file would hold secrets.
+fn forbid_core_dumps() {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Core, none) {
+        tracing::warn!(%error, "core dumps could not be turned off");
+    }
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    {
+        tracing::warn!(%error, "this process could not be made undumpable");
+    }
+}
+
+/// To standard error, which systemd puts into the journal. A reader that does not read loses lines; logins
+/// do not wait for it. The guard writes out what is left when it is dropped.
+fn log() -> WorkerGuard {
+    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(writer);
+    tracing_subscriber::registry().with(LevelFilter::INFO).with(lines).init();
+    guard
+}

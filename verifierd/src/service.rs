@@ -1,0 +1,272 @@
+//! Puts the parts together, in the order in which they depend on each other, and takes them apart again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ledger::embedded::{EmbeddedLedger, LedgerOpenError};
+use ledger::{Entry, ReadError, StartState};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::accounts::{Accounts, LedgerDebug, RecordError, Steward};
+use crate::audit::{Body, Reference};
+use crate::clock::Clock;
+use crate::config::{Config, ConfigError};
+use crate::dialogue::Dialogue;
+use crate::engine::throttle::Throttles;
+use crate::engine::{Engine, Recent};
+use crate::http::{Administration, Handler, Listener, serve, stopped};
+use crate::keys::{KeyError, MasterKey, NameHasher, Sealer};
+
+/// How often old failure counts are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Why the service did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// There is no store: it was lost, or never made.
+    #[error("no store in {}: `postern init` makes one (and only that does: a lost store is no fresh start)", .state_dir.display())]
+    NoStore {
+        /// Where it should be.
+        state_dir: PathBuf,
+    },
+    /// The store cannot be used.
+    #[error("cannot open the store in {}", .state_dir.display())]
+    Store {
+        /// Where it is.
+        state_dir: PathBuf,
+        /// Why.
+        source: LedgerOpenError,
+    },
+    /// No key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// What the store holds cannot be read.
+    #[error("cannot read the store")]
+    Read(#[from] ReadError),
+    /// What the store holds cannot be understood.
+    #[error("cannot understand the store")]
+    Record(#[from] RecordError),
+    /// The start could not be recorded.
+    #[error("the store takes no records: {0}")]
+    NotRecorded(String),
+}
+
+/// A service that can answer, without its sockets.
+#[derive(Debug)]
+pub struct Service {
+    /// Answers logins.
+    pub dialogue: Arc<Dialogue>,
+    /// Answers administrators.
+    pub administration: Arc<Administration>,
+    ledger: Arc<dyn LedgerDebug>,
+    throttles: Arc<Throttles>,
+    config_path: PathBuf,
+}
+
+/// What a service is made of.
+#[derive(Debug)]
+pub struct Foundations {
+    /// The checked configuration.
+    pub config: Config,
+    /// Where it came from, for reloading.
+    pub config_path: PathBuf,
+    /// The key everything is derived from.
+    pub master: MasterKey,
+    /// The one clock.
+    pub clock: Arc<dyn Clock>,
+    /// The machine's name.
+    pub host: String,
+}
+
+/// The key with which the store is checked for damage.
+pub fn store_key(master: &MasterKey) -> [u8; 32] {
+    *master.derive("store integrity")
+}
+
+/// Makes the store.
+///
+/// # Errors
+/// Where one exists already, or the directory cannot be made.
+pub fn create_store(state_dir: &Path, master: &MasterKey) -> Result<(), StartError> {
+    EmbeddedLedger::create(state_dir, &store_key(master))
+        .map_err(|source| StartError::Store { state_dir: state_dir.into(), source })
+}
+
+impl Service {
+    /// Opens the store and gets everything ready. To be called on a runtime.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left changed.
+    pub async fn start(foundations: Foundations) -> Result<Self, StartError> {
+        let state_dir = foundations.config.state_dir.clone();
+        let opened = EmbeddedLedger::open(&state_dir, &store_key(&foundations.master), Box::new(end_at_once));
+        let ledger = opened.map_err(|source| match source {
+            LedgerOpenError::NoStore { .. } => StartError::NoStore { state_dir },
+            source => StartError::Store { state_dir, source },
+        })?;
+        let start_state = ledger.start_state();
+        Self::on_ledger(foundations, Arc::new(ledger), start_state).await
+    }
+
+    /// The same on a ledger that is open already.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn on_ledger(
+        foundations: Foundations,
+        ledger: Arc<dyn LedgerDebug>,
+        start_state: StartState,
+    ) -> Result<Self, StartError> {
+        let Foundations { config, config_path, master, clock, host } = foundations;
+        let contents = {
+            let ledger = Arc::clone(&ledger);
+            tokio::task::spawn_blocking(move || ledger.load()).await.map_err(|_| ReadError::Closed)??
+        };
+        let token_sealer = Arc::new(Sealer::new(&master, "token secrets"));
+        let accounts = Arc::new(Accounts::new(NameHasher::new(&master, "user names")));
+        accounts.load(&contents, &token_sealer)?;
+        let throttles = Arc::new(Throttles::new(NameHasher::new(&master, "throttles")));
+        throttles.load(&contents.records, &*clock);
+        record_start(&*ledger, &*clock, start_state).await?;
+
+        let quarantined_at = (start_state != StartState::Clean).then(|| clock.now());
+        let engine =
+            Engine::new(Arc::clone(&ledger), Arc::clone(&clock), Arc::clone(&throttles), quarantined_at)?;
+        let (steward, handle) = Steward::new(
+            Arc::clone(&accounts),
+            Arc::clone(&ledger),
+            Arc::clone(&token_sealer),
+            Arc::clone(&clock),
+        );
+        tokio::spawn(steward.run());
+        let started = clock.now();
+        let dialogue = Arc::new(Dialogue {
+            accounts,
+            steward: handle,
+            engine: Arc::new(engine),
+            config: Arc::new(ArcSwap::from_pointee(config)),
+            clock,
+            token_sealer,
+            state_sealer: Sealer::new(&master, "dialogue states"),
+            request_hasher: NameHasher::new(&master, "requests"),
+            host,
+            recent: Recent::default(),
+        });
+        let administration =
+            Arc::new(Administration::new(Arc::clone(&dialogue), Arc::clone(&ledger), started, start_state));
+        Ok(Self { dialogue, administration, ledger, throttles, config_path })
+    }
+
+    /// Serves until `stop` says so, then lets requests end and closes the store.
+    pub async fn run(self, login: Listener, admin: Listener, stop: watch::Receiver<bool>) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(login, Handler::Login(Arc::clone(&self.dialogue)), stop.clone()));
+        tasks.spawn(serve(admin, Handler::Admin(Arc::clone(&self.administration)), stop.clone()));
+        tasks.spawn(sweep(
+            Arc::clone(&self.throttles),
+            Arc::clone(&self.ledger),
+            Arc::clone(&self.dialogue.clock),
+            stop,
+        ));
+        while tasks.join_next().await.is_some() {}
+        let ledger = Arc::clone(&self.ledger);
+        match tokio::task::spawn_blocking(move || ledger.close()).await {
+            Ok(Ok(())) => tracing::info!("stopped in order"),
+            Ok(Err(error)) => tracing::error!(%error, "the store could not be closed in order"),
+            Err(error) => tracing::error!(%error, "the store could not be closed in order"),
+        }
+    }
+
+    /// A handle that reads the configuration anew.
+    pub fn reloader(&self) -> Reloader {
+        Reloader { path: self.config_path.clone(), config: Arc::clone(&self.dialogue.config) }
+    }
+}
+
+/// Reads the configuration anew.
+#[derive(Debug)]
+pub struct Reloader {
+    path: PathBuf,
+    config: Arc<ArcSwap<Config>>,
+}
+
+impl Reloader {
+    /// Takes over a changed file; keeps the old configuration when the file is broken.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn reload(&self) -> Result<(), ConfigError> {
+        let newer = Config::load(&self.path)?;
+        let old = self.config.load_full();
+        let fixed = old.needs_restart(&newer);
+        if !fixed.is_empty() {
+            tracing::warn!(settings = ?fixed, "changed settings take effect at the next start");
+        }
+        self.config.store(Arc::new(newer));
+        Ok(())
+    }
+}
+
+async fn record_start(
+    ledger: &dyn LedgerDebug,
+    clock: &dyn Clock,
+    state: StartState,
+) -> Result<(), StartError> {
+    let (reason, detail) = match state {
+        StartState::Clean => ("clean", None),
+        StartState::Unclean => {
+            ("unclean", Some("codes that were admissible at the start are refused".into()))
+        }
+        StartState::Short { found, expected } => {
+            tracing::error!(
+                found,
+                expected,
+                "the store ends early: it may be an old copy; claims are missing"
+            );
+            ("short", Some(format!("the store ends at commit {found} of {expected}")))
+        }
+    };
+    let body = Body {
+        at: clock.now(),
+        event: "service_started".into(),
+        reason: reason.into(),
+        detail,
+        ..Body::default()
+    };
+    let entry = Entry { audit: Some(body.entry(Reference::draw()?)), ..Entry::default() };
+    match ledger.submit(entry).await {
+        ledger::Outcome::Committed => Ok(()),
+        outcome => Err(StartError::NotRecorded(format!("{outcome:?}"))),
+    }
+}
+
+async fn sweep(
+    throttles: Arc<Throttles>,
+    ledger: Arc<dyn LedgerDebug>,
+    clock: Arc<dyn Clock>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut every = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            _ = every.tick() => {
+                let changes = throttles.sweep(&*clock);
+                if !changes.is_empty() {
+                    // What is not removed now is removed after the next start.
+                    ledger.submit(Entry { changes, ..Entry::default() }).await;
+                }
+            }
+        }
+    }
+}
+
+/// Half a store must not keep answering: after a failed commit nobody can tell what is durable.
+fn end_at_once(fault: &str) {
+    tracing::error!(fault, "the store failed: stopping at once, nothing more is accepted");
+    eprintln!("verifierd: the store failed: {fault}");
+    std::process::abort();
+}

@@ -1,0 +1,210 @@
+//! A service on a ledger in memory and a clock that stands, for the unit tests of this crate.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ledger::memory::MemoryLedger;
+use ledger::{Ledger, StartState};
+use otp_core::{Algorithm, Digits, OtpKey, SharedSecret};
+use wire::admin::AuditRecord;
+use wire::login::{Begin, Continue, Next, Reply, Verdict};
+
+use crate::accounts::UserName;
+use crate::audit::to_wire;
+use crate::clock::{Clock, ManualClock};
+use crate::config::Config;
+use crate::dialogue::DialogueError;
+use crate::keys::MasterKey;
+use crate::service::{Foundations, Service};
+
+/// The middle of a time step.
+pub const NOON: u64 = 1_800_000_015;
+
+/// Length of a step.
+pub const STEP: Duration = Duration::from_secs(30);
+
+/// A service and what a test needs to move it.
+pub struct Trial {
+    pub service: Service,
+    pub ledger: Arc<MemoryLedger>,
+    pub clock: Arc<ManualClock>,
+    key_text: String,
+    next_request: AtomicU64,
+}
+
+/// How a login ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    pub verdict: Verdict,
+    pub reference: String,
+    pub text: String,
+}
+
+/// A question that waits for its answer.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub state: String,
+    pub show: String,
+    pub question: String,
+    pub empty_allowed: bool,
+}
+
+impl Trial {
+    pub async fn new() -> Self {
+        Self::with_config("version = 1").await
+    }
+
+    pub async fn with_config(config: &str) -> Self {
+        let master = MasterKey::generate().unwrap();
+        let key_text = master.to_file_text().to_string();
+        let (ledger, clock) = (Arc::new(MemoryLedger::new()), Arc::new(ManualClock::at(NOON)));
+        Self::start(ledger, clock, key_text, config, StartState::Clean).await
+    }
+
+    /// A new daemon on the same store, after a stop of this kind.
+    pub async fn restart(self, state: StartState) -> Self {
+        Self::start(self.ledger, self.clock, self.key_text, "version = 1", state).await
+    }
+
+    async fn start(
+        ledger: Arc<MemoryLedger>,
+        clock: Arc<ManualClock>,
+        key_text: String,
+        config: &str,
+        state: StartState,
+    ) -> Self {
+        let foundations = Foundations {
+            config: Config::parse(config).unwrap(),
+            config_path: "/nonexistent".into(),
+            master: MasterKey::parse(key_text.as_bytes()).unwrap(),
+            clock: clock.clone(),
+            host: "web-1".into(),
+        };
+        let service = Service::on_ledger(foundations, ledger.clone(), state).await.unwrap();
+        // A daemon that starts again draws other request ids than the one before.
+        let next_request = AtomicU64::new(clock.elapsed().as_secs() << 20);
+        Self { service, ledger, clock, key_text, next_request }
+    }
+
+    pub fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+    }
+
+    /// Turns the demand on and returns the new secret's key, as the prompt shows it.
+    pub async fn enrol(&self, user: &str) -> OtpKey {
+        self.set_otp(user, true).await;
+        let asked = self.ask(user, "sshd", None).await;
+        secret_shown(&asked.show)
+    }
+
+    /// Enrols and shows the first code; the clock then stands one step later.
+    pub async fn activate(&self, user: &str) -> OtpKey {
+        let key = self.enrol(user).await;
+        assert_eq!(self.login(user, "sshd", &self.code(&key, 0)).await.verdict, Verdict::Allow);
+        self.advance(STEP);
+        key
+    }
+
+    pub async fn set_otp(&self, user: &str, on: bool) {
+        self.service.dialogue.steward.set_otp(UserName::new(user).unwrap(), on).await.unwrap();
+    }
+
+    /// The code of the step `offset` steps from now.
+    pub fn code(&self, key: &OtpKey, offset: i64) -> String {
+        let step = (self.clock.now() / 30).checked_add_signed(offset).unwrap();
+        key.value(step).expose().to_string()
+    }
+
+    /// Some code that is wrong now and stays so for the next steps.
+    pub fn wrong_code(&self, key: &OtpKey) -> String {
+        let near: Vec<_> = (-15..15).map(|offset| self.code(key, offset)).collect();
+        (0..).map(|n| format!("{n:06}")).find(|code| !near.contains(code)).unwrap()
+    }
+
+    pub async fn begin(&self, user: &str, service: &str, rhost: Option<&str>) -> Reply {
+        let begin = Begin {
+            api_version: 1,
+            request_id: self.request_id(),
+            user: user.into(),
+            service: service.into(),
+            rhost: rhost.map(Into::into),
+            ruser: None,
+            tty: None,
+            columns: None,
+        };
+        self.service.dialogue.begin(begin).await.unwrap()
+    }
+
+    /// Begins a login that must ask something.
+    pub async fn ask(&self, user: &str, service: &str, rhost: Option<&str>) -> Asked {
+        asked(self.begin(user, service, rhost).await)
+    }
+
+    pub async fn answer(&self, asked: &Asked, answer: &str) -> End {
+        ended(self.proceed(&self.request_id(), &asked.state, answer).await.unwrap())
+    }
+
+    pub async fn proceed(&self, request_id: &str, state: &str, answer: &str) -> Result<Reply, DialogueError> {
+        let request = Continue {
+            api_version: 1,
+            request_id: request_id.into(),
+            state: state.into(),
+            answers: vec![answer.into()],
+        };
+        self.service.dialogue.proceed(request).await
+    }
+
+    /// A whole login with one code, on the machine itself.
+    pub async fn login(&self, user: &str, service: &str, code: &str) -> End {
+        self.login_from(user, service, None, code).await
+    }
+
+    pub async fn login_from(&self, user: &str, service: &str, rhost: Option<&str>, code: &str) -> End {
+        let asked = self.ask(user, service, rhost).await;
+        self.answer(&asked, code).await
+    }
+
+    pub fn request_id(&self) -> String {
+        format!("{:032x}", self.next_request.fetch_add(1, Ordering::SeqCst))
+    }
+
+    /// The whole audit trail, oldest first.
+    pub fn audit(&self) -> Vec<AuditRecord> {
+        self.ledger.audit_after(0, usize::MAX).unwrap().iter().map(to_wire).collect()
+    }
+
+    /// The record behind a reference.
+    pub fn explain(&self, reference: &str) -> AuditRecord {
+        self.audit().into_iter().rev().find(|record| record.reference == reference).expect("is recorded")
+    }
+
+    pub fn evaluated(&self) -> u64 {
+        self.service.dialogue.engine.counters().codes_evaluated.load(Ordering::SeqCst)
+    }
+}
+
+pub fn asked(reply: Reply) -> Asked {
+    match reply.next {
+        Next::Ask { state, questions } => Asked {
+            state,
+            show: reply.show.join("\n"),
+            question: questions[0].text.clone(),
+            empty_allowed: questions[0].empty_allowed,
+        },
+        Next::Done { verdict, .. } => panic!("nothing is asked: {verdict:?}"),
+    }
+}
+
+pub fn ended(reply: Reply) -> End {
+    match reply.next {
+        Next::Done { verdict, reference } => End { verdict, reference, text: reply.show.join("\n") },
+        Next::Ask { questions, .. } => panic!("more is asked: {questions:?}"),
+    }
+}
+
+/// Reads the secret off the prompt, as a person would.
+pub fn secret_shown(show: &str) -> OtpKey {
+    let line = show.lines().find_map(|line| line.strip_prefix("Secret key: ")).expect("a secret is shown");
+    OtpKey::new(&SharedSecret::from_base32(line).unwrap(), Algorithm::Sha1, Digits::SIX)
+}
