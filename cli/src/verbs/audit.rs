@@ -1,0 +1,120 @@
+//! `postern audit`: the trail of decisions, page by page, and the check of its chain.
+
+use wire::admin::{AUDIT_PAGE_MAX, AuditCheck, AuditPage, AuditRecord};
+
+use crate::args::{AuditVerb, AuditWish};
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::output::table::{self, or_dash, yes_no};
+use crate::output::{Answer, Format};
+use crate::verbs::explain::why;
+
+/// Runs one of the verbs.
+pub async fn run(client: &Client, verb: AuditVerb, format: Format) -> Result<Answer, Failure> {
+    match verb {
+        AuditVerb::Show(wish) => {
+            let page = match wish.after {
+                Some(after) => following(client, &wish, after).await?,
+                None => newest(client, &wish).await?,
+            };
+            Answer::list(format, &page, &page.items, || rows(&page.items))
+        }
+        AuditVerb::Verify => verify(client, format).await,
+    }
+}
+
+/// The first wanted records after a sequence number, oldest first.
+async fn following(client: &Client, wish: &AuditWish, mut after: u64) -> Result<AuditPage, Failure> {
+    let limit = wish.limit as usize;
+    let mut found = Vec::new();
+    loop {
+        let asked = step(wish, found.len());
+        let page = page(client, after, asked).await?;
+        let is_full = page.items.len() >= asked as usize;
+        // Sequences rise within a page; one that does not would keep us here for ever.
+        let last = page.items.last().map(|record| record.sequence).filter(|last| *last > after);
+        found.extend(page.items.into_iter().filter(|record| is_wanted(record, wish)));
+        found.truncate(limit);
+        match last {
+            Some(last) if is_full && found.len() < limit => after = last,
+            _ => return Ok(AuditPage { items: found, ..page_of(page.newest) }),
+        }
+    }
+}
+
+/// The last wanted records, oldest first. Walks from the end of the trail towards its start.
+async fn newest(client: &Client, wish: &AuditWish) -> Result<AuditPage, Failure> {
+    let limit = wish.limit as usize;
+    let newest = page(client, 0, 1).await?.newest;
+    let mut found: Vec<AuditRecord> = Vec::new();
+    let mut end = newest;
+    while end > 0 && found.len() < limit {
+        let start = end.saturating_sub(u64::from(step(wish, found.len())));
+        let mut items = page(client, start, step(wish, found.len())).await?.items;
+        items.retain(|record| record.sequence <= end);
+        if items.is_empty() {
+            break; // what is older is no longer kept
+        }
+        items.retain(|record| is_wanted(record, wish));
+        items.append(&mut found);
+        found = items;
+        end = start;
+    }
+    found.drain(..found.len().saturating_sub(limit));
+    Ok(AuditPage { items: found, ..page_of(newest) })
+}
+
+/// How many records to ask for next: what is missing, or a full page where most may be of other users.
+fn step(wish: &AuditWish, found: usize) -> u32 {
+    let missing = wish.limit.saturating_sub(u32::try_from(found).unwrap_or(u32::MAX));
+    if wish.user.is_some() { AUDIT_PAGE_MAX } else { missing.clamp(1, AUDIT_PAGE_MAX) }
+}
+
+fn is_wanted(record: &AuditRecord, wish: &AuditWish) -> bool {
+    wish.user.is_none() || record.user == wish.user
+}
+
+async fn page(client: &Client, after: u64, limit: u32) -> Result<AuditPage, Failure> {
+    client.get(&format!("/v1/audit?after={after}&limit={limit}")).await
+}
+
+fn page_of(newest: u64) -> AuditPage {
+    AuditPage { api_version: wire::API_VERSION, kind: "audit_page".to_owned(), items: Vec::new(), newest }
+}
+
+fn rows(records: &[AuditRecord]) -> String {
+    table::list(
+        ["SEQUENCE", "AT", "REFERENCE", "EVENT", "VERDICT", "USER", "SERVICE", "FROM", "TOKEN", "WHY"],
+        records.iter().map(|record| {
+            [
+                record.sequence.to_string(),
+                record.at.clone(),
+                record.reference.clone(),
+                record.event.clone(),
+                or_dash(record.verdict.as_deref()),
+                or_dash(record.user.as_deref()),
+                or_dash(record.service.as_deref()),
+                or_dash(record.rhost.as_deref()),
+                or_dash(record.token.as_deref()),
+                why(record),
+            ]
+        }),
+    )
+}
+
+async fn verify(client: &Client, format: Format) -> Result<Answer, Failure> {
+    let check: AuditCheck = client.get("/v1/audit/verify").await?;
+    let answer = Answer::one(format, &check, || {
+        table::properties([
+            ("whole", yes_no(check.whole)),
+            ("records", check.records.to_string()),
+            ("broken", or_dash(check.broken.as_deref())),
+            ("head", check.head.clone()),
+        ])
+    })?;
+    if check.whole {
+        return Ok(answer);
+    }
+    let place = check.broken.unwrap_or_else(|| "verifierd does not say where".to_owned());
+    Ok(answer.failing(Failure::AuditBroken { place }))
+}
