@@ -8,6 +8,13 @@
 
 #![forbid(unsafe_code)]
 
+mod batch;
+mod decide;
+pub mod embedded;
+mod mac;
+pub mod memory;
+mod reader;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -70,6 +77,13 @@ pub enum Change {
 /// Longest value of a record in bytes: a sealed 128-byte secret with its parameters takes under 1 KiB.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 
+/// Longest key of a record in bytes; its length is stored in one byte.
+pub const RECORD_KEY_BYTES_MAX: usize = 255;
+
+/// Most changes in one entry. The largest known is taking a person away: some tokens, their records, and a
+/// hundred printed recovery codes, each with a record.
+pub const ENTRY_CHANGES_MAX: usize = 1024;
+
 /// One line of the audit trail. The ledger numbers it and chains it to the one before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
@@ -116,6 +130,8 @@ pub enum Refusal {
     NoSuchCredential,
     /// `AddCredential` of one that exists.
     CredentialExists,
+    /// A key, a value, an audit body or the number of changes is outside its bounds: a mistake of the caller.
+    OutOfBounds,
     /// The storage is full or read-only.
     StorageFull,
     /// Too many entries wait already.
@@ -199,7 +215,8 @@ pub enum StartState {
     Clean,
     /// It had not been closed; everything that was ever acknowledged is there as far as can be told.
     Unclean,
-    /// It ends before a commit that is known to have been durable: claims are missing.
+    /// It ends before a commit that is known to have been durable: claims are missing. An engine reports this
+    /// again at every start until somebody has said that it is dealt with.
     Short {
         /// The newest commit in the store.
         found: u64,
@@ -266,6 +283,9 @@ pub trait Ledger: Send + Sync {
 
     /// Up to `limit` audit lines after sequence `after`, oldest first.
     fn audit_after(&self, after: u64, limit: usize) -> Result<Vec<AuditLine>, ReadError>;
+
+    /// The sequence of the newest audit line; 0 for an empty trail.
+    fn audit_newest(&self) -> Result<u64, ReadError>;
 
     /// The newest audit line with this reference.
     fn audit_by_reference(&self, reference: [u8; 8]) -> Result<Option<AuditLine>, ReadError>;

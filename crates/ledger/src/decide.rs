@@ -1,0 +1,203 @@
+//! Which entries of a batch are written: the one place where a claim wins or loses.
+//!
+//! Works on the values in memory and moves none of them: a round collects what its batch would change, and
+//! the caller takes that over when the batch is durable. Records and audit lines never decide anything.
+
+use std::collections::HashMap;
+
+use crate::{Change, Claim, ClaimId, CredentialId, Entry, Refusal};
+
+/// Stands where no claim has been made.
+pub(crate) const NO_CLAIM: ClaimId = ClaimId([0; 16]);
+
+/// Where a credential stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) value: u64,
+    pub(crate) by: ClaimId,
+}
+
+/// All credentials.
+pub(crate) type Standings = HashMap<CredentialId, Standing>;
+
+/// What a batch does to the credentials: a new standing, or none where it is taken away.
+pub(crate) type Moves = HashMap<CredentialId, Option<Standing>>;
+
+/// What is to be done with an entry.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// It is part of the batch.
+    Write,
+    /// Its claim has been won by an earlier entry of this same batch, under the same id: it shares its fate.
+    Follow,
+    /// Its claim had been won before, under the same id: nothing is to be written.
+    Already,
+    /// It loses.
+    Refuse(Refusal),
+}
+
+/// Decides the entries of one batch, in order.
+pub(crate) struct Round<'a> {
+    base: &'a Standings,
+    moves: Moves,
+}
+
+impl<'a> Round<'a> {
+    /// A round on top of the durable standings.
+    pub(crate) fn new(base: &'a Standings) -> Self {
+        Self { base, moves: Moves::new() }
+    }
+
+    /// Decides the next entry. What it changes counts for the entries after it only if it is to be written.
+    pub(crate) fn decide(&mut self, entry: &Entry) -> Decision {
+        let mut own = Moves::new();
+        if let Some(claim) = &entry.claim {
+            match self.decide_claim(claim) {
+                Decision::Write => own.insert(claim.credential, Some(claim.standing())),
+                other => return other,
+            };
+        }
+        for change in &entry.changes {
+            match change {
+                Change::AddCredential { credential, value } => {
+                    let standing = own.get(credential).copied().unwrap_or_else(|| self.standing(*credential));
+                    if standing.is_some() {
+                        return Decision::Refuse(Refusal::CredentialExists);
+                    }
+                    own.insert(*credential, Some(Standing { value: *value, by: NO_CLAIM }));
+                }
+                Change::RemoveCredential { credential } => {
+                    own.insert(*credential, None);
+                }
+                Change::Put { .. } | Change::Delete { .. } => {}
+            }
+        }
+        self.moves.extend(own);
+        Decision::Write
+    }
+
+    /// What the written entries do to the credentials.
+    pub(crate) fn into_moves(self) -> Moves {
+        self.moves
+    }
+
+    fn decide_claim(&self, claim: &Claim) -> Decision {
+        match self.standing(claim.credential) {
+            None => Decision::Refuse(Refusal::NoSuchCredential),
+            Some(Standing { value, .. }) if value < claim.to => Decision::Write,
+            // The id that stands for "no claim" is nobody's: a credential that was made with this value
+            // must not look as if the claim had won.
+            Some(standing) if standing == claim.standing() && claim.id != NO_CLAIM => {
+                if self.moves.contains_key(&claim.credential) { Decision::Follow } else { Decision::Already }
+            }
+            Some(Standing { value, by }) => Decision::Refuse(Refusal::Superseded { value, by }),
+        }
+    }
+
+    fn standing(&self, credential: CredentialId) -> Option<Standing> {
+        match self.moves.get(&credential) {
+            Some(moved) => *moved,
+            None => self.base.get(&credential).copied(),
+        }
+    }
+}
+
+impl Claim {
+    fn standing(&self) -> Standing {
+        Standing { value: self.to, by: self.id }
+    }
+}
+
+/// Takes over what a durable batch did.
+pub(crate) fn apply(standings: &mut Standings, moves: &Moves) {
+    for (credential, moved) in moves {
+        match moved {
+            Some(standing) => standings.insert(*credential, *standing),
+            None => standings.remove(credential),
+        };
+    }
+}
+
+/// What one durable entry does, whatever stands there: for reading a journal again.
+pub(crate) fn replay(moves: &mut Moves, entry: &Entry) {
+    if let Some(claim) = &entry.claim {
+        moves.insert(claim.credential, Some(claim.standing()));
+    }
+    for change in &entry.changes {
+        match change {
+            Change::AddCredential { credential, value } => {
+                moves.insert(*credential, Some(Standing { value: *value, by: NO_CLAIM }));
+            }
+            Change::RemoveCredential { credential } => {
+                moves.insert(*credential, None);
+            }
+            Change::Put { .. } | Change::Delete { .. } => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CREDENTIAL: CredentialId = CredentialId([1; 16]);
+
+    #[test]
+    fn a_claim_wins_only_above_the_standing_value() {
+        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: NO_CLAIM })]);
+        let superseded = |value, by| Decision::Refuse(Refusal::Superseded { value, by });
+        let mut round = Round::new(&base);
+        assert_eq!(round.decide(&claim(4, 1)), superseded(5, NO_CLAIM));
+        assert_eq!(round.decide(&claim(5, 1)), superseded(5, NO_CLAIM));
+        assert_eq!(round.decide(&claim(6, 1)), Decision::Write);
+        assert_eq!(round.decide(&claim(6, 2)), superseded(6, ClaimId([1; 16])));
+        assert_eq!(round.decide(&claim(7, 2)), Decision::Write);
+        assert_eq!(round.decide(&claim(6, 1)), superseded(7, ClaimId([2; 16])));
+    }
+
+    #[test]
+    fn the_same_claim_again_is_recognised_by_its_id_and_value() {
+        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: ClaimId([3; 16]) })]);
+        let mut round = Round::new(&base);
+        assert_eq!(round.decide(&claim(5, 3)), Decision::Already);
+        assert_eq!(round.decide(&claim(6, 3)), Decision::Write);
+        assert_eq!(round.decide(&claim(6, 3)), Decision::Follow);
+    }
+
+    #[test]
+    fn no_claim_is_nobodys_claim() {
+        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: NO_CLAIM })]);
+        let refused = Decision::Refuse(Refusal::Superseded { value: 5, by: NO_CLAIM });
+        assert_eq!(Round::new(&base).decide(&claim(5, 0)), refused);
+    }
+
+    #[test]
+    fn a_refused_entry_changes_nothing_for_those_after_it() {
+        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: NO_CLAIM })]);
+        let add = Change::AddCredential { credential: CREDENTIAL, value: 0 };
+        let mut round = Round::new(&base);
+        let both = Entry { changes: vec![add], ..claim(9, 1) };
+        assert_eq!(round.decide(&both), Decision::Refuse(Refusal::CredentialExists));
+        assert_eq!(round.decide(&claim(6, 2)), Decision::Write);
+    }
+
+    #[test]
+    fn a_credential_may_be_replaced_within_one_entry() {
+        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: NO_CLAIM })]);
+        let remove = Change::RemoveCredential { credential: CREDENTIAL };
+        let add = Change::AddCredential { credential: CREDENTIAL, value: 1 };
+        let mut round = Round::new(&base);
+        let entry = Entry { changes: vec![remove, add], ..Entry::default() };
+        assert_eq!(round.decide(&entry), Decision::Write);
+        let moves = round.into_moves();
+        assert_eq!(moves[&CREDENTIAL], Some(Standing { value: 1, by: NO_CLAIM }));
+        let mut again = Moves::new();
+        replay(&mut again, &entry);
+        assert_eq!(again, moves);
+    }
+
+    fn claim(to: u64, id: u8) -> Entry {
+        let claim = Claim { credential: CREDENTIAL, to, id: ClaimId([id; 16]) };
+        Entry { claim: Some(claim), ..Entry::default() }
+    }
+}

@@ -1,0 +1,239 @@
+//! A ledger in memory, for the tests of its users: the same decisions, and nothing durable.
+//!
+//! It can be told to hold its outcomes back, to refuse, or to end in doubt, which a real disk does only when it
+//! fails. Not for anything but tests: what it holds ends with it.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use crate::batch::within_bounds;
+use crate::decide::{Decision, Round, Standings, apply};
+use crate::mac::MacKey;
+use crate::{
+    AuditLine, AuditReport, Change, Contents, Credential, Entry, Ledger, Outcome, Pending, ReadError, Record,
+    Refusal,
+};
+
+/// What becomes of entries that are submitted.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Fate {
+    /// They are decided and answered at once.
+    #[default]
+    Decide,
+    /// They are decided at once, and answered when [`MemoryLedger::release`] is called.
+    Hold,
+    /// They are refused for this reason, undecided.
+    Refuse(Refusal),
+    /// They are decided and written if they win, and all of them are answered with [`Outcome::Unknown`].
+    LoseAnswers,
+    /// Nothing of them is written, and they are answered with [`Outcome::Unknown`].
+    LoseEntries,
+}
+
+/// Test support: a [`Ledger`] in memory.
+#[derive(Debug, Default)]
+pub struct MemoryLedger {
+    // Held for one entry or one reading; protects everything.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    fate: Fate,
+    standings: Standings,
+    records: BTreeMap<(u8, Vec<u8>), Vec<u8>>,
+    audit: Vec<AuditLine>,
+    held: Vec<(oneshot::Sender<Outcome>, Outcome)>,
+    is_closed: bool,
+}
+
+impl MemoryLedger {
+    /// An empty ledger that answers at once.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says what becomes of the entries that are submitted from now on.
+    pub fn set_fate(&self, fate: Fate) {
+        self.state().fate = fate;
+    }
+
+    /// Answers everything that is held, in order.
+    pub fn release(&self) {
+        let held = std::mem::take(&mut self.state().held);
+        for (tell, outcome) in held {
+            // A test may have stopped waiting.
+            let _ = tell.send(outcome);
+        }
+    }
+
+    /// How many outcomes are held.
+    pub fn held(&self) -> usize {
+        self.state().held.len()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger for MemoryLedger {
+    fn submit(&self, entry: Entry) -> Pending {
+        let mut state = self.state();
+        if state.is_closed {
+            return Pending::ready(Outcome::NotCommitted(Refusal::Closed));
+        }
+        match state.fate.clone() {
+            Fate::Decide => Pending::ready(state.write(entry)),
+            Fate::Hold => {
+                let outcome = state.write(entry);
+                let (tell, pending) = Pending::channel();
+                state.held.push((tell, outcome));
+                pending
+            }
+            Fate::Refuse(refusal) => Pending::ready(Outcome::NotCommitted(refusal)),
+            Fate::LoseAnswers => {
+                state.write(entry);
+                Pending::ready(Outcome::Unknown)
+            }
+            Fate::LoseEntries => Pending::ready(Outcome::Unknown),
+        }
+    }
+
+    fn load(&self) -> Result<Contents, ReadError> {
+        let state = self.state();
+        let mut credentials: Vec<Credential> = (state.standings.iter())
+            .map(|(id, standing)| Credential { id: *id, value: standing.value, by: standing.by })
+            .collect();
+        credentials.sort_unstable_by_key(|credential| credential.id);
+        let record = |((kind, key), value): (&(u8, Vec<u8>), &Vec<u8>)| Record {
+            kind: *kind,
+            key: key.clone(),
+            value: value.clone(),
+        };
+        Ok(Contents { credentials, records: state.records.iter().map(record).collect() })
+    }
+
+    fn audit_after(&self, after: u64, limit: usize) -> Result<Vec<AuditLine>, ReadError> {
+        let state = self.state();
+        Ok(state.audit.iter().filter(|line| line.sequence > after).take(limit).cloned().collect())
+    }
+
+    fn audit_newest(&self) -> Result<u64, ReadError> {
+        Ok(self.state().audit.last().map_or(0, |line| line.sequence))
+    }
+
+    fn audit_by_reference(&self, reference: [u8; 8]) -> Result<Option<AuditLine>, ReadError> {
+        Ok(self.state().audit.iter().rfind(|line| line.reference == reference).cloned())
+    }
+
+    fn audit_verify(&self) -> Result<AuditReport, ReadError> {
+        let state = self.state();
+        let head = state.audit.last().map_or([0; 32], |line| line.chain);
+        Ok(AuditReport { records: state.audit.len() as u64, broken_at: None, head })
+    }
+
+    fn close(&self) -> Result<(), ReadError> {
+        self.state().is_closed = true;
+        self.release();
+        Ok(())
+    }
+}
+
+impl State {
+    fn write(&mut self, entry: Entry) -> Outcome {
+        if !within_bounds(&entry) {
+            return Outcome::NotCommitted(Refusal::OutOfBounds);
+        }
+        let mut round = Round::new(&self.standings);
+        match round.decide(&entry) {
+            Decision::Write => {
+                let moves = round.into_moves();
+                apply(&mut self.standings, &moves);
+                self.write_rest(entry);
+                Outcome::Committed
+            }
+            Decision::Follow | Decision::Already => Outcome::Committed,
+            Decision::Refuse(refusal) => Outcome::NotCommitted(refusal),
+        }
+    }
+
+    fn write_rest(&mut self, entry: Entry) {
+        for change in entry.changes {
+            match change {
+                Change::Put { kind, key, value } => {
+                    self.records.insert((kind, key), value);
+                }
+                Change::Delete { kind, key } => {
+                    self.records.remove(&(kind, key));
+                }
+                Change::AddCredential { .. } | Change::RemoveCredential { .. } => {}
+            }
+        }
+        if let Some(audit) = entry.audit {
+            let (sequence, before) =
+                self.audit.last().map_or((1, [0; 32]), |line| (line.sequence + 1, line.chain));
+            let chain = MacKey::derive(&[0; 32], "test audit", &[]).mac(&[
+                &before,
+                &sequence.to_be_bytes(),
+                &audit.reference,
+                &audit.body,
+            ]);
+            self.audit.push(AuditLine { sequence, reference: audit.reference, body: audit.body, chain });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AuditEntry, Claim, ClaimId, CredentialId};
+
+    #[test]
+    fn a_claim_wins_once_and_its_audit_line_is_chained() {
+        let ledger = MemoryLedger::new();
+        assert_eq!(ledger.submit(add()).wait(), Outcome::Committed);
+        assert_eq!(ledger.submit(claim(1)).wait(), Outcome::Committed);
+        assert_eq!(ledger.submit(claim(1)).wait(), Outcome::Committed);
+        let by = ClaimId([1; 16]);
+        let superseded = Outcome::NotCommitted(Refusal::Superseded { value: 5, by });
+        assert_eq!(ledger.submit(claim(2)).wait(), superseded);
+        assert_eq!(ledger.audit_verify().expect("it is in memory").records, 1);
+        assert_eq!(ledger.load().expect("it is in memory").credentials[0].value, 5);
+    }
+
+    #[test]
+    fn outcomes_are_held_refused_or_lost_as_told() {
+        let ledger = MemoryLedger::new();
+        ledger.set_fate(Fate::Hold);
+        let pending = ledger.submit(add());
+        assert_eq!(ledger.held(), 1);
+        ledger.release();
+        assert_eq!(pending.wait(), Outcome::Committed);
+        ledger.set_fate(Fate::Refuse(Refusal::StorageFull));
+        assert_eq!(ledger.submit(claim(1)).wait(), Outcome::NotCommitted(Refusal::StorageFull));
+        ledger.set_fate(Fate::LoseEntries);
+        assert_eq!(ledger.submit(claim(1)).wait(), Outcome::Unknown);
+        assert_eq!(ledger.load().expect("it is in memory").credentials[0].value, 0);
+        ledger.set_fate(Fate::LoseAnswers);
+        assert_eq!(ledger.submit(claim(1)).wait(), Outcome::Unknown);
+        assert_eq!(ledger.load().expect("it is in memory").credentials[0].value, 5);
+        ledger.close().expect("it is in memory");
+        assert_eq!(ledger.submit(claim(1)).wait(), Outcome::NotCommitted(Refusal::Closed));
+    }
+
+    const CREDENTIAL: CredentialId = CredentialId([1; 16]);
+
+    fn add() -> Entry {
+        let change = Change::AddCredential { credential: CREDENTIAL, value: 0 };
+        Entry { changes: vec![change], ..Entry::default() }
+    }
+
+    fn claim(id: u8) -> Entry {
+        let claim = Claim { credential: CREDENTIAL, to: 5, id: ClaimId([id; 16]) };
+        let audit = AuditEntry { reference: [id; 8], body: Vec::new() };
+        Entry { claim: Some(claim), audit: Some(audit), ..Entry::default() }
+    }
+}
