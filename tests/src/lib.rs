@@ -1,1 +1,42 @@
-//! x
+//! The rig of the whole-system tests: real sshd, sudo, su and login around the built programs.
+//!
+//! Deliberately never reaches inside: it starts programs, types on terminals, and reads what they say. It changes
+//! users and PAM files, so it works only in the sandbox that `cargo xtask` makes.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`programs`] | where the programs are |
+//! | [`time`] | the one clock, waiting with a deadline, and the daemon's own clock |
+//! | [`machine`] | users, PAM files, the `/dev/log` that catches what the module logs |
+//! | [`sshd`] | the SSH server, and clients for it |
+//! | [`terminal`] | a program on a terminal of its own: what it says, what is typed |
+//! | [`verifier`] | `verifierd` with a configuration: start, kill, restart, reload |
+//! | [`login_socket`] | the login socket as the PAM module uses it, for tests with many logins at once |
+//! | [`postern`] | the command `postern` |
+//! | [`flows`] | what people do again and again: enrol, log in, get refused |
+//! | [`authenticator`] | a phone: reads the enrolment off the screen, tells one-time passwords |
+//! | [`history`] | judges a run: nothing accepted twice, every accept in the audit trail |
+
+#![forbid(unsafe_code)]
+
+pub mod authenticator;
+pub mod flows;
+pub mod history;
+pub mod login_socket;
+pub mod machine;
+pub mod postern;
+pub mod programs;
+pub mod sshd;
+pub mod terminal;
+pub mod time;
+pub mod verifier;
+
+/// How many rounds a test makes: few in `cargo xtask test`, all of them in `cargo xtask soak`.
+///
+/// * `variable`: set by soak.
+///
+/// # Panics
+/// When the variable is set and is no number.
+pub fn rounds(variable: &str, few: usize) -> usize {
+    std::env::var(variable).map_or(few, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
+}

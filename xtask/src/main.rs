@@ -1,2 +1,82 @@
-//! x
-fn main() {}
+//! Every command of the project by name: `cargo xtask demo`, `test`, `tidy`, `bench`, `mutants`, `soak`.
+//!
+//! Holds no logic of the product. One module does one job; `cargo xtask test` is all that CI calls.
+
+#![forbid(unsafe_code)]
+
+mod build;
+mod demo;
+mod mutants;
+mod packages;
+mod sandbox;
+mod soak;
+mod steps;
+mod tally;
+mod test;
+mod tidy;
+mod witness;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Every command of the project by name.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
+enum Command {
+    /// Show every kind of login, real and in a sandbox; then wait for you to try it with a phone.
+    Demo {
+        /// End after the story; exit 0 only if all went as expected.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Run everything that a change must pass.
+    Test,
+    /// Check edges between packages, sizes, words, the feature list and links.
+    Tidy,
+    /// Remove one guard at a time and demand that a test notices.
+    Mutants {
+        /// Only mutants whose id contains this.
+        only: Option<String>,
+    },
+    /// Race and kill the daemon with all the rounds that the project promises.
+    Soak,
+    /// Install the Debian packages that demo and test need and the machine lacks.
+    Packages,
+    /// Run a program in private name spaces.
+    Sandbox {
+        /// The program and its arguments.
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Command::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Demo { once } => demo::run(once),
+        Command::Test => test::run(),
+        Command::Tidy => tidy::run(),
+        Command::Mutants { only } => run_mutants(only.as_deref()),
+        Command::Soak => soak::run(),
+        Command::Packages => packages::install_missing(packages::Need::Tests),
+        Command::Sandbox { command } => build::run(sandbox::command(&command[0]).args(&command[1..])),
+    }
+}
+
+fn run_mutants(only: Option<&str>) -> Result<()> {
+    let mut tally = tally::Tally::default();
+    mutants::run(only, &mut tally)?;
+    anyhow::ensure!(tally.failed == 0, "{} mutants were not caught", tally.failed);
+    Ok(())
+}

@@ -1,0 +1,196 @@
+//! Who logs in, to what, from where: what PAM and the terminal say, made fit for a request.
+//!
+//! Nothing here is trusted to be true; the user name is refused rather than changed, everything else is only
+//! recorded and may be altered to be printable.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{FileType, Mode, OFlags};
+use wire::login::{FIELD_BYTES_MAX, USER_BYTES_MAX};
+
+use crate::fault::fault_point;
+use crate::text;
+use crate::verifier::above_stdio;
+
+/// A login as the verifier gets it described.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Login {
+    /// PAM_USER, byte for byte.
+    pub user: String,
+    /// PAM_SERVICE.
+    pub service: String,
+    /// The client's address.
+    pub rhost: Option<String>,
+    /// PAM_RUSER.
+    pub ruser: Option<String>,
+    /// PAM_TTY.
+    pub tty: Option<String>,
+    /// The terminal's width.
+    pub columns: Option<u16>,
+}
+
+/// The bytes that PAM holds; `None` where it holds nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PamItems {
+    /// PAM_USER.
+    pub user: Vec<u8>,
+    /// PAM_SERVICE.
+    pub service: Option<Vec<u8>>,
+    /// PAM_RHOST.
+    pub rhost: Option<Vec<u8>>,
+    /// PAM_RUSER.
+    pub ruser: Option<Vec<u8>>,
+    /// PAM_TTY.
+    pub tty: Option<Vec<u8>>,
+    /// The PAM environment's SSH_CONNECTION: `client-address client-port server-address server-port`.
+    pub ssh_connection: Option<Vec<u8>>,
+}
+
+/// The user name cannot be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UserMalformed;
+
+impl Login {
+    /// Describes the login. Asks the terminal for its width, if PAM_TTY names one.
+    ///
+    /// # Errors
+    /// When the user name is empty, too long, not UTF-8, or has control characters.
+    pub(crate) fn describe(items: &PamItems) -> Result<Self, UserMalformed> {
+        fault_point!("login::describe");
+        Ok(Self {
+            user: parse_user(&items.user)?,
+            service: field(items.service.as_deref()).unwrap_or_default(),
+            rhost: items.rhost(),
+            ruser: field(items.ruser.as_deref()),
+            tty: field(items.tty.as_deref()),
+            columns: items.tty.as_deref().and_then(columns),
+        })
+    }
+}
+
+impl PamItems {
+    /// sshd's own word for the client's address, because PAM_RHOST may be a name from the client's DNS.
+    pub(crate) fn rhost(&self) -> Option<String> {
+        let connection =
+            self.ssh_connection.as_deref().and_then(|value| value.split(|byte| *byte == b' ').next());
+        field(connection).or_else(|| field(self.rhost.as_deref()))
+    }
+}
+
+/// For the debug log: the fields in one line, escaped.
+impl fmt::Display for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let optional =
+            |value: &Option<String>| text::for_log(value.as_deref().unwrap_or_default().as_bytes());
+        write!(
+            f,
+            "user={} service={}",
+            text::for_log(self.user.as_bytes()),
+            text::for_log(self.service.as_bytes())
+        )?;
+        write!(f, " rhost={} ruser={}", optional(&self.rhost), optional(&self.ruser))?;
+        write!(f, " tty={} columns={}", optional(&self.tty), self.columns.unwrap_or_default())
+    }
+}
+
+fn parse_user(bytes: &[u8]) -> Result<String, UserMalformed> {
+    let user = std::str::from_utf8(bytes).map_err(|_| UserMalformed)?;
+    let is_name = !user.is_empty() && user.len() <= USER_BYTES_MAX && !user.contains(char::is_control);
+    is_name.then(|| user.to_owned()).ok_or(UserMalformed)
+}
+
+/// Some services set items to the empty string where they mean none.
+fn field(bytes: Option<&[u8]>) -> Option<String> {
+    bytes.filter(|bytes| !bytes.is_empty()).map(|bytes| text::for_field(bytes, FIELD_BYTES_MAX))
+}
+
+/// The width of the terminal `tty` names, if it is one.
+fn columns(tty: &[u8]) -> Option<u16> {
+    fault_point!("login::columns");
+    let terminal = open_terminal(tty)?;
+    let size = rustix::termios::tcgetwinsize(&terminal).ok()?;
+    (size.ws_col != 0).then_some(size.ws_col)
+}
+
+/// Opens names that only the kernel gives to terminals: PAM_TTY comes from the application, and merely
+/// opening another device can have effects.
+fn open_terminal(tty: &[u8]) -> Option<OwnedFd> {
+    let name = std::str::from_utf8(tty).ok()?;
+    let device = name.strip_prefix("/dev/")?;
+    let number = device.strip_prefix("pts/").or_else(|| device.strip_prefix("tty"))?;
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let flags = OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(name, flags, Mode::empty()).and_then(above_stdio).ok()?;
+    let stat = rustix::fs::fstat(&opened).ok()?;
+    (FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice).then_some(opened)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(items: PamItems) -> Login {
+        Login::describe(&PamItems { user: b"alice".to_vec(), ..items }).unwrap()
+    }
+
+    #[test]
+    fn user_names_are_taken_as_they_are_or_not_at_all() {
+        let longest = [b'x'; 255];
+        let taken: [&[u8]; 6] =
+            [b"alice", b"../../../etc/shadow", b"a:b", b"%n%s", b"-oProxyCommand=x", b"alice "];
+        for user in taken.into_iter().chain([&longest[..], "jürgen".as_bytes()]) {
+            assert_eq!(parse_user(user).map(String::into_bytes), Ok(user.to_vec()));
+        }
+        let too_long = [b'x'; 256];
+        let refused: [&[u8]; 7] =
+            [b"", b"root\nAccepted", b"\x1b]0;x\x07", b"a\xff", "\u{9b}2J".as_bytes(), b"\x7f", &too_long];
+        for user in refused {
+            assert_eq!(parse_user(user), Err(UserMalformed));
+        }
+    }
+
+    #[test]
+    fn the_client_address_is_the_one_sshd_saw() {
+        let rhost = Some(b"client.example".to_vec());
+        let ssh_connection = Some(b"192.0.2.1 5000 192.0.2.2 22".to_vec());
+        let both = check(PamItems { rhost: rhost.clone(), ssh_connection, ..PamItems::default() });
+        assert_eq!(both.rhost.as_deref(), Some("192.0.2.1"));
+        assert_eq!(check(PamItems { rhost, ..PamItems::default() }).rhost.as_deref(), Some("client.example"));
+        assert_eq!(check(PamItems { rhost: Some(Vec::new()), ..PamItems::default() }).rhost, None);
+        let empty = PamItems { ssh_connection: Some(Vec::new()), ..PamItems::default() };
+        assert_eq!(check(empty).rhost, None);
+    }
+
+    #[test]
+    fn odd_items_are_recorded_in_a_printable_form() {
+        let login = check(PamItems {
+            service: Some(b"ss\nhd".to_vec()),
+            ruser: Some(b"\xff".to_vec()),
+            tty: Some(vec![b't'; 5000]),
+            ..PamItems::default()
+        });
+        assert_eq!(login.service, "ss\u{fffd}hd");
+        assert_eq!(login.ruser.as_deref(), Some("\u{fffd}"));
+        assert_eq!(login.tty.map(|tty| tty.len()), Some(FIELD_BYTES_MAX));
+    }
+
+    #[test]
+    fn only_terminals_are_asked_for_their_width() {
+        let names = [
+            "ssh",
+            "tty1",
+            ":0",
+            "/dev/null",
+            "/dev/watchdog",
+            "/dev/pts/../null",
+            "/dev/pts/",
+            "/etc/passwd",
+        ];
+        for name in names {
+            assert!(open_terminal(name.as_bytes()).is_none(), "{name} was opened");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The daemon dies at any moment: what was accepted is in the store, and nothing is accepted again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use system_tests::authenticator::Authenticator;
+use system_tests::flows::{activated, ssh_login};
+use system_tests::history::{Answer, History};
+use system_tests::login_socket::{Login, reference, verdict};
+use system_tests::machine::{ALICE, Machine, run};
+use system_tests::sshd::Sshd;
+use system_tests::verifier::{Verifier, config};
+use system_tests::{postern, rounds, time};
+use wire::login::{Next, Verdict};
+
+/// How many users log in at once while the daemon is killed.
+const USERS: usize = 8;
+
+// covers: A05, B02
+#[test]
+fn a_killed_daemon_still_refuses_what_it_accepted_before() {
+    let _machine = Machine::new();
+    let mut verifier = Verifier::start();
+    let _sshd = Sshd::start();
+    let phone = activated(&verifier, "alice");
+    let code = verifier.code(&phone);
+    ssh_login(ALICE, &code).logged_in();
+    verifier.kill();
+    verifier.launch();
+    let shown = ssh_login(ALICE, &code).refused();
+    assert!(shown.contains("already used") || shown.contains("just started"), "{shown}");
+    verifier.clock.advance(120);
+    ssh_login(ALICE, &verifier.code(&phone)).logged_in();
+}
+
+// covers: B02
+#[test]
+fn failures_are_counted_across_a_kill() {
+    let _machine = Machine::new();
+    let mut verifier = Verifier::prepare(&config("")).with_stepped_waits();
+    verifier.initialise();
+    verifier.launch();
+    let phone = activated(&verifier, "alice");
+    let login = Login::by_ssh("alice");
+    for _ in 0..7 {
+        assert_eq!(login.verdict(&verifier.wrong_code(&phone)), Verdict::Deny);
+        verifier.clock.advance(10);
+    }
+    let serial = postern::user("alice").tokens[0].clone();
+    assert_eq!(postern::token(&serial).failures, 7);
+
+    verifier.crash_and_return();
+    assert_eq!(postern::token(&serial).failures, 7, "counts are durable");
+    assert_eq!(login.verdict(&verifier.wrong_code(&phone)), Verdict::Deny);
+    let reply = login.attempt(&verifier.code(&phone)).expect("an answer");
+    assert_eq!(verdict(&reply), Verdict::Deny, "the 8th failure in a row costs 8 s");
+    assert!(reply.show.concat().contains("Too many attempts. Try again in "), "{reply:?}");
+    verifier.clock.advance(30);
+    assert_eq!(login.verdict(&verifier.code(&phone)), Verdict::Allow);
+}
+
+// covers: G01, A05
+#[test]
+fn every_accept_outlives_a_kill_at_any_moment() {
+    let _machine = Machine::new();
+    let mut verifier = Verifier::start();
+    let users: Vec<String> = (0..USERS).map(|number| format!("user{number}")).collect();
+    for user in &users {
+        run("useradd", &["--no-create-home", user]);
+    }
+    let phones: Vec<(String, Authenticator)> =
+        users.iter().map(|user| (user.clone(), activated(&verifier, user))).collect();
+    let history = Mutex::new(History::default());
+    let kills = rounds("POSTERN_KILLS", 10);
+    let mut codes = Vec::new();
+    for kill in 0..kills {
+        // 0 to 40 ms of load, spread over the kills in an order that looks random and is the same every time.
+        let moment = Duration::from_micros((kill as u64 * 7919) % 40_000);
+        codes.extend(load_until_kill(&mut verifier, &phones, moment, &history));
+        verifier.clock.advance(150);
+        verifier.launch();
+        verifier.clock.advance(150);
+        resubmit(&codes, &history);
+        codes.clear();
+    }
+    let history = history.into_inner().unwrap_or_else(PoisonError::into_inner);
+    history.judge(&postern::audit());
+    assert!(history.accepted() >= kills, "only {} accepts: this was no load", history.accepted());
+    let output = postern::run(&["audit", "verify"]);
+    assert!(output.status.success(), "{output:?}");
+    println!("{kills} kills, {} accepts, all in the store and none twice", history.accepted());
+}
+
+/// Everybody logs in again and again until the daemon is gone; returns every password that was sent.
+fn load_until_kill(
+    verifier: &mut Verifier,
+    phones: &[(String, Authenticator)],
+    moment: Duration,
+    history: &Mutex<History>,
+) -> Vec<(String, String)> {
+    let gone = AtomicBool::new(false);
+    let clock = verifier.clock.clone();
+    thread::scope(|scope| {
+        let clients: Vec<_> = phones
+            .iter()
+            .map(|(user, phone)| {
+                let (gone, clock) = (&gone, &clock);
+                scope.spawn(move || {
+                    let mut sent = Vec::new();
+                    while !gone.load(Ordering::Relaxed) {
+                        let code = phone.code(clock.unix_now());
+                        submit(user, &code, history);
+                        sent.push((user.clone(), code));
+                    }
+                    sent
+                })
+            })
+            .collect();
+        // Steps of the clock make fresh codes all the while.
+        time::wait_at_most(moment, || {
+            clock.advance(30);
+            None::<()>
+        });
+        verifier.kill();
+        gone.store(true, Ordering::Relaxed);
+        clients.into_iter().flat_map(|client| client.join().expect("no panic")).collect()
+    })
+}
+
+fn resubmit(codes: &[(String, String)], history: &Mutex<History>) {
+    for (user, code) in codes {
+        submit(user, code, history);
+    }
+}
+
+/// One login; an answer that never came is none.
+fn submit(user: &str, code: &str, history: &Mutex<History>) {
+    let Ok(reply) = Login::by_ssh(user).attempt(code) else { return };
+    if matches!(reply.next, Next::Ask { .. }) {
+        return;
+    }
+    let answer =
+        Answer { user: user.to_owned(), code: code.to_owned(), verdict: verdict(&reply), reference: reference(&reply) };
+    history.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+}

@@ -1,0 +1,244 @@
+//! Removes one guard at a time from a copy of the workspace, and demands that a test notices.
+//!
+//! The table is `xtask/mutants.toml`. Deliberately textual and by hand: each mutant is a guard that a check names,
+//! not a random change. The workspace itself is never touched.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::build;
+use crate::tally::Tally;
+
+/// Where the table stands.
+const TABLE: &str = "xtask/mutants.toml";
+
+/// The whole table.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    #[serde(default)]
+    mutant: Vec<Mutant>,
+}
+
+/// One guard, how to remove it, and the test that must notice.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mutant {
+    /// Short name: `replay-guard`.
+    id: String,
+    /// The checks that demand the guard: `["A01", "A05"]`.
+    checks: Vec<String>,
+    /// The file that holds the guard.
+    file: PathBuf,
+    /// Text that stands exactly once in the file.
+    find: String,
+    /// What stands there instead.
+    replace: String,
+    /// The package of the test.
+    package: String,
+    /// The test's name or a part of it, as `cargo test` takes it.
+    test: String,
+}
+
+/// How the run of one test ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Failed,
+    NotBuilt,
+    NoTest,
+}
+
+/// Runs all mutants, or those whose id contains `only`, and ends with a closing line as test runners do.
+///
+/// # Errors
+/// When the table or the copy cannot be made. A surviving mutant is a failure in the tally, not an error.
+pub fn run(only: Option<&str>, tally: &mut Tally) -> Result<()> {
+    let root = build::workspace();
+    let text = fs::read_to_string(root.join(TABLE)).context(TABLE)?;
+    let mut table: Table = toml::from_str(&text).context(TABLE)?;
+    check_ids(&table)?;
+    table.mutant.retain(|mutant| only.is_none_or(|only| mutant.id.contains(only)));
+    ensure!(!table.mutant.is_empty(), "{TABLE} has no such mutant");
+
+    let room = root.join("target/mutants");
+    let tree = room.join("tree");
+    copy_workspace(&root, &tree)?;
+    let runner = Runner { tree: &tree, build: room.join("build") };
+
+    let (mut caught, mut missed) = (0, 0);
+    for mutant in &table.mutant {
+        let outcome = runner.judge(mutant).with_context(|| format!("mutant {}", mutant.id))?;
+        let line = match outcome {
+            Ok(()) => "caught".to_owned(),
+            Err(why) => format!("NOT CAUGHT: {why}"),
+        };
+        println!("mutant {} ({}) ... {line}", mutant.id, mutant.checks.join(", "));
+        if line == "caught" { caught += 1 } else { missed += 1 }
+    }
+    let word = if missed == 0 { "ok" } else { "FAILED" };
+    let closing = format!("test result: {word}. {caught} passed; {missed} failed; 0 ignored");
+    println!("\n{closing}");
+    tally.read_line(&closing);
+    Ok(())
+}
+
+fn check_ids(table: &Table) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for mutant in &table.mutant {
+        ensure!(seen.insert(&mutant.id), "{TABLE}: the id {} stands twice", mutant.id);
+        ensure!(!mutant.checks.is_empty(), "{TABLE}: mutant {} names no check", mutant.id);
+    }
+    Ok(())
+}
+
+/// The mutated text.
+///
+/// # Errors
+/// When the guard does not stand exactly once in the text: then the mutant proves nothing.
+fn mutate(text: &str, mutant: &Mutant) -> Result<String> {
+    let times = text.matches(&mutant.find).count();
+    ensure!(times == 1, "its text stands {times} times in {}, not once", mutant.file.display());
+    ensure!(mutant.find != mutant.replace, "it changes nothing");
+    Ok(text.replace(&mutant.find, &mutant.replace))
+}
+
+/// Builds and runs tests in the copy.
+struct Runner<'a> {
+    tree: &'a Path,
+    build: PathBuf,
+}
+
+impl Runner<'_> {
+    /// `Ok(Err(why))` when the mutant was not caught.
+    fn judge(&self, mutant: &Mutant) -> Result<Result<(), String>> {
+        let path = self.tree.join(&mutant.file);
+        let original = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let mutated = mutate(&original, mutant)?;
+        match self.test(mutant)? {
+            Outcome::Passed => {}
+            Outcome::Failed => return Ok(Err("the test fails without the mutant too".to_owned())),
+            Outcome::NotBuilt => return Ok(Err("the copy does not build".to_owned())),
+            Outcome::NoTest => return Ok(Err(format!("no test is called {}", mutant.test))),
+        }
+        fs::write(&path, mutated).with_context(|| path.display().to_string())?;
+        let outcome = self.test(mutant);
+        fs::write(&path, original).with_context(|| path.display().to_string())?;
+        Ok(match outcome? {
+            Outcome::Failed => Ok(()),
+            Outcome::Passed => Err(format!("{} passes although the guard is gone", mutant.test)),
+            Outcome::NotBuilt => Err("the mutated copy does not build".to_owned()),
+            Outcome::NoTest => bail!("the test is gone with the guard"),
+        })
+    }
+
+    fn test(&self, mutant: &Mutant) -> Result<Outcome> {
+        let build = self.cargo(mutant).arg("--no-run").output().context("cannot run cargo")?;
+        if !build.status.success() {
+            println!("{}", String::from_utf8_lossy(&build.stderr));
+            return Ok(Outcome::NotBuilt);
+        }
+        let run = self.cargo(mutant).output().context("cannot run cargo")?;
+        let mut tally = Tally::default();
+        for line in String::from_utf8_lossy(&run.stdout).lines() {
+            tally.read_line(line);
+        }
+        // A runner that died (abort, signal) says no closing line, yet it noticed.
+        Ok(match (tally.passed + tally.failed, run.status.success()) {
+            (0, true) => Outcome::NoTest,
+            (_, true) => Outcome::Passed,
+            (_, false) => Outcome::Failed,
+        })
+    }
+
+    fn cargo(&self, mutant: &Mutant) -> Command {
+        let mut command = build::cargo();
+        command
+            .current_dir(self.tree)
+            .env("CARGO_TARGET_DIR", &self.build)
+            .env("PROPTEST_FAILURE_PERSISTENCE", "off")
+            .args(["test", "--quiet", "--locked", "--no-fail-fast", "-p", &mutant.package, &mutant.test])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+}
+
+/// Copies what cargo needs, and keeps files that are the same, so that the next build is short.
+fn copy_workspace(root: &Path, tree: &Path) -> Result<()> {
+    let mut kept = BTreeSet::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let path = entry.context("folder entry")?.path();
+            let relative = path.strip_prefix(root).context("outside the workspace")?.to_owned();
+            if path.is_dir() {
+                if !["target", ".git"].iter().any(|name| path.ends_with(name)) {
+                    folders.push(path);
+                }
+                continue;
+            }
+            let copy = tree.join(&relative);
+            let text = fs::read(&path).with_context(|| path.display().to_string())?;
+            if fs::read(&copy).ok().as_ref() != Some(&text) {
+                fs::create_dir_all(copy.parent().context("no folder")?).context("making the copy")?;
+                fs::write(&copy, text).with_context(|| copy.display().to_string())?;
+            }
+            kept.insert(copy);
+        }
+    }
+    remove_others(tree, &kept)
+}
+
+/// Removes files of an older copy that the workspace has no more.
+fn remove_others(tree: &Path, kept: &BTreeSet<PathBuf>) -> Result<()> {
+    let mut folders = vec![tree.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+            let path = entry.context("folder entry")?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if !kept.contains(&path) {
+                fs::remove_file(&path).with_context(|| path.display().to_string())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(find: &str, replace: &str) -> Mutant {
+        let text = format!(
+            "id = 'x'\nchecks = ['A05']\nfile = 'a.rs'\npackage = 'p'\ntest = 't'\nfind = '{find}'\nreplace = '{replace}'"
+        );
+        toml::from_str(&text).expect("a mutant")
+    }
+
+    #[test]
+    fn a_guard_that_stands_once_is_replaced() {
+        let mutated = mutate("if step <= last { refuse() }", &sample("step <= last", "false")).expect("one place");
+        assert_eq!(mutated, "if false { refuse() }");
+    }
+
+    #[test]
+    fn a_guard_that_is_absent_or_stands_twice_is_an_error() {
+        mutate("nothing", &sample("step <= last", "false")).expect_err("absent");
+        mutate("a; a", &sample("a", "b")).expect_err("twice");
+        mutate("a", &sample("a", "a")).expect_err("no change");
+    }
+
+    #[test]
+    fn the_table_of_the_project_is_well_formed() {
+        let text = include_str!("../mutants.toml");
+        let table: Table = toml::from_str(text).expect("the table parses");
+        check_ids(&table).expect("ids are unique");
+    }
+}

@@ -1,0 +1,133 @@
+//! Installs the Debian packages that the demo and the tests need and the machine lacks, and says which and why.
+//!
+//! Deliberately removes nothing and starts nothing: services of new packages are kept from starting.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+
+/// What a package is needed for, and the file that shows that it is there.
+struct Package {
+    name: &'static str,
+    probe: &'static str,
+    reason: &'static str,
+}
+
+/// What a login needs: the demo, the tests and the measurements.
+const LOGIN: [Package; 6] = [
+    Package { name: "openssh-server", probe: "/usr/sbin/sshd", reason: "the SSH server to log in to" },
+    Package { name: "openssh-client", probe: "/usr/bin/ssh", reason: "the SSH client, scp and sftp" },
+    Package { name: "sudo", probe: "/usr/bin/sudo", reason: "the step-up" },
+    Package { name: "login", probe: "/bin/login", reason: "the console login" },
+    Package { name: "iproute2", probe: "/bin/ip", reason: "loopback in the private network" },
+    Package { name: "util-linux", probe: "/usr/bin/unshare", reason: "private name spaces" },
+];
+
+/// What only the tests need.
+const TESTS: [Package; 4] = [
+    Package { name: "oathtool", probe: "/usr/bin/oathtool", reason: "a second opinion on every one-time password" },
+    Package { name: "strace", probe: "/usr/bin/strace", reason: "to make fsync fail" },
+    Package { name: "libfaketime", probe: FAKETIME, reason: "to step the daemon's clock" },
+    Package { name: "pamtester", probe: "/usr/bin/pamtester", reason: "to drive the PAM module by itself" },
+];
+
+/// Lies in a folder whose name holds the machine's architecture.
+const FAKETIME: &str = "libfaketime.so.1";
+
+/// Debian's switch against starting services at installation.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Which packages a command needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Real logins.
+    Login,
+    /// Real logins and the tools of the tests.
+    Tests,
+}
+
+/// Installs what is missing. Does nothing, and needs no root, when nothing is.
+///
+/// # Errors
+/// When packages are missing and cannot be installed: not root, no apt-get, or apt-get failed.
+pub fn install_missing(need: Need) -> Result<()> {
+    let missing = missing(need);
+    if missing.is_empty() {
+        println!("      nothing is missing");
+        return Ok(());
+    }
+    for package in &missing {
+        println!("      installing {}: {}", package.name, package.reason);
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    crate::sandbox::ensure_root(&format!("to install {}", names.join(", ")))?;
+    ensure!(Path::new("/usr/bin/apt-get").exists(), "no apt-get here: install {} by hand", names.join(", "));
+
+    let _policy = NoServices::begin()?;
+    // The lists may be absent or old; both make the first try fail.
+    if !apt_get(&["install"], &names)? {
+        ensure!(apt_get(&["update"], &[])?, "apt-get update failed");
+        ensure!(apt_get(&["install"], &names)?, "apt-get could not install {}", names.join(", "));
+    }
+    let still: Vec<&str> = self::missing(need).iter().map(|package| package.name).collect();
+    ensure!(still.is_empty(), "installed, but the expected files of {} are not there", still.join(", "));
+    Ok(())
+}
+
+fn missing(need: Need) -> Vec<&'static Package> {
+    let tests: &[Package] = if need == Need::Tests { &TESTS } else { &[] };
+    LOGIN.iter().chain(tests).filter(|package| !probe(package).exists()).collect()
+}
+
+fn probe(package: &Package) -> PathBuf {
+    if package.probe == FAKETIME {
+        let libraries = format!("/usr/lib/{}-linux-gnu/faketime", std::env::consts::ARCH);
+        return Path::new(&libraries).join(FAKETIME);
+    }
+    PathBuf::from(package.probe)
+}
+
+fn apt_get(verb: &[&str], names: &[&str]) -> Result<bool> {
+    let status = Command::new("apt-get")
+        .args(["-q", "-y", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0"])
+        .args(verb)
+        .args(names)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .status()
+        .context("cannot run apt-get")?;
+    Ok(status.success())
+}
+
+/// Keeps new packages from starting their services, unless the machine has its own rule for that.
+struct NoServices {
+    made: bool,
+}
+
+impl NoServices {
+    fn begin() -> Result<Self> {
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(POLICY);
+        match file {
+            Ok(mut file) => {
+                file.write_all(b"#!/bin/sh\nexit 101\n").context(POLICY)?;
+                Ok(Self { made: true })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(Self { made: false }),
+            Err(error) => Err(error).context(POLICY),
+        }
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.made
+            && let Err(error) = fs::remove_file(POLICY)
+        {
+            println!("      cannot remove {POLICY}: {error}");
+        }
+    }
+}
