@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ledger::embedded::{EmbeddedLedger, LedgerOpenError};
-use ledger::{Entry, ReadError, StartState};
+use ledger::{Entry, Ledger, ReadError, StartState};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::accounts::{Accounts, LedgerDebug, RecordError, Steward};
+use crate::accounts::{Accounts, RecordError, Steward};
 use crate::audit::{Body, Reference};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
@@ -61,7 +61,7 @@ pub struct Service {
     pub dialogue: Arc<Dialogue>,
     /// Answers administrators.
     pub administration: Arc<Administration>,
-    ledger: Arc<dyn LedgerDebug>,
+    ledger: Arc<dyn Ledger>,
     throttles: Arc<Throttles>,
     config_path: PathBuf,
 }
@@ -117,7 +117,7 @@ impl Service {
     /// See [`StartError`].
     pub async fn on_ledger(
         foundations: Foundations,
-        ledger: Arc<dyn LedgerDebug>,
+        ledger: Arc<dyn Ledger>,
         start_state: StartState,
     ) -> Result<Self, StartError> {
         let Foundations { config, config_path, master, clock, host } = foundations;
@@ -210,11 +210,7 @@ impl Reloader {
     }
 }
 
-async fn record_start(
-    ledger: &dyn LedgerDebug,
-    clock: &dyn Clock,
-    state: StartState,
-) -> Result<(), StartError> {
+async fn record_start(ledger: &dyn Ledger, clock: &dyn Clock, state: StartState) -> Result<(), StartError> {
     let (reason, detail) = match state {
         StartState::Clean => ("clean", None),
         StartState::Unclean => {
@@ -245,7 +241,7 @@ async fn record_start(
 
 async fn sweep(
     throttles: Arc<Throttles>,
-    ledger: Arc<dyn LedgerDebug>,
+    ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     mut stop: watch::Receiver<bool>,
 ) {

@@ -16,5 +16,3 @@ pub const AUTHINFO_UNAVAIL: i32 = 9;
 pub const USER_UNKNOWN: i32 = 10;
 /// PAM_CONV_ERR.
 pub const CONV_ERR: i32 = 19;
-/// PAM_IGNORE.
-pub const IGNORE: i32 = 25;

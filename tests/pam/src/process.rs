@@ -1,8 +1,9 @@
 //! What of a process the module must leave as it was.
 
 use std::ffi::CStr;
-use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::{Duration, Instant};
 use std::{env, fs, mem, ptr};
 
 /// A picture of the process.
@@ -65,6 +66,15 @@ pub fn descriptors(folder: &str) -> Vec<String> {
     open
 }
 
+/// Runs `work` and tells how long it took.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    #[expect(clippy::disallowed_methods, reason = "measures the module from outside")]
+    let now = Instant::now;
+    let started = now();
+    let result = work();
+    (result, now().saturating_duration_since(started))
+}
+
 /// Resident memory in KiB.
 ///
 /// # Panics
@@ -95,6 +105,68 @@ pub fn peer_pid(stream: &UnixStream) -> i32 {
     };
     assert_eq!(code, 0, "getsockopt");
     peer.pid
+}
+
+/// Makes this thread, with the rights it has by now, the one that listens; and `backlog` the most connections
+/// that wait.
+///
+/// # Panics
+/// When the kernel refuses.
+pub fn listen(listener: &UnixListener, backlog: i32) {
+    // SAFETY: takes a descriptor and a number.
+    let code = unsafe { libc::listen(listener.as_raw_fd(), backlog) };
+    assert_eq!(code, 0, "listen");
+}
+
+/// Changes the user of this thread alone, which only the bare system call does.
+///
+/// # Panics
+/// When the kernel refuses.
+pub fn become_user(uid: u32) {
+    // SAFETY: takes three numbers.
+    let code = unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) };
+    assert_eq!(code, 0, "setresuid");
+}
+
+/// A pseudo-terminal of a given width.
+pub struct Terminal {
+    /// Its path.
+    pub name: String,
+    master: OwnedFd,
+    _slave: OwnedFd,
+}
+
+impl Terminal {
+    /// Opens one.
+    ///
+    /// # Panics
+    /// When there is no `/dev/ptmx`.
+    pub fn open(columns: u16) -> Self {
+        let (mut master, mut slave) = (-1, -1);
+        let none = ptr::null_mut();
+        // SAFETY: two places for descriptors; the other arguments may be null.
+        let code = unsafe { libc::openpty(&raw mut master, &raw mut slave, none, ptr::null(), ptr::null()) };
+        assert_eq!(code, 0, "openpty");
+        let name = fs::read_link(format!("/proc/self/fd/{slave}")).expect("/proc is mounted");
+        // SAFETY: openpty made it, and nothing else owns it.
+        let master = unsafe { OwnedFd::from_raw_fd(master) };
+        // SAFETY: as above.
+        let slave = unsafe { OwnedFd::from_raw_fd(slave) };
+        let mut terminal = Self { name: name.display().to_string(), master, _slave: slave };
+        terminal.resize(columns);
+        terminal
+    }
+
+    /// Changes its width.
+    ///
+    /// # Panics
+    /// When the kernel refuses.
+    pub fn resize(&mut self, columns: u16) {
+        let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: TIOCSWINSZ reads a winsize.
+        let code = unsafe { libc::ioctl(self.master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+        assert_eq!(code, 0, "TIOCSWINSZ");
+    }
 }
 
 fn status_kib(name: &str) -> u64 {

@@ -40,8 +40,9 @@ impl Site {
         let folder = PathBuf::from(format!("/run/postern-pam-test-{}-{number}", std::process::id()));
         let made = fs::DirBuilder::new().mode(0o755).create(&folder);
         made.unwrap_or_else(|error| panic!("{}: {error}; these tests run as root", folder.display()));
-        fs::write(folder.join("other"), "auth required pam_deny.so\n").expect("the folder is writable");
+        set_mode(&folder, 0o755); // whatever the umask
         let site = Self { folder };
+        site.write("other", "auth required pam_deny.so\n");
         // The module's log lines begin with its file name, so it gets the one it is installed under.
         std::os::unix::fs::symlink(module, site.module()).expect("the folder is writable");
         site
@@ -58,11 +59,14 @@ impl Site {
     }
 
     /// Writes the service file.
-    ///
-    /// # Panics
-    /// When it cannot be written.
     pub fn write_service(&self, text: &str) {
-        fs::write(self.folder.join("postern"), text).expect("the folder is writable");
+        self.write("postern", text);
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let file = self.folder.join(name);
+        fs::write(&file, text).expect("the folder is writable");
+        set_mode(&file, 0o644);
     }
 
     /// The folder.

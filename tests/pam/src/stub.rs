@@ -9,6 +9,8 @@ use std::thread::{self, JoinHandle};
 
 use serde_json::{Value, json};
 
+use crate::site::set_mode;
+
 /// One request as it came.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -55,6 +57,7 @@ impl Stub {
     ) -> Self {
         let stopping = Arc::new(AtomicBool::new(false));
         let requests = Arc::new(Mutex::new(Vec::new()));
+        set_mode(path, 0o600); // whatever the umask
         let (stop, kept) = (Arc::clone(&stopping), Arc::clone(&requests));
         let thread = thread::spawn(move || serve(&listener, &stop, &kept, &mut handler));
         Self { path: path.to_owned(), stopping, requests, thread: Some(thread) }

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 
 use pam_harness::process::{descriptors, peer_pid};
-use pam_harness::site::Site;
+use pam_harness::site::{Site, set_mode};
 use pam_harness::stub::{Stub, ask, ok, reply, usual_answer};
 
 /// The process that logs in.
@@ -26,7 +26,7 @@ fn report(output: &Output) -> String {
 fn sixteen_threads_of_logins_change_nothing_in_their_process() {
     let site = Site::new("");
     let _stub = Stub::usual(&site.socket());
-    let text = report(&program(&site, &["threads", "16", "100"]).output().unwrap());
+    let text = report(&program(&site, &["threads", "16", "100"]).env_clear().output().unwrap());
     let grown = text.lines().find_map(|line| line.strip_prefix("grown ")).unwrap();
     assert!(grown.parse::<u64>().unwrap() < 1024, "{grown} KiB more after 1600 further logins");
 }
@@ -51,6 +51,7 @@ fn signals_that_interrupt_every_call_change_no_result() {
 fn a_verifier_that_hangs_up_raises_no_sigpipe() {
     let site = Site::new("timeout=1s");
     let listener = std::os::unix::net::UnixListener::bind(site.socket()).unwrap();
+    set_mode(&site.socket(), 0o600);
     // Closes each connection before the request is read.
     std::thread::spawn(move || {
         while let Ok((stream, _)) = listener.accept() {
@@ -164,7 +165,7 @@ fn little_memory_is_a_system_error_and_never_an_abort() {
     let text = "x".repeat(16 * 1024);
     let _stub = Stub::answering(&site.socket(), move |request| {
         let first = request.path == wire::login::BEGIN_PATH;
-        if first { ok(&reply(request, &[&text; 3], ask("? ", false))) } else { usual_answer(request) }
+        if first { ok(&reply(request, &[text.as_str(); 3], ask("? ", false))) } else { usual_answer(request) }
     });
     let mut codes = Vec::new();
     for kib in (0..3072).step_by(192) {
@@ -174,6 +175,15 @@ fn little_memory_is_a_system_error_and_never_an_abort() {
     }
     assert!(codes.iter().all(|code| code == "code 0" || code == "code 4"), "{codes:?}");
     assert_eq!((codes[0].as_str(), codes.last().unwrap().as_str()), ("code 4", "code 0"));
+}
+
+// covers: E15
+#[test]
+fn a_process_without_free_descriptors_gets_a_system_error() {
+    let site = Site::new("fail=open");
+    let _stub = Stub::usual(&site.socket());
+    let text = report(&program(&site, &["no-descriptors"]).output().unwrap());
+    assert!(text.starts_with("code 4\n") && text.contains("reason=system-error"), "{text}");
 }
 
 // covers: E16

@@ -2,6 +2,7 @@
 
 use pam_harness::application::{Item, Phases, Reaction, Style, Transaction, typed};
 use pam_harness::code::{AUTH_ERR, PERM_DENIED, SERVICE_ERR, SUCCESS, USER_UNKNOWN};
+use pam_harness::process::Terminal;
 use pam_harness::site::Site;
 use pam_harness::stub::{Stub, ask, done, ok, reply};
 use serde_json::json;
@@ -110,6 +111,27 @@ fn the_request_says_who_and_what_and_nothing_unknown() {
     let next: wire::login::Continue = serde_json::from_value(stub.requests()[1].body.clone()).unwrap();
     assert_eq!((next.state.as_str(), next.answers), ("sealed", vec!["123456".to_owned()]));
     assert_ne!(next.request_id, begin.request_id);
+}
+
+// covers: E18
+#[test]
+fn only_a_terminal_tells_its_width() {
+    let site = Site::new("");
+    let stub = Stub::usual(&site.socket());
+    let mut terminal = Terminal::open(97);
+    let link = site.folder().join("link");
+    std::os::unix::fs::symlink(&terminal.name, &link).unwrap();
+    let columns = |tty: &str| {
+        let items = vec![(Item::Tty, tty.as_bytes())];
+        Transaction { items, ..Transaction::default() }.typing(site.folder(), b"");
+        stub.requests().last().unwrap().body["columns"].clone()
+    };
+    assert_eq!(columns(&terminal.name), json!(97));
+    for other in ["ssh", "/dev/null", "/dev/pts/../null", "/dev/pts/ptmx", link.to_str().unwrap()] {
+        assert_eq!(columns(other), json!(null), "{other}");
+    }
+    terminal.resize(0);
+    assert_eq!(columns(&terminal.name), json!(null));
 }
 
 // covers: E17

@@ -9,6 +9,7 @@ use std::sync::mpsc;
 
 use pam_harness::application::{Outcome, Transaction};
 use pam_harness::code::{AUTHINFO_UNAVAIL, SUCCESS, SYSTEM_ERR};
+use pam_harness::process::{become_user, listen};
 use pam_harness::site::{Site, module, set_mode};
 use pam_harness::stub::{Stub, usual_answer};
 
@@ -27,6 +28,7 @@ fn check(problem: &str, plant: impl FnOnce(&Site, &Path) -> PathBuf) {
     let site = Site::empty();
     let folder = site.folder().join("run");
     fs::create_dir(&folder).unwrap();
+    set_mode(&folder, 0o755);
     let stub = Stub::usual(&folder.join("login.sock"));
     assert_eq!(login(&site, &folder.join("login.sock")).code, SUCCESS, "before it is changed");
     let asked = stub.requests().len();
@@ -111,8 +113,8 @@ fn a_listener_of_another_user_on_roots_socket_is_not_believed() {
     // The kernel notes who listens; here that is a thread which is not root any more.
     std::thread::spawn(move || {
         let listener = UnixListener::bind(&their_path).unwrap();
-        become_nobody();
-        listen_again(&listener);
+        become_user(NOBODY);
+        listen(&listener, 8);
         bound.send(listener).unwrap();
     });
     let stub = Stub::serve(&path, ready.recv().unwrap(), |_, _| unreachable!("nothing is sent"));
@@ -124,20 +126,6 @@ fn a_listener_of_another_user_on_roots_socket_is_not_believed() {
         outcome.log
     );
     assert!(stub.requests().is_empty());
-}
-
-/// Changes the user of this thread alone, which only the bare system call does.
-fn become_nobody() {
-    // SAFETY: takes three numbers.
-    let code = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
-    assert_eq!(code, 0, "setresuid");
-}
-
-fn listen_again(listener: &UnixListener) {
-    use std::os::fd::AsRawFd;
-    // SAFETY: takes a descriptor and a number.
-    let code = unsafe { libc::listen(listener.as_raw_fd(), 8) };
-    assert_eq!(code, 0, "listen");
 }
 
 // covers: E02

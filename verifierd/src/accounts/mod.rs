@@ -22,7 +22,7 @@ pub use records::{
     RecordError, TokenId, TokenIdentity, TokenParameters, TokenRecord, TokenState, UserId, UserRecord, kind,
 };
 pub(crate) use steward::disable;
-pub use steward::{ChangeError, LedgerDebug, Steward, StewardHandle};
+pub use steward::{ChangeError, Steward, StewardHandle};
 pub use system::account_exists;
 
 use crate::keys::{NameHasher, Sealer};

@@ -100,15 +100,11 @@ impl StewardHandle {
 #[derive(Debug)]
 pub struct Steward {
     accounts: Arc<Accounts>,
-    ledger: Arc<dyn LedgerDebug>,
+    ledger: Arc<dyn Ledger>,
     sealer: Arc<Sealer>,
     clock: Arc<dyn Clock>,
     orders: mpsc::Receiver<Order>,
 }
-
-/// A ledger that can stand in a struct that is shown in debug output.
-pub trait LedgerDebug: Ledger + std::fmt::Debug {}
-impl<T: Ledger + std::fmt::Debug> LedgerDebug for T {}
 
 impl std::fmt::Debug for Order {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -123,7 +119,7 @@ impl Steward {
     /// A steward and the handle that gives it orders. It ends when the last handle is gone.
     pub fn new(
         accounts: Arc<Accounts>,
-        ledger: Arc<dyn LedgerDebug>,
+        ledger: Arc<dyn Ledger>,
         sealer: Arc<Sealer>,
         clock: Arc<dyn Clock>,
     ) -> (Self, StewardHandle) {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use ledger::{Change, Claim, ClaimId, Entry, Outcome, Refusal};
+use ledger::{Change, Claim, ClaimId, Entry, Ledger, Outcome, Refusal};
 use otp_core::hotp::OtpKey;
 use otp_core::matching::{Match, TotpWindow, find_totp, match_totp};
 use otp_core::{Algorithm, Digits, OtpValue, SharedSecret, ThrottleRules};
@@ -22,7 +22,7 @@ pub use decision::{Decision, Ruling, verdict_of};
 pub use recent::{Recent, RequestKey};
 pub use source::Source;
 
-use crate::accounts::{LedgerDebug, Token, TokenState, User, disable, put_failures};
+use crate::accounts::{Token, TokenState, User, disable, put_failures};
 use crate::audit::{Reason, Reference};
 use crate::clock::{Clock, UnixTime};
 use crate::keys::{KeyError, random_bytes};
@@ -52,7 +52,7 @@ pub struct Counters {
 /// Checks and claims.
 #[derive(Debug)]
 pub struct Engine {
-    ledger: Arc<dyn LedgerDebug>,
+    ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     throttles: Arc<Throttles>,
     /// After an unclean stop: codes that were admissible at this moment may have been used.
@@ -83,7 +83,7 @@ impl Engine {
     /// # Errors
     /// When the kernel gives no random bytes.
     pub fn new(
-        ledger: Arc<dyn LedgerDebug>,
+        ledger: Arc<dyn Ledger>,
         clock: Arc<dyn Clock>,
         throttles: Arc<Throttles>,
         quarantined_at: Option<UnixTime>,
@@ -100,7 +100,8 @@ impl Engine {
 
     /// Decides about a typed code.
     pub async fn verify(&self, attempt: Attempt) -> Decision {
-        let subject = attempt.user.as_ref().map_or(Subject::Unknown, |user| Subject::User(user.id));
+        let unknown = || Subject::Unknown(&attempt.login.user);
+        let subject = attempt.user.as_ref().map_or_else(unknown, |user| Subject::User(user.id));
         let admission = match self.throttles.admit(subject, &attempt.login.source(), &*self.clock) {
             Ok(admission) => admission,
             Err(refused) => return self.throttled(&attempt.login, refused).await,

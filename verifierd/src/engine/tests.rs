@@ -298,6 +298,10 @@ async fn nothing_but_the_tokens_own_success_ends_its_row_of_failures() {
         trial.advance(STEP);
         assert_eq!(failures(), count);
     }
+    trial.login("alice", "sshd", &trial.wrong_code(&key)).await;
+    let slowed = trial.login("alice", "sshd", &trial.code(&key, 0)).await;
+    assert!(slowed.text.starts_with("Too many attempts."), "{}", slowed.text);
+    trial.advance(Duration::from_secs(1));
     assert_eq!(trial.login("alice", "sshd", &trial.code(&key, 0)).await.verdict, Verdict::Allow);
     assert_eq!(failures(), 0);
 }

@@ -21,7 +21,8 @@ use crate::clock::{Clock, UnixTime};
 use crate::engine::Source;
 use crate::keys::NameHasher;
 
-/// Counts kept at once: 200,000 take about 30 MB. Later sources share one count until old ones are forgotten.
+/// Counts kept at once: 200,000 take about 30 MB. Later ones share 65,536 counts of each sort until old ones are
+/// forgotten, so a full table slows few who did nothing.
 const ENTRIES_MAX: usize = 200_000;
 
 /// How many entries one sweep looks at.
@@ -109,11 +110,12 @@ pub struct Throttles {
 
 /// Whose try it is.
 #[derive(Clone, Copy, Debug)]
-pub enum Subject {
+pub enum Subject<'a> {
     /// A user Postern knows.
     User(UserId),
-    /// Any name it does not know: one count for all of them, or names would grow the table.
-    Unknown,
+    /// A name it does not know. Such names share 4,096 counts, so that a stranger cannot grow the table by
+    /// inventing names, nor tell known names from others by how soon he is slowed.
+    Unknown(&'a str),
 }
 
 /// Why a try was not looked at.
@@ -174,21 +176,22 @@ impl Throttles {
     /// [`Refused`] with the longest wait of all counts that refuse.
     pub fn admit(
         self: &Arc<Self>,
-        subject: Subject,
+        subject: Subject<'_>,
         source: &Source,
         clock: &dyn Clock,
     ) -> Result<Admission, Refused> {
         let who = match subject {
             Subject::User(id) => id.0.to_be_bytes().to_vec(),
-            Subject::Unknown => b"unknown".to_vec(),
+            Subject::Unknown(name) => {
+                let [first, second, ..] = self.hasher.key(&[b"unknown", name.as_bytes()]);
+                vec![first & 0x0f, second]
+            }
         };
         let pair = self.key(&[b"pair", &who, source.as_bytes()]);
         let usual = source.is_local() || self.is_usual(&pair, clock.now());
         let mut wanted = vec![(pair, Lane::Pair)];
         if !usual {
-            if matches!(subject, Subject::User(_)) {
-                wanted.push((self.key(&[b"elsewhere", &who]), Lane::Elsewhere));
-            }
+            wanted.push((self.key(&[b"elsewhere", &who]), Lane::Elsewhere));
             wanted.push((self.key(&[b"source", source.as_bytes()]), Lane::Source));
         }
         let mut admission = Admission { throttles: Arc::clone(self), pair, lanes: Vec::new() };
@@ -254,7 +257,8 @@ impl Throttles {
         if self.counts.len() < ENTRIES_MAX || self.counts.contains_key(&key) {
             return key;
         }
-        self.hasher.key(&parts[..1])
+        let [first, second, ..] = key;
+        self.hasher.key(&[b"overflow", parts[0], &[first, second]])
     }
 
     fn change(&self, key: Key, clock: &dyn Clock) -> Option<Change> {

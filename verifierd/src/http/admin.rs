@@ -12,7 +12,7 @@ use data_encoding::HEXLOWER;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::body::Incoming;
-use ledger::{ReadError, StartState};
+use ledger::{Ledger, ReadError, StartState};
 use serde::Deserialize;
 use tower::ServiceExt;
 use wire::admin::{
@@ -22,7 +22,7 @@ use wire::admin::{
 use wire::error::{ErrorBody, ErrorCode, ErrorDetail};
 
 use super::{Reply, error_reply, read_body};
-use crate::accounts::{ChangeError, LedgerDebug, Token, TokenState, User, UserName};
+use crate::accounts::{ChangeError, Token, TokenState, User, UserName};
 use crate::audit::{Reference, rfc3339, to_wire};
 use crate::clock::UnixTime;
 use crate::dialogue::Dialogue;
@@ -34,7 +34,7 @@ pub struct Administration {
     /// What logins use.
     pub dialogue: Arc<Dialogue>,
     /// For reading the audit trail.
-    pub ledger: Arc<dyn LedgerDebug>,
+    pub ledger: Arc<dyn Ledger>,
     /// When the daemon started.
     pub started: UnixTime,
     /// How the store was found.
@@ -46,7 +46,7 @@ impl Administration {
     /// Puts the routes together.
     pub fn new(
         dialogue: Arc<Dialogue>,
-        ledger: Arc<dyn LedgerDebug>,
+        ledger: Arc<dyn Ledger>,
         started: UnixTime,
         store_start: StartState,
     ) -> Self {
@@ -172,7 +172,7 @@ struct AuditQuery {
 async fn show_audit(State(admin): Admin, Query(query): Query<AuditQuery>) -> Answer {
     let limit = query.limit.unwrap_or(AUDIT_PAGE_MAX).min(AUDIT_PAGE_MAX) as usize;
     let page =
-        move |ledger: &dyn LedgerDebug| Ok((ledger.audit_after(query.after, limit)?, ledger.audit_newest()?));
+        move |ledger: &dyn Ledger| Ok((ledger.audit_after(query.after, limit)?, ledger.audit_newest()?));
     let (lines, newest) = read(&admin, page).await?;
     let items = lines.iter().map(to_wire).collect();
     Ok(Json(AuditPage { api_version: wire::API_VERSION, kind: "audit_page".into(), items, newest })
@@ -225,7 +225,7 @@ async fn show_status(State(admin): Admin) -> Response {
 /// Reads the ledger off the runtime's threads.
 async fn read<T: Send + 'static>(
     admin: &Arc<Administration>,
-    what: impl FnOnce(&dyn LedgerDebug) -> Result<T, ReadError> + Send + 'static,
+    what: impl FnOnce(&dyn Ledger) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, Response> {
     let ledger = Arc::clone(&admin.ledger);
     let result = tokio::task::spawn_blocking(move || what(&*ledger)).await;

@@ -2,8 +2,8 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::keys::MasterKey;
 
-const ALICE: Subject = Subject::User(UserId(1));
-const BOB: Subject = Subject::User(UserId(2));
+const ALICE: Subject<'_> = Subject::User(UserId(1));
+const BOB: Subject<'_> = Subject::User(UserId(2));
 
 struct Bench {
     throttles: Arc<Throttles>,
@@ -19,20 +19,20 @@ fn bench() -> Bench {
 }
 
 impl Bench {
-    fn admit(&self, subject: Subject, source: &str) -> Result<Admission, Refused> {
+    fn admit(&self, subject: Subject<'_>, source: &str) -> Result<Admission, Refused> {
         let source = Source::new((source != "local").then_some(source));
         self.throttles.admit(subject, &source, &self.clock)
     }
 
-    fn fail(&self, subject: Subject, source: &str) -> Vec<Change> {
+    fn fail(&self, subject: Subject<'_>, source: &str) -> Vec<Change> {
         self.admit(subject, source).expect("admitted").fail(&self.clock, |changes| changes)
     }
 
-    fn succeed(&self, subject: Subject, source: &str) {
+    fn succeed(&self, subject: Subject<'_>, source: &str) {
         self.admit(subject, source).expect("admitted").succeed(&self.clock);
     }
 
-    fn wait(&self, subject: Subject, source: &str) -> u64 {
+    fn wait(&self, subject: Subject<'_>, source: &str) -> u64 {
         self.admit(subject, source).err().map_or(0, |refused| refused.wait.as_secs())
     }
 
@@ -165,4 +165,20 @@ fn a_sweep_forgets_what_is_old_and_keeps_what_is_not() {
     bench.advance(25 * 3600);
     assert_eq!(bench.throttles.sweep(&bench.clock).len(), 1);
     assert_eq!(bench.throttles.counts.len(), 1);
+}
+
+// covers: A20, B07
+#[test]
+fn names_that_are_unknown_are_slowed_like_known_ones_and_grow_no_table() {
+    let bench = bench();
+    let name = Subject::Unknown("mallory");
+    (0..5).for_each(|_| drop(bench.fail(name, "192.0.2.1")));
+    assert_eq!(bench.wait(name, "192.0.2.1"), 1);
+    assert_eq!(bench.wait(name, "192.0.2.2"), 1);
+    let before = bench.throttles.counts.len();
+    assert_eq!(before, 4, "pair, elsewhere, source; the pair of the second source");
+    for invented in 0..10_000 {
+        drop(bench.admit(Subject::Unknown(&format!("user{invented}")), "local"));
+    }
+    assert!(bench.throttles.counts.len() <= before + 4_096);
 }
