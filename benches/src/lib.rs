@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `hmac` | one OTP value from kept states | the same with a key schedule each time |
 //! | `matching` | a typed value against a window of three steps | three values without comparing |
+//! | `timing` | whether the time of a refusal tells anything (exits with 1 if so) | no difference |
 //! | `json` | reading a request, writing a reply | scanning and copying the same bytes |
 //!
 //! Engine, index, commit and sweep follow with the parts they measure.

@@ -10,7 +10,7 @@ use ledger::{Entry, Ledger, ReadError, StartState};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::accounts::{Accounts, RecordError, Steward};
+use crate::accounts::{Accounts, ChangeError, RecordError, Steward, Token};
 use crate::audit::{Body, Reference};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
@@ -49,6 +49,9 @@ pub enum StartError {
     /// What the store holds cannot be understood.
     #[error("cannot understand the store")]
     Record(#[from] RecordError),
+    /// The stand-in for unknown users could not be made.
+    #[error("cannot make a token")]
+    Nobody(#[from] ChangeError),
     /// The start could not be recorded.
     #[error("the store takes no records: {0}")]
     NotRecorded(String),
@@ -133,8 +136,14 @@ impl Service {
         record_start(&*ledger, &*clock, start_state).await?;
 
         let quarantined_at = (start_state != StartState::Clean).then(|| clock.now());
-        let engine =
-            Engine::new(Arc::clone(&ledger), Arc::clone(&clock), Arc::clone(&throttles), quarantined_at)?;
+        let nobody = Token::of_nobody(&token_sealer)?;
+        let engine = Engine::new(
+            Arc::clone(&ledger),
+            Arc::clone(&clock),
+            Arc::clone(&throttles),
+            nobody,
+            quarantined_at,
+        );
         let (steward, handle) = Steward::new(
             Arc::clone(&accounts),
             Arc::clone(&ledger),

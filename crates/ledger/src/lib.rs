@@ -274,7 +274,7 @@ pub struct Contents {
 /// An engine may gather entries of many logins into one commit; it keeps their order for each credential.
 /// All methods may be called from any thread. `submit` never blocks; the others may, for a disk's or a
 /// network's time.
-pub trait Ledger: Send + Sync {
+pub trait Ledger: fmt::Debug + Send + Sync {
     /// Hands an entry in. Dropping the answer does not take the entry back.
     fn submit(&self, entry: Entry) -> Pending;
 

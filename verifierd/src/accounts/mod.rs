@@ -27,6 +27,9 @@ pub use system::account_exists;
 
 use crate::keys::{NameHasher, Sealer};
 
+/// No token that is drawn has this id: 127 random bits are not all zero.
+const NOBODYS_TOKEN: TokenId = TokenId(0);
+
 /// A user as logins see him.
 #[derive(Debug)]
 pub struct User {
@@ -79,6 +82,20 @@ impl Token {
             failures,
             grace_used: zero(),
         })
+    }
+
+    /// A token that belongs to nobody: its secret is drawn and forgotten, it has no record and no credential.
+    ///
+    /// # Errors
+    /// When the kernel gives no random bytes.
+    pub fn of_nobody(sealer: &Sealer) -> Result<Self, ChangeError> {
+        let identity = TokenIdentity { id: NOBODYS_TOKEN, user: UserId(0), serial: String::new() };
+        Ok(Self::open(steward::draw_record(identity, sealer, 0)?, sealer)?)
+    }
+
+    /// Whether it belongs to nobody.
+    pub fn is_nobodys(&self) -> bool {
+        self.record.id == NOBODYS_TOKEN
     }
 
     /// Where it is in its life.

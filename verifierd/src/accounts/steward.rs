@@ -8,13 +8,14 @@ use std::sync::Arc;
 use ledger::{Change, Entry, Ledger, Outcome};
 use otp_core::SharedSecret;
 use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
 
 use super::{
     Accounts, Token, TokenId, TokenIdentity, TokenParameters, TokenRecord, TokenState, User, UserId,
     UserName, UserRecord, kind, put_failures,
 };
 use crate::audit::{Body, Reference};
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixTime};
 use crate::keys::{KeyError, Sealer, random_bytes};
 
 /// How many orders may wait. Each is a person's keystroke; 64 is more than a team of administrators makes.
@@ -178,12 +179,8 @@ impl Steward {
     }
 
     fn new_token(&self, user: UserId) -> Result<Token, ChangeError> {
-        let secret = zeroize::Zeroizing::new(random_bytes::<SECRET_BYTES>()?);
-        let secret = SharedSecret::from_bytes(secret.as_slice()).expect("20 bytes are a valid length");
         let identity = TokenIdentity { id: draw_token_id()?, user, serial: draw_serial()? };
-        let parameters = TokenParameters::default();
-        let record = TokenRecord::new(identity, &parameters, &secret, &self.sealer, self.clock.now())?;
-        Ok(Token::open(record, &self.sealer)?)
+        Ok(Token::open(draw_record(identity, &self.sealer, self.clock.now())?, &self.sealer)?)
     }
 
     fn event(&self, event: &str, user: &UserName, token: Option<String>) -> Body {
@@ -239,6 +236,17 @@ pub(crate) fn disable(token: &Token) -> Vec<Change> {
         Change::RemoveCredential { credential: id.grace_credential() },
         token.record.with_state(TokenState::Disabled).put(),
     ]
+}
+
+/// A record with a new secret.
+pub(super) fn draw_record(
+    identity: TokenIdentity,
+    sealer: &Sealer,
+    created: UnixTime,
+) -> Result<TokenRecord, ChangeError> {
+    let secret = Zeroizing::new(random_bytes::<SECRET_BYTES>()?);
+    let secret = SharedSecret::from_bytes(secret.as_slice()).expect("20 bytes are a valid length");
+    Ok(TokenRecord::new(identity, &TokenParameters::default(), &secret, sealer, created)?)
 }
 
 fn draw_user_id() -> Result<UserId, ChangeError> {

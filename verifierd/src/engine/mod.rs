@@ -14,9 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ledger::{Change, Claim, ClaimId, Entry, Ledger, Outcome, Refusal};
-use otp_core::hotp::OtpKey;
 use otp_core::matching::{Match, TotpWindow, find_totp, match_totp};
-use otp_core::{Algorithm, Digits, OtpValue, SharedSecret, ThrottleRules};
+use otp_core::{OtpValue, ThrottleRules};
 
 pub use decision::{Decision, Ruling, verdict_of};
 pub use recent::{Recent, RequestKey};
@@ -25,7 +24,6 @@ pub use source::Source;
 use crate::accounts::{Token, TokenState, User, disable, put_failures};
 use crate::audit::{Reason, Reference};
 use crate::clock::{Clock, UnixTime};
-use crate::keys::{KeyError, random_bytes};
 use crate::login::Login;
 use throttle::{Admission, Refused, Subject, Throttles};
 
@@ -57,8 +55,8 @@ pub struct Engine {
     throttles: Arc<Throttles>,
     /// After an unclean stop: codes that were admissible at this moment may have been used.
     quarantined_at: Option<UnixTime>,
-    /// Stands in for the token that an unknown user does not have, so that he is answered as slowly.
-    nobody: OtpKey,
+    /// Stands in for the token that an unknown user does not have, so that his code costs the same work.
+    nobody: Arc<Token>,
     counters: Counters,
 }
 
@@ -78,19 +76,23 @@ pub struct Attempt {
 impl Engine {
     /// An engine.
     ///
+    /// * `nobody`: a token that belongs to nobody, see [`Token::of_nobody`].
     /// * `quarantined_at`: the moment of a start after an unclean stop.
-    ///
-    /// # Errors
-    /// When the kernel gives no random bytes.
     pub fn new(
         ledger: Arc<dyn Ledger>,
         clock: Arc<dyn Clock>,
         throttles: Arc<Throttles>,
+        nobody: Token,
         quarantined_at: Option<UnixTime>,
-    ) -> Result<Self, KeyError> {
-        let secret = SharedSecret::from_bytes(&random_bytes::<20>()?).expect("20 bytes are a valid length");
-        let nobody = OtpKey::new(&secret, Algorithm::Sha1, Digits::SIX);
-        Ok(Self { ledger, clock, throttles, quarantined_at, nobody, counters: Counters::default() })
+    ) -> Self {
+        Self {
+            ledger,
+            clock,
+            throttles,
+            quarantined_at,
+            nobody: Arc::new(nobody),
+            counters: Counters::default(),
+        }
     }
 
     /// What was counted since the start.
@@ -107,24 +109,22 @@ impl Engine {
             Err(refused) => return self.throttled(&attempt.login, refused).await,
         };
         self.counters.codes_evaluated.fetch_add(1, Ordering::Relaxed);
-        let token = attempt.user.as_ref().and_then(|user| user.token.clone());
-        let digits = token.as_ref().map_or(Digits::SIX, |token| token.parameters.digits);
-        let Ok(typed) = OtpValue::from_typed(&attempt.typed, digits) else {
-            let reason = if attempt.user.is_some() { Reason::Malformed } else { Reason::UnknownUser };
-            return self.failed(&attempt, admission, token.as_deref(), Ruling::new(reason)).await;
-        };
-        let Some(token) = token else {
-            let ruling = self.evaluate_for_nobody(&typed, attempt.user.is_some());
-            return self.failed(&attempt, admission, None, ruling).await;
-        };
-        match self.evaluate(&token, &typed) {
-            Evaluation::Candidate { step } => self.claim(&attempt, admission, &token, step).await,
-            Evaluation::Ruled(ruling)
-                if matches!(ruling.reason, Reason::WrongCode | Reason::TokenDisabled) =>
-            {
-                self.failed(&attempt, admission, Some(&token), ruling).await
+        let own = attempt.user.as_ref().and_then(|user| user.token.as_ref());
+        let token = own.unwrap_or(&self.nobody);
+        let evaluation = self.evaluate(token, &attempt.typed);
+        match (evaluation, own) {
+            (Evaluation::Candidate { step }, Some(token)) => {
+                self.claim(&attempt, admission, token, step).await
             }
-            Evaluation::Ruled(ruling) => self.record(&attempt.login, ruling).await,
+            (Evaluation::Ruled(ruling), Some(token)) => match ruling.reason {
+                Reason::Quarantined | Reason::Replayed => self.record(&attempt.login, ruling).await,
+                _ => self.failed(&attempt, admission, token, ruling).await,
+            },
+            // Whatever the stand-in's token says means nothing.
+            (Evaluation::Candidate { .. } | Evaluation::Ruled(_), None) => {
+                let reason = if attempt.user.is_some() { Reason::TokenMissing } else { Reason::UnknownUser };
+                self.failed(&attempt, admission, token, Ruling::new(reason)).await
+            }
         }
     }
 
@@ -165,8 +165,11 @@ impl Engine {
         self.record(login, Ruling::new(Reason::Busy).token(serial)).await
     }
 
-    fn evaluate(&self, token: &Token, typed: &OtpValue) -> Evaluation {
+    fn evaluate(&self, token: &Token, typed: &str) -> Evaluation {
         let ruled = |ruling: Ruling| Evaluation::Ruled(ruling.token(&token.record.serial));
+        let Ok(typed) = OtpValue::from_typed(typed, token.parameters.digits) else {
+            return ruled(Ruling::new(Reason::Malformed));
+        };
         let Ok(now_step) = token.steps.step_at(self.clock.now()) else {
             return ruled(
                 Ruling::new(Reason::WrongCode)
@@ -181,8 +184,8 @@ impl Engine {
             time_drift: 0,
             last_accepted: Some(last.max(floor)),
         };
-        let matched = match_totp(&token.key, typed, &window);
-        let offset = find_totp(&token.key, typed, now_step, DIAGNOSIS_REACH);
+        let matched = match_totp(&token.key, &typed, &window);
+        let offset = find_totp(&token.key, &typed, now_step, DIAGNOSIS_REACH);
         if token.state() == TokenState::Disabled {
             return ruled(Ruling::new(Reason::TokenDisabled));
         }
@@ -201,16 +204,6 @@ impl Engine {
                 ruled(Ruling { detail, ..Ruling::new(Reason::WrongCode) })
             }
         }
-    }
-
-    fn evaluate_for_nobody(&self, typed: &OtpValue, known: bool) -> Ruling {
-        let step = self.clock.now() / 30;
-        let window =
-            TotpWindow { current_step: step, drift_window: DRIFT_WINDOW, time_drift: 0, last_accepted: None };
-        // The work is the same as for a user with a token; its result means nothing.
-        std::hint::black_box(match_totp(&self.nobody, typed, &window));
-        std::hint::black_box(find_totp(&self.nobody, typed, step, DIAGNOSIS_REACH));
-        Ruling::new(if known { Reason::TokenMissing } else { Reason::UnknownUser })
     }
 
     async fn claim(&self, attempt: &Attempt, admission: Admission, token: &Token, step: u64) -> Decision {
@@ -252,34 +245,31 @@ impl Engine {
         &self,
         attempt: &Attempt,
         admission: Admission,
-        token: Option<&Token>,
+        token: &Token,
         ruling: Ruling,
     ) -> Decision {
         let Ok(reference) = Reference::draw() else { return self.without_random(&ruling) };
-        let failures = token.map(|token| (token, token.add_failure()));
-        let disables = failures.filter(|(token, count)| {
-            ThrottleRules::default().disables(*count) && token.state() != TokenState::Disabled
-        });
+        let count = token.add_failure();
+        let disables = ThrottleRules::default().disables(count)
+            && token.state() != TokenState::Disabled
+            && !token.is_nobodys();
         let ruling = match disables {
-            Some((_, count)) => {
-                ruling.detail(format!("failure {count} in a row: the token is disabled from now on"))
-            }
-            None => ruling,
+            true => ruling.detail(format!("failure {count} in a row: the token is disabled from now on")),
+            false => ruling,
         };
         let audit = ruling.body(&attempt.login, self.clock.now()).entry(reference);
         let pending = admission.fail(&*self.clock, |mut changes| {
-            changes.extend(failures.map(|(token, count)| put_failures(token.record.id, count)));
-            changes.extend(disables.iter().flat_map(|(token, _)| disable(token)));
+            changes.push(put_failures(token.record.id, count));
+            if disables {
+                changes.extend(disable(token));
+            }
             self.ledger.submit(Entry { claim: None, changes, audit: Some(audit) })
         });
         let outcome = pending.await;
-        if let Some((token, _)) = disables {
+        if disables {
             token.set_state(TokenState::Disabled);
-            tracing::warn!(
-                token = token.record.serial,
-                user = attempt.login.user,
-                "token disabled after too many wrong codes"
-            );
+            let (serial, user) = (&token.record.serial, &attempt.login.user);
+            tracing::warn!(serial, user, "token disabled after too many wrong codes");
         }
         self.told(&attempt.login, settle(ruling, &outcome), reference)
     }

@@ -42,17 +42,12 @@ const SLICE_ROWS_MAX: usize = 512;
 /// Rows that ride on a commit besides: lets a commit without rows of its own help, too.
 const RIDING_ROWS_MIN: usize = 64;
 
-/// Past about this many pages (32 MiB) the log is emptied at once, without waiting for a quiet moment.
-const LOG_PAGES_MAX: usize = 8 * 1024;
-
-const PAGE_BYTES: usize = 4096;
-
 /// What is to be done.
 #[derive(Debug, Default)]
 pub(super) struct Chores {
     /// Commits since the mark was written.
     unmarked: u64,
-    /// About how many pages are in the log.
+    /// How many pages are in the log and not in the database.
     log_pages: usize,
     /// A chore has just been done, and nobody came in between: the next one need not wait.
     is_at_it: bool,
@@ -82,11 +77,9 @@ impl Chores {
         })
     }
 
-    /// Notes that a commit came in, and what it puts into the log. An estimate that is rather too high: it only decides when
-    /// the log is emptied.
-    pub(super) fn wrote(&mut self, bytes: usize) {
+    /// Notes that somebody came in.
+    pub(super) fn interrupt(&mut self) {
         self.is_at_it = false;
-        self.log_pages += bytes / PAGE_BYTES + 3;
     }
 
     /// What is to be done next, if anything is.
@@ -130,11 +123,11 @@ impl Writer {
     pub(super) fn after_commit(&mut self) {
         self.chores.unmarked += 1;
         self.chores.is_full = false;
-        let mut done = Ok(());
-        if self.chores.unmarked >= MARK_COMMITS_MAX {
+        let mut done = self.look_at_log();
+        if done.is_ok() && self.chores.unmarked >= MARK_COMMITS_MAX {
             done = self.write_mark(false);
         }
-        if done.is_ok() && self.chores.log_pages > LOG_PAGES_MAX {
+        if done.is_ok() && self.chores.log_pages >= self.reserve.log_pages_max() {
             done = self.empty_log(Checkpoint::Keep);
         }
         match done {
@@ -158,20 +151,22 @@ impl Writer {
         slice: &Slice,
         also: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
     ) -> Result<(), Failure> {
-        self.chores.log_pages += 2 * slice.len() + 3;
         let written = self.try_write_slice(slice, also).map_err(Failure::from);
         let meta = self.rolled_back(written)?;
         self.meta = meta;
         if self.folding.as_mut().is_some_and(|folding| folding.advance(slice)) {
             self.folding = None;
         }
-        Ok(())
+        self.look_at_log()
     }
 
     /// Folds everything, for a reader of the tables or before the end.
     pub(super) fn fold_all(&mut self) -> Result<(), Failure> {
         while self.meta.folded != self.last {
             self.fold_slice(SLICE_ROWS_MAX)?;
+            if self.chores.log_pages >= self.reserve.log_pages_max() {
+                self.empty_log(Checkpoint::Keep)?;
+            }
         }
         Ok(())
     }
@@ -269,10 +264,14 @@ impl Writer {
         }
     }
 
+    fn look_at_log(&mut self) -> Result<(), Failure> {
+        self.chores.log_pages = store::log_pages(&self.db)?;
+        Ok(())
+    }
+
     pub(super) fn empty_log(&mut self, how: Checkpoint) -> Result<(), Failure> {
         store::checkpoint(&self.db, how)?;
-        self.chores.log_pages = 0;
-        Ok(())
+        self.look_at_log()
     }
 
     fn remove_log_on_close(&self) {

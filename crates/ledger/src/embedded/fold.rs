@@ -161,13 +161,6 @@ impl Folding {
     }
 }
 
-impl Slice {
-    /// How many rows it has.
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
-    }
-}
-
 /// The chain value of an audit line: over the one before it, the sequence, the reference and the body.
 pub(super) fn chain(key: &MacKey, before: &Mac, sequence: u64, reference: &[u8; 8], body: &[u8]) -> Mac {
     key.mac(&[before, &sequence.to_be_bytes(), reference, body])

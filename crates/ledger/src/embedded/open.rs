@@ -314,6 +314,8 @@ impl Writer {
             self.meta.folded = self.last;
             self.meta.loss = Some(Loss { found, expected });
         }
+        // A disk that is full already is found out below.
+        let _ = self.take_reserve();
         self.meta.epoch += 1;
         match self.save_meta() {
             Err(Failure::Full) if self.reserve.is_held() => {

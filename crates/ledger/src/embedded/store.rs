@@ -64,7 +64,10 @@ impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull | ErrorCode::ReadOnly) => Self::Full,
-            _ => Self::Fatal(error.to_string()),
+            _ => {
+                let code = error.sqlite_error().map_or(0, |error| error.extended_code);
+                Self::Fatal(format!("{error} (SQLite code {code})"))
+            }
         }
     }
 }
@@ -91,6 +94,8 @@ pub(super) fn make(path: &Path, meta: &[u8]) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()?;
+    // Closing does this, too, but does not tell when it fails.
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
     db.close().map_err(|(_, error)| error)
 }
@@ -187,6 +192,13 @@ pub(super) fn checkpoint(db: &Connection, how: Checkpoint) -> Result<(), Failure
         Checkpoint::Empty => "PRAGMA wal_checkpoint(TRUNCATE)",
     };
     Ok(db.query_row(sql, [], |_| Ok(()))?)
+}
+
+/// How many pages are in the log and not yet in the database.
+pub(super) fn log_pages(db: &Connection) -> rusqlite::Result<usize> {
+    let mut statement = db.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
+    let (logged, moved): (i64, i64) = statement.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;
+    Ok(usize::try_from(logged - moved).unwrap_or(0))
 }
 
 pub(super) fn read_meta(db: &Connection) -> rusqlite::Result<Option<Vec<u8>>> {

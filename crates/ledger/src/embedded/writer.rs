@@ -154,7 +154,7 @@ impl Writer {
         let mut body = batch::encode(written.iter().copied());
         let mac = self.keys.journal.mac(&[&seq.to_be_bytes(), &body]);
         body.extend_from_slice(&mac);
-        self.chores.wrote(body.len());
+        self.chores.interrupt();
         match self.riding_slice(written.iter().map(|entry| rows(entry)).sum()) {
             None => {
                 let added = store::add_journal_row(&self.db, seq, &body);

@@ -2,7 +2,7 @@
 
 use super::{add, audit_entry, claim, commit, new_store, open, standing};
 use crate::embedded::EmbeddedLedger;
-use crate::{Entry, Ledger, StartState};
+use crate::{Entry, StartState};
 
 #[test]
 fn in_quiet_moments_the_mark_moves_the_journal_is_folded_and_space_is_kept_back() {
