@@ -12,24 +12,27 @@ use ledger::StartState;
 use ledger::memory::MemoryLedger;
 use otp_core::matching::{TotpWindow, match_totp};
 use otp_core::{Algorithm, Digits, OtpKey, OtpValue, SharedSecret};
-use verifierd::accounts::UserName;
-use verifierd::clock::{Clock, ManualClock};
+use verifierd::accounts::{TokenState, UserName};
+use verifierd::clock::ManualClock;
 use verifierd::config::Config;
-use verifierd::keys::MasterKey;
+use verifierd::keys::{MasterKey, random_bytes};
 use verifierd::service::{Foundations, Service};
 use wire::login::{Begin, Continue, Next};
 
 const T_MAX: f64 = 4.5;
 const MATCHES: usize = 1_000_000;
 const USERS: usize = 5_000;
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 1;
 const NOW: u64 = 1_800_000_015;
 
 fn main() {
     // `cargo bench` and `cargo test --benches` pass flags of their own; none of them matters here.
     let digits = compare_digits();
-    let users =
-        tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(compare_users());
+    let users = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime")
+        .block_on(compare_users());
     println!("timing/wrong first digit against wrong last digit    {digits}");
     println!("timing/wrong code of a known against an unknown user {users}");
     if digits.t.abs() > T_MAX || users.t.abs() > T_MAX {
@@ -77,14 +80,20 @@ async fn compare_users() -> Difference {
     let service = Service::on_ledger(foundations, ledger, StartState::Clean).await.expect("a service");
     for user in 0..USERS {
         let name = UserName::new(&format!("known{user}")).expect("a name");
-        service.dialogue.steward.set_otp(name, true).await.expect("enrolled");
+        let user = service.dialogue.steward.set_otp(name, true).await.expect("enrolled");
+        let token = user.token.as_ref().expect("a token");
+        let code = token.key.value(NOW / 30).expose().to_string();
+        timed_login(&service, user.name.as_str(), None, &code).await;
+        assert_eq!(token.state(), TokenState::Associated, "or the prompt would show a QR code");
     }
     let mut chance = Chance(0x2545_f491_4f6c_dd1d);
     let mut samples = [Vec::new(), Vec::new()];
     for sample in 0..2 * USERS * ROUNDS {
         let sort = chance.coin();
         let name = format!("{}{}", ["known", "other"][sort], sample % USERS);
-        samples[sort].push(refusal(&service, &*clock, &name, sample).await);
+        let source = format!("10.{}.{}.{}", sample >> 16 & 255, sample >> 8 & 255, sample & 255);
+        let wrong = format!("{:06}", sample * 7 % 1_000_000);
+        samples[sort].push(timed_login(&service, &name, Some(source), &wrong).await);
         // Out of the way of every throttle, so that each code is looked at.
         clock.advance(Duration::from_secs(60));
         clock.set_wall(NOW);
@@ -92,24 +101,29 @@ async fn compare_users() -> Difference {
     welch(samples)
 }
 
-async fn refusal(service: &Service, clock: &dyn Clock, user: &str, sample: usize) -> f64 {
+/// A login with one code; the time that the code's answer took.
+async fn timed_login(service: &Service, user: &str, rhost: Option<String>, code: &str) -> f64 {
+    let request_id = || {
+        let bytes: [u8; 16] = random_bytes().expect("random bytes");
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
     let begin = Begin {
         api_version: wire::API_VERSION,
-        request_id: format!("{sample:031x}0"),
+        request_id: request_id(),
         user: user.into(),
         service: "sshd".into(),
-        rhost: Some(format!("10.{}.{}.{}", sample >> 16 & 255, sample >> 8 & 255, sample & 255)),
+        rhost,
         ruser: None,
         tty: None,
-        columns: Some(20),
+        columns: None,
     };
     let reply = service.dialogue.begin(begin).await.expect("a reply");
     let Next::Ask { state, .. } = reply.next else { panic!("a code is asked for") };
     let request = Continue {
         api_version: wire::API_VERSION,
-        request_id: format!("{sample:031x}1"),
+        request_id: request_id(),
         state,
-        answers: vec![format!("{:06}", (clock.elapsed().as_secs() + 7) % 1_000_000)],
+        answers: vec![code.into()],
     };
     let begun = now();
     let reply = service.dialogue.proceed(request).await;

@@ -60,7 +60,7 @@ proptest! {
     // covers: A03
     #[test]
     fn in_any_order_accepted_steps_only_rise(tries in prop::collection::vec((0_u64..90, -2_i64..=2), 1..30)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         runtime.block_on(async {
             let trial = Trial::new().await;
             let key = trial.activate("alice").await;
