@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
-/// Most connections at once: one less than `verifierd` serves on a socket (1,024) minus some for others, and what
-/// the usual limit of 1,024 descriptors lets this process open.
+/// Most connections at once: `verifierd` serves 1,024 on a socket, and the usual limit lets a process open 1,024
+/// files; a few of both are left for others.
 const CONNECTIONS_MAX: i64 = 1_000;
 
 /// Most rounds, users or seconds in one run: bounds what the tallies hold.
@@ -50,9 +50,12 @@ pub enum Command {
     Check(CheckArgs),
 }
 
-/// Where the report goes besides the terminal.
+/// What every measured run takes.
 #[derive(Clone, Debug, clap::Args, Serialize)]
-pub struct ReportArgs {
+pub struct RunArgs {
+    /// Wait for the next time step first: for users who logged in just before, whose codes are used up.
+    #[arg(long)]
+    pub next_step: bool,
     /// Write the whole report as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -79,9 +82,10 @@ pub struct RaceArgs {
     /// File with many users, `name secret` on each line: every round takes another, so none waits.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["user", "secret_file"])]
     pub secrets: Option<PathBuf>,
-    /// Where the report goes.
+    /// What every measured run takes.
     #[command(flatten)]
-    pub report: ReportArgs,
+    #[serde(flatten)]
+    pub run: RunArgs,
 }
 
 /// Settings of `steady`.
@@ -111,9 +115,10 @@ pub struct SteadyArgs {
     /// Repeats the choices of a run; drawn anew when absent.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Where the report goes.
+    /// What every measured run takes.
     #[command(flatten)]
-    pub report: ReportArgs,
+    #[serde(flatten)]
+    pub run: RunArgs,
 }
 
 /// Settings of `enrol`.

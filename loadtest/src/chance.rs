@@ -12,8 +12,7 @@ pub struct Chance {
 impl Chance {
     /// The row of `seed`; each `stream` of a seed has its own.
     pub fn new(seed: u64, stream: u64) -> Self {
-        let mut start = Self { state: seed };
-        Self { state: start.draw() ^ Self { state: stream }.draw() }
+        Self { state: seed.wrapping_add(Self { state: stream }.draw()) }
     }
 
     /// The next number below `limit`, which is not zero. The bias, `limit / 2^64`, is far below what a load

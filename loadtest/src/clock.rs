@@ -36,6 +36,14 @@ impl Clock {
         TimeSteps::default().step_at(self.unix().as_secs()).expect("the initial time is 0")
     }
 
+    /// Waits for the next time step.
+    pub async fn next_step(self) {
+        let (present, mut pauses) = (self.step(), pauses());
+        while self.step() <= present {
+            pauses.tick().await;
+        }
+    }
+
     /// Since [`Clock::start`]; never goes back.
     pub fn elapsed(self) -> Duration {
         self.started.elapsed()

@@ -95,5 +95,6 @@ pub fn prepare(method: Method, path: &str, body: &impl Serialize) -> Result<Prep
 }
 
 fn message_of(body: &[u8]) -> String {
-    serde_json::from_slice::<ErrorBody>(body).map_or_else(|_| "no message".to_owned(), |body| body.error.message)
+    serde_json::from_slice::<ErrorBody>(body)
+        .map_or_else(|_| "no message".to_owned(), |body| body.error.message)
 }

@@ -77,7 +77,11 @@ pub struct Answer {
 impl Host {
     /// A host that is not connected yet.
     pub fn new(args: &HostArgs, ids: &Arc<RequestIds>) -> Self {
-        Self { connection: Connection::new(&args.socket), service: args.service.clone(), ids: Arc::clone(ids) }
+        Self {
+            connection: Connection::new(&args.socket),
+            service: args.service.clone(),
+            ids: Arc::clone(ids),
+        }
     }
 
     /// Begins a login.
@@ -110,8 +114,12 @@ impl Host {
     pub fn prepare(&self, asked: Asked, code: String) -> Result<Answer> {
         let request_id = self.ids.draw();
         let Asked { user, state, .. } = asked;
-        let body =
-            Continue { api_version: wire::API_VERSION, request_id: request_id.clone(), state, answers: vec![code] };
+        let body = Continue {
+            api_version: wire::API_VERSION,
+            request_id: request_id.clone(),
+            state,
+            answers: vec![code],
+        };
         Ok(Answer { request: prepare(Method::POST, CONTINUE_PATH, &body)?, request_id, user })
     }
 
@@ -119,8 +127,12 @@ impl Host {
     pub async fn submit(&mut self, answer: Answer) -> Outcome {
         let Answer { request_id, user, request } = answer;
         match self.send(request, &request_id, &user).await {
-            Ok(Reply { next: Next::Done { verdict, reference }, .. }) => Outcome::Decided { verdict, reference },
-            Ok(Reply { next: Next::Ask { .. }, .. }) => Outcome::NoAnswer { problem: "asked again".to_owned() },
+            Ok(Reply { next: Next::Done { verdict, reference }, .. }) => {
+                Outcome::Decided { verdict, reference }
+            }
+            Ok(Reply { next: Next::Ask { .. }, .. }) => {
+                Outcome::NoAnswer { problem: "asked again".to_owned() }
+            }
             Err(error) => Outcome::NoAnswer { problem: format!("{error:#}") },
         }
     }
@@ -129,8 +141,15 @@ impl Host {
         let body = self.connection.call(request).await?;
         let reply: Reply = serde_json::from_slice(&body).context("the answer is no reply")?;
         ensure!(reply.api_version == wire::API_VERSION, "the reply is of version {}", reply.api_version);
-        if (reply.request_id.as_str(), reply.user.as_str(), &reply.service) != (request_id, user, &self.service) {
-            bail!("the reply is for another login: {}, {:?}, {:?}", reply.request_id, reply.user, reply.service);
+        if (reply.request_id.as_str(), reply.user.as_str(), &reply.service)
+            != (request_id, user, &self.service)
+        {
+            bail!(
+                "the reply is for another login: {}, {:?}, {:?}",
+                reply.request_id,
+                reply.user,
+                reply.service
+            );
         }
         Ok(reply)
     }

@@ -68,6 +68,15 @@ impl Machine {
         Self { log: catch_log() }
     }
 
+    /// Makes accounts that exist and can do nothing: `NAME0`, `NAME1` and so on.
+    pub fn add_bare_users(&self, name: &str, count: usize) -> Vec<String> {
+        let names: Vec<String> = (0..count).map(|number| format!("{name}{number}")).collect();
+        let lines = names.iter().zip(20_000..).map(|(name, id)| format!("{name}:x:{id}:{id}::/:/usr/sbin/nologin\n"));
+        let mut file = fs::OpenOptions::new().append(true).open("/etc/passwd").expect("/etc/passwd");
+        std::io::Write::write_all(&mut file, lines.collect::<String>().as_bytes()).expect("/etc/passwd");
+        names
+    }
+
     /// Puts the module behind the password of a service.
     ///
     /// * `arguments`: of the module's line, such as `fail=open`.

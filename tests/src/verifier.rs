@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::authenticator::Authenticator;
 use crate::machine::folder;
 use crate::terminal::plain_environment;
-use crate::time::{DaemonClock, wait_for};
+use crate::time::{DaemonClock, unix_now, wait_for};
 use crate::{postern, programs};
 
 /// The configuration's usual place.
@@ -40,6 +40,15 @@ impl Verifier {
     /// The same with another configuration.
     pub fn start_with(config: &str) -> Self {
         let mut verifier = Self::prepare(config);
+        verifier.initialise();
+        verifier.launch();
+        verifier
+    }
+
+    /// A fresh store, and the daemon on the machine's own clock: for tests with many logins at one instant, because
+    /// libfaketime is not made for many threads.
+    pub fn start_in_real_time() -> Self {
+        let mut verifier = Self::prepare(&config("")).in_real_time();
         verifier.initialise();
         verifier.launch();
         verifier
@@ -140,18 +149,24 @@ impl Verifier {
 
     /// Waits, on the daemon's clock, for the next time step, and reads the phone.
     pub fn next_code(&self, phone: &Authenticator) -> String {
+        assert!(!self.real_time, "this daemon's clock cannot be moved");
         self.clock.advance(30);
         self.code(phone)
     }
 
+    /// The daemon's time, in seconds since the Unix epoch.
+    pub fn now(&self) -> u64 {
+        if self.real_time { unix_now() } else { self.clock.unix_now() }
+    }
+
     /// What the phone shows at the daemon's time.
     pub fn code(&self, phone: &Authenticator) -> String {
-        phone.code(self.clock.unix_now())
+        phone.code(self.now())
     }
 
     /// Digits that the phone does not show.
     pub fn wrong_code(&self, phone: &Authenticator) -> String {
-        phone.wrong_code(self.clock.unix_now())
+        phone.wrong_code(self.now())
     }
 
     /// Ends the daemon without warning and starts it anew, later by more than any step that it may have accepted:
@@ -191,7 +206,9 @@ impl Drop for Verifier {
             let _ = child.wait();
         }
         if std::thread::panicking() {
-            println!("--- what verifierd said\n{}", log_text());
+            let log = log_text();
+            let lines: Vec<&str> = log.lines().collect();
+            println!("--- what verifierd said at last\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
         }
     }
 }

@@ -44,7 +44,7 @@ fn the_code_is_asked_before_any_channel_opens() {
         ("standard forward", with(&["-W", "127.0.0.1:2222"])),
         ("nothing", with(&["-N"])),
         ("agent", with(&["-A"])),
-        ("subsystem", with(&["-s"])),
+        ("subsystem", ssh(&["-s", "sftp"])),
         ("scp", copy("scp", &[&upload, "alice@127.0.0.1:opened"])),
         ("sftp", copy("sftp", &["alice@127.0.0.1"])),
     ];

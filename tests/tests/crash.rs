@@ -9,7 +9,7 @@ use system_tests::authenticator::Authenticator;
 use system_tests::flows::{activated, ssh_login};
 use system_tests::history::{Answer, History};
 use system_tests::login_socket::{Login, reference, verdict};
-use system_tests::machine::{ALICE, Machine, run};
+use system_tests::machine::{ALICE, Machine};
 use system_tests::sshd::Sshd;
 use system_tests::verifier::{Verifier, config};
 use system_tests::{postern, rounds, time};
@@ -64,12 +64,9 @@ fn failures_are_counted_across_a_kill() {
 // covers: G01, A05
 #[test]
 fn every_accept_outlives_a_kill_at_any_moment() {
-    let _machine = Machine::new();
+    let machine = Machine::new();
     let mut verifier = Verifier::start();
-    let users: Vec<String> = (0..USERS).map(|number| format!("user{number}")).collect();
-    for user in &users {
-        run("useradd", &["--no-create-home", user]);
-    }
+    let users = machine.add_bare_users("user", USERS);
     let phones: Vec<(String, Authenticator)> =
         users.iter().map(|user| (user.clone(), activated(&verifier, user))).collect();
     let history = Mutex::new(History::default());

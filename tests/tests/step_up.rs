@@ -24,7 +24,7 @@ fn the_code_of_a_login_cannot_serve_sudo_su_or_the_console() {
 
     for (surface, outcome) in [
         ("sudo", sudo(&machine, ALICE, &code)),
-        ("su", su(&machine, BOB, ALICE, &code)),
+        ("su-l", su(&machine, BOB, ALICE, &code)),
         ("login", console(ALICE, &code)),
     ] {
         let shown = outcome.refused();
@@ -142,7 +142,7 @@ fn sudo_without_a_terminal_or_a_question_gives_no_access() {
     assert_eq!(postern::token(&postern::user("alice").tokens[0]).failures, 0);
 }
 
-/// `su - target` by a user, with the target's password and a code.
+/// `su - target` by a user, which PAM knows as the service `su-l`, with the target's password and a code.
 fn su(machine: &Machine, by: Account, target: Account, code: &str) -> Outcome {
     let mut command: Command = machine.as_user(by, "su");
     command.args(["-", target.name, "-c", SAY_WHO]);

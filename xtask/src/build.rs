@@ -89,6 +89,16 @@ pub fn release(extra: &[&str]) -> Result<()> {
     run_cargo(&arguments)
 }
 
+/// Builds the module that can panic on demand, which only the PAM harness loads.
+///
+/// # Errors
+/// When cargo fails.
+pub fn fault_module() -> Result<()> {
+    let folder = target().join("postern-fault").display().to_string();
+    let arguments = ["rustc", "--release", "--locked", "-p", "pam-module", "--target-dir", &folder];
+    run_cargo(&[&arguments[..], &["--", "--cfg", "postern_fault"]].concat())
+}
+
 /// Builds the test programs of some packages without running them.
 ///
 /// # Errors

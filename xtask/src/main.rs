@@ -4,6 +4,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod build;
 mod demo;
 mod mutants;
@@ -35,6 +36,15 @@ enum Command {
     Test,
     /// Check edges between packages, sizes, words, the feature list and links.
     Tidy,
+    /// Measure what the PAM module adds to a transaction.
+    Bench {
+        /// Write the raw numbers to this file.
+        #[arg(long, value_name = "FILE")]
+        json: Option<std::path::PathBuf>,
+        /// How often everything is measured; the median of all is reported.
+        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(5..=100))]
+        repetitions: u32,
+    },
     /// Remove one guard at a time and demand that a test notices.
     Mutants {
         /// Only mutants whose id contains this.
@@ -67,6 +77,7 @@ fn run(command: Command) -> Result<()> {
         Command::Demo { once } => demo::run(once),
         Command::Test => test::run(),
         Command::Tidy => tidy::run(),
+        Command::Bench { json, repetitions } => bench::run(json.as_deref(), repetitions),
         Command::Mutants { only } => run_mutants(only.as_deref()),
         Command::Soak => soak::run(),
         Command::Packages => packages::install_missing(packages::Need::Tests),

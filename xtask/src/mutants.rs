@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
 use crate::build;
@@ -45,6 +45,25 @@ struct Mutant {
     test: String,
 }
 
+impl Mutant {
+    /// What is done to which file.
+    fn removal(&self) -> (&Path, &str, &str) {
+        (&self.file, &self.find, &self.replace)
+    }
+}
+
+/// Puts a guard back.
+struct Undo {
+    path: PathBuf,
+    original: String,
+}
+
+impl Undo {
+    fn run(self) -> Result<()> {
+        fs::write(&self.path, self.original).with_context(|| self.path.display().to_string())
+    }
+}
+
 /// How the run of one test ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
@@ -71,15 +90,26 @@ pub fn run(only: Option<&str>, tally: &mut Tally) -> Result<()> {
     copy_workspace(&root, &tree)?;
     let runner = Runner { tree: &tree, build: room.join("build") };
 
-    let (mut caught, mut missed) = (0, 0);
+    // All tests of the whole copy first: one build serves them all.
     for mutant in &table.mutant {
-        let outcome = runner.judge(mutant).with_context(|| format!("mutant {}", mutant.id))?;
-        let line = match outcome {
-            Ok(()) => "caught".to_owned(),
-            Err(why) => format!("NOT CAUGHT: {why}"),
-        };
-        println!("mutant {} ({}) ... {line}", mutant.id, mutant.checks.join(", "));
-        if line == "caught" { caught += 1 } else { missed += 1 }
+        let passed = runner.test(mutant).with_context(|| format!("mutant {}", mutant.id))? == Outcome::Passed;
+        ensure!(passed, "{}: `{}` of {} must pass without the mutant", mutant.id, mutant.test, mutant.package);
+    }
+    let (mut caught, mut missed) = (0, 0);
+    // Neighbours in the table that remove the same guard share one build.
+    for same in table.mutant.chunk_by(|a, b| a.removal() == b.removal()) {
+        let undo = runner.apply(&same[0]).with_context(|| format!("mutant {}", same[0].id))?;
+        for mutant in same {
+            let (word, why) = match runner.test(mutant)? {
+                Outcome::Failed => ("caught", ""),
+                Outcome::Passed => ("NOT CAUGHT", ": its test passes although the guard is gone"),
+                Outcome::NotBuilt => ("NOT CAUGHT", ": the mutated copy does not build"),
+                Outcome::NoTest => ("NOT CAUGHT", ": the test is gone with the guard"),
+            };
+            println!("mutant {} ({}) ... {word}{why}", mutant.id, mutant.checks.join(", "));
+            if word == "caught" { caught += 1 } else { missed += 1 }
+        }
+        undo.run()?;
     }
     let word = if missed == 0 { "ok" } else { "FAILED" };
     let closing = format!("test result: {word}. {caught} passed; {missed} failed; 0 ignored");
@@ -115,26 +145,12 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    /// `Ok(Err(why))` when the mutant was not caught.
-    fn judge(&self, mutant: &Mutant) -> Result<Result<(), String>> {
+    /// Removes the guard from the copy.
+    fn apply(&self, mutant: &Mutant) -> Result<Undo> {
         let path = self.tree.join(&mutant.file);
         let original = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let mutated = mutate(&original, mutant)?;
-        match self.test(mutant)? {
-            Outcome::Passed => {}
-            Outcome::Failed => return Ok(Err("the test fails without the mutant too".to_owned())),
-            Outcome::NotBuilt => return Ok(Err("the copy does not build".to_owned())),
-            Outcome::NoTest => return Ok(Err(format!("no test is called {}", mutant.test))),
-        }
-        fs::write(&path, mutated).with_context(|| path.display().to_string())?;
-        let outcome = self.test(mutant);
-        fs::write(&path, original).with_context(|| path.display().to_string())?;
-        Ok(match outcome? {
-            Outcome::Failed => Ok(()),
-            Outcome::Passed => Err(format!("{} passes although the guard is gone", mutant.test)),
-            Outcome::NotBuilt => Err("the mutated copy does not build".to_owned()),
-            Outcome::NoTest => bail!("the test is gone with the guard"),
-        })
+        fs::write(&path, mutate(&original, mutant)?).with_context(|| path.display().to_string())?;
+        Ok(Undo { path, original })
     }
 
     fn test(&self, mutant: &Mutant) -> Result<Outcome> {

@@ -35,7 +35,10 @@ pub fn run() -> Result<()> {
     let _ = steps.run("tidy", tidy::run);
     let _ = steps.run("deny: bans, licences, sources", deny);
     let _ = steps.run("doc", doc);
-    let built = steps.run("build release", || build::release(&["loadtest"]));
+    let built = steps.run("build release", || {
+        build::release(&["loadtest"])?;
+        build::fault_module()
+    });
     let _ = steps.run("unit and property tests", || unit_tests(&mut tally));
     let programs = steps.run("build the tests of the whole system", || build::test_programs(&SANDBOXED));
     let _ = steps.run("PAM and whole-system tests", || {
@@ -65,7 +68,7 @@ fn conclude(steps: &Steps, tally: Tally) -> Result<()> {
 }
 
 fn clippy() -> Result<()> {
-    build::run_cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+    build::run_cargo(&["clippy", "--workspace", "--all-targets", "--features", "xtask/measure", "--locked", "--", "-D", "warnings"])
 }
 
 fn doc() -> Result<()> {

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::{IsTerminal as _, Write as _};
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use system_tests::authenticator::{Authenticator, enrol};
@@ -106,8 +107,13 @@ impl Story {
 
 /// What a terminal showed, set off from the story.
 fn show(said: &str) {
-    for line in said.lines() {
-        println!("    | {}", line.trim_end_matches('\r'));
+    const ROWS: NonZeroU16 = NonZeroU16::new(200).expect("not zero");
+    const COLUMNS: NonZeroU16 = NonZeroU16::new(200).expect("not zero");
+    // Programs address a terminal; this is what it shows in the end.
+    let mut screen = vt100::Parser::new(ROWS, COLUMNS, 0);
+    screen.process(said.replace("\r\n", "\n").replace('\n', "\r\n").as_bytes());
+    for line in screen.screen().contents().lines() {
+        println!("    | {line}");
     }
 }
 
