@@ -16,6 +16,9 @@ const COLUMNS_DEFAULT: u16 = 80;
 /// Light modules around the code: ISO/IEC 18004 asks for four.
 const QUIET: usize = 4;
 
+/// Modules on a side of the smallest code there is.
+const SMALLEST: usize = 21;
+
 /// What an authenticator app needs.
 #[derive(Debug)]
 pub struct Enrolment<'a> {
@@ -73,6 +76,9 @@ fn group(base32: &str) -> Zeroizing<String> {
 
 /// Draws a QR code, light on dark. `None` when it is wider than the terminal.
 fn draw(uri: &str, columns: u16) -> Option<Zeroizing<String>> {
+    if usize::from(columns) < SMALLEST + 2 * QUIET {
+        return None;
+    }
     let code = QrCode::with_error_correction_level(uri, EcLevel::L).ok()?;
     let width = code.width();
     let drawn_width = width + 2 * QUIET;
