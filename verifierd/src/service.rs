@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::accounts::{Accounts, ChangeError, RecordError, Steward, Token};
-use crate::audit::{Body, Reference};
+use crate::audit::{self, AuditRecord, Reference, rfc3339};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::dialogue::Dialogue;
@@ -234,14 +234,14 @@ async fn record_start(ledger: &dyn Ledger, clock: &dyn Clock, state: StartState)
             ("short", Some(format!("the store ends at commit {found} of {expected}")))
         }
     };
-    let body = Body {
-        at: clock.now(),
+    let record = AuditRecord {
+        at: rfc3339(clock.now()),
         event: "service_started".into(),
         reason: reason.into(),
         detail,
-        ..Body::default()
+        ..AuditRecord::default()
     };
-    let entry = Entry { audit: Some(body.entry(Reference::draw()?)), ..Entry::default() };
+    let entry = Entry { audit: Some(audit::entry(&record, Reference::draw()?)), ..Entry::default() };
     match ledger.submit(entry).await {
         ledger::Outcome::Committed => Ok(()),
         outcome => Err(StartError::NotRecorded(format!("{outcome:?}"))),

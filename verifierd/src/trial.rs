@@ -7,11 +7,10 @@ use std::time::Duration;
 use ledger::memory::MemoryLedger;
 use ledger::{Ledger, StartState};
 use otp_core::{Algorithm, Digits, OtpKey, SharedSecret};
-use wire::admin::AuditRecord;
 use wire::login::{Begin, Continue, Next, Reply, Verdict};
 
 use crate::accounts::UserName;
-use crate::audit::to_wire;
+use crate::audit::{self, AuditRecord};
 use crate::clock::{Clock, ManualClock};
 use crate::config::Config;
 use crate::dialogue::DialogueError;
@@ -171,7 +170,7 @@ impl Trial {
 
     /// The whole audit trail, oldest first.
     pub fn audit(&self) -> Vec<AuditRecord> {
-        self.ledger.audit_after(0, usize::MAX).unwrap().iter().map(to_wire).collect()
+        self.ledger.audit_after(0, usize::MAX).unwrap().iter().map(audit::record).collect()
     }
 
     /// The record behind a reference.

@@ -132,14 +132,16 @@ pub struct Decision {
     pub record: AuditRecord,
 }
 
-/// One audit record as it is kept.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// One audit record. It is kept in this form too, without the two fields that the ledger keeps beside it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct AuditRecord {
-    /// Position in the chain, from 1.
+    /// Position in the chain, from 1; absent in what is kept.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub sequence: u64,
     /// When, RFC 3339.
     pub at: String,
-    /// `XXXX-XXXX`.
+    /// `XXXX-XXXX`; absent in what is kept.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reference: String,
     /// What happened: `login`, `user_otp_on`, `user_otp_off`, `token_disabled`, `service_started`, ...
     pub event: String,
@@ -172,6 +174,10 @@ pub struct AuditRecord {
     /// How many refusals like this one it stands for, itself not counted (throttled ones are not kept one by one).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeats: Option<u64>,
+}
+
+fn is_zero(sequence: &u64) -> bool {
+    *sequence == 0
 }
 
 /// A stretch of the audit trail, oldest first.

@@ -8,6 +8,8 @@ use ledger::{Change, CredentialId};
 use otp_core::{Algorithm, Digits, SharedSecret, TimeInterval};
 use serde::{Deserialize, Serialize};
 
+pub use wire::admin::TokenState;
+
 use crate::accounts::UserName;
 use crate::clock::UnixTime;
 use crate::keys::{KeyError, SealError, Sealer};
@@ -114,18 +116,6 @@ impl UserRecord {
     pub fn put(&self) -> Change {
         Change::Put { kind: kind::USER, key: self.id.0.to_be_bytes().into(), value: encode(self) }
     }
-}
-
-/// Where a token is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenState {
-    /// Belongs to a user, who has not shown yet that he holds it.
-    Assigned,
-    /// A code of it was accepted: usable.
-    Associated,
-    /// Never accepted again.
-    Disabled,
 }
 
 /// A TOTP token.

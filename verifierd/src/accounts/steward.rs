@@ -14,7 +14,7 @@ use super::{
     Accounts, Token, TokenId, TokenIdentity, TokenParameters, TokenRecord, TokenState, User, UserId,
     UserName, UserRecord, kind, put_failures,
 };
-use crate::audit::{Body, Reference};
+use crate::audit::{self, AuditRecord, Reference, rfc3339};
 use crate::clock::{Clock, UnixTime};
 use crate::keys::{KeyError, Sealer, random_bytes};
 
@@ -183,23 +183,23 @@ impl Steward {
         Ok(Token::open(draw_record(identity, &self.sealer, self.clock.now())?, &self.sealer)?)
     }
 
-    fn event(&self, event: &str, user: &UserName, token: Option<String>) -> Body {
-        Body {
-            at: self.clock.now(),
+    fn event(&self, event: &str, user: &UserName, token: Option<String>) -> AuditRecord {
+        AuditRecord {
+            at: rfc3339(self.clock.now()),
             event: event.into(),
             reason: "administrator".into(),
             user: Some(user.to_string()),
             token,
-            ..Body::default()
+            ..AuditRecord::default()
         }
     }
 
-    async fn commit(&self, changes: Vec<Change>, body: Body) -> Result<(), ChangeError> {
+    async fn commit(&self, changes: Vec<Change>, record: AuditRecord) -> Result<(), ChangeError> {
         let reference = Reference::draw()?;
-        let entry = Entry { claim: None, changes, audit: Some(body.entry(reference)) };
+        let entry = Entry { claim: None, changes, audit: Some(audit::entry(&record, reference)) };
         match self.ledger.submit(entry).await {
             Outcome::Committed => {
-                tracing::info!(event = body.event, user = body.user, token = body.token, %reference, "changed");
+                tracing::info!(event = record.event, user = record.user, token = record.token, %reference, "changed");
                 Ok(())
             }
             outcome => Err(ChangeError::NotStored { outcome }),

@@ -9,9 +9,9 @@ use ledger::{AuditEntry, AuditLine};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use wire::admin::AuditRecord;
 
 pub use reference::Reference;
+pub use wire::admin::AuditRecord;
 
 use crate::clock::UnixTime;
 
@@ -69,78 +69,23 @@ impl Reason {
     }
 }
 
-/// The body of a record. Field names are those of [`AuditRecord`].
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Body {
-    /// Unix time.
-    pub at: UnixTime,
-    /// `login`, `user_otp_on`, ...
-    pub event: String,
-    /// The verdict, for events that have one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<String>,
-    /// One word.
-    pub reason: String,
-    /// For people.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-    /// The account.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
-    /// The PAM service.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub service: Option<String>,
-    /// Where from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rhost: Option<String>,
-    /// Which terminal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tty: Option<String>,
-    /// Who asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ruser: Option<String>,
-    /// The token's serial.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token: Option<String>,
-    /// Refusals it stands for besides its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repeats: Option<u64>,
+/// The ledger's form of a record.
+pub fn entry(record: &AuditRecord, reference: Reference) -> AuditEntry {
+    let body = serde_json::to_vec(record).expect("a record holds only numbers and texts");
+    AuditEntry { reference: reference.bytes(), body }
 }
 
-impl Body {
-    /// The ledger's form of it.
-    pub fn entry(&self, reference: Reference) -> AuditEntry {
-        let body = serde_json::to_vec(self).expect("a record holds only numbers and texts");
-        AuditEntry { reference: reference.bytes(), body }
-    }
-}
-
-/// What the administrator is shown of a line. A body that cannot be read is shown as such.
-pub fn to_wire(line: &AuditLine) -> AuditRecord {
+/// A line of the ledger as a record. A body that cannot be read is shown as such.
+pub fn record(line: &AuditLine) -> AuditRecord {
     let reference = String::from_utf8_lossy(&line.reference).into_owned();
     let reference = Reference::parse(&reference).map_or(reference, |reference| reference.to_string());
-    let body = serde_json::from_slice(&line.body).unwrap_or_else(|error| Body {
+    let kept = serde_json::from_slice(&line.body).unwrap_or_else(|error| AuditRecord {
         event: "unreadable".into(),
         reason: "unreadable".into(),
         detail: Some(error.to_string()),
-        ..Body::default()
+        ..AuditRecord::default()
     });
-    AuditRecord {
-        sequence: line.sequence,
-        at: rfc3339(body.at),
-        reference,
-        event: body.event,
-        verdict: body.verdict,
-        reason: body.reason,
-        detail: body.detail,
-        user: body.user,
-        service: body.service,
-        rhost: body.rhost,
-        tty: body.tty,
-        ruser: body.ruser,
-        token: body.token,
-        repeats: body.repeats,
-    }
+    AuditRecord { sequence: line.sequence, reference, ..kept }
 }
 
 /// RFC 3339 in UTC. Times past the year 9999 are shown as its last second.
@@ -167,15 +112,17 @@ mod tests {
 
     #[test]
     fn a_record_is_shown_with_what_was_written() {
-        let body = Body { at: 1, event: "login".into(), reason: Reason::WrongCode.word(), ..Body::default() };
-        let entry = body.entry(Reference::parse("0A1BZ9XK").unwrap());
-        let line = AuditLine { sequence: 7, reference: entry.reference, body: entry.body, chain: [0; 32] };
-        let shown = to_wire(&line);
+        let written =
+            AuditRecord { event: "login".into(), reason: Reason::WrongCode.word(), ..Default::default() };
+        let kept = entry(&written, Reference::parse("0A1BZ9XK").unwrap());
+        assert!(!String::from_utf8_lossy(&kept.body).contains("sequence"));
+        let line = AuditLine { sequence: 7, reference: kept.reference, body: kept.body, chain: [0; 32] };
+        let shown = record(&line);
         assert_eq!(
             (shown.sequence, shown.reference.as_str(), shown.reason.as_str()),
             (7, "0A1B-Z9XK", "wrong_code")
         );
         let damaged = AuditLine { body: b"{".to_vec(), ..line };
-        assert_eq!(to_wire(&damaged).event, "unreadable");
+        assert_eq!(record(&damaged).event, "unreadable");
     }
 }

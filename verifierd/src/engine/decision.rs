@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wire::login::Verdict;
 
-use crate::audit::{Body, Reason, Reference};
+use crate::audit::{AuditRecord, Reason, Reference, rfc3339};
 use crate::clock::UnixTime;
 use crate::login::Login;
 
@@ -58,10 +58,10 @@ impl Ruling {
     }
 
     /// The audit record.
-    pub fn body(&self, login: &Login, at: UnixTime) -> Body {
+    pub fn record(&self, login: &Login, at: UnixTime) -> AuditRecord {
         let verdict = serde_json::to_value(verdict_of(self.reason)).ok();
-        Body {
-            at,
+        AuditRecord {
+            at: rfc3339(at),
             event: "login".into(),
             verdict: verdict.and_then(|value| value.as_str().map(str::to_owned)),
             reason: self.reason.word(),
@@ -73,6 +73,7 @@ impl Ruling {
             ruser: login.ruser.clone(),
             token: self.token.clone(),
             repeats: self.repeats.filter(|repeats| *repeats > 0),
+            ..AuditRecord::default()
         }
     }
 

@@ -22,7 +22,7 @@ pub use recent::{Recent, RequestKey};
 pub use source::Source;
 
 use crate::accounts::{Token, TokenState, User, disable, put_failures};
-use crate::audit::{Reason, Reference};
+use crate::audit::{self, Reason, Reference};
 use crate::clock::{Clock, UnixTime};
 use crate::login::Login;
 use throttle::{Admission, Refused, Subject, Throttles};
@@ -257,7 +257,7 @@ impl Engine {
             true => ruling.detail(format!("failure {count} in a row: the token is disabled from now on")),
             false => ruling,
         };
-        let audit = ruling.body(&attempt.login, self.clock.now()).entry(reference);
+        let audit = audit::entry(&ruling.record(&attempt.login, self.clock.now()), reference);
         let pending = admission.fail(&*self.clock, |mut changes| {
             changes.push(put_failures(token.record.id, count));
             if disables {
@@ -294,7 +294,7 @@ impl Engine {
         claim: Option<Claim>,
         changes: Vec<Change>,
     ) -> Submitted {
-        let audit = Some(ruling.body(login, self.clock.now()).entry(reference));
+        let audit = Some(audit::entry(&ruling.record(login, self.clock.now()), reference));
         match self.ledger.submit(Entry { claim, changes, audit }).await {
             Outcome::NotCommitted(Refusal::Superseded { value, .. }) => Submitted::Superseded { value },
             Outcome::NotCommitted(Refusal::NoSuchCredential) => Submitted::Gone,

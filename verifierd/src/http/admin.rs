@@ -23,7 +23,7 @@ use wire::error::{ErrorBody, ErrorCode, ErrorDetail};
 
 use super::{Reply, error_reply, read_body};
 use crate::accounts::{ChangeError, Token, TokenState, User, UserName};
-use crate::audit::{Reference, rfc3339, to_wire};
+use crate::audit::{Reference, record, rfc3339};
 use crate::clock::UnixTime;
 use crate::dialogue::Dialogue;
 use crate::policy::grace_left;
@@ -158,7 +158,7 @@ async fn show_decision(State(admin): Admin, Path(reference): Path<String>) -> An
     let line = read(&admin, move |ledger| ledger.audit_by_reference(wanted.bytes())).await?;
     let line = line.ok_or_else(|| refusal(ErrorCode::NotFound, format!("no decision {wanted}")))?;
     let decision =
-        Decision { api_version: wire::API_VERSION, kind: "decision".into(), record: to_wire(&line) };
+        Decision { api_version: wire::API_VERSION, kind: "decision".into(), record: record(&line) };
     Ok(Json(decision).into_response())
 }
 
@@ -174,7 +174,7 @@ async fn show_audit(State(admin): Admin, Query(query): Query<AuditQuery>) -> Ans
     let page =
         move |ledger: &dyn Ledger| Ok((ledger.audit_after(query.after, limit)?, ledger.audit_newest()?));
     let (lines, newest) = read(&admin, page).await?;
-    let items = lines.iter().map(to_wire).collect();
+    let items = lines.iter().map(record).collect();
     Ok(Json(AuditPage { api_version: wire::API_VERSION, kind: "audit_page".into(), items, newest })
         .into_response())
 }
@@ -269,11 +269,7 @@ fn token_of(user: &User, token: &Token) -> wire::admin::Token {
         algorithm: token.parameters.algorithm.name().into(),
         digits: token.parameters.digits.count(),
         time_interval: token.parameters.time_interval.seconds(),
-        state: match token.state() {
-            TokenState::Assigned => wire::admin::TokenState::Assigned,
-            TokenState::Associated => wire::admin::TokenState::Associated,
-            TokenState::Disabled => wire::admin::TokenState::Disabled,
-        },
+        state: token.state(),
         failures: token.failures(),
         created: rfc3339(token.record.created),
         last_accepted: last_accepted(token),
