@@ -79,7 +79,11 @@ pub fn read_screen(said: &str) -> Shown {
 /// When QR code, URI and secret do not say the same, or the code is wider than the terminal.
 pub fn enrol(said: &str) -> Authenticator {
     let shown = read_screen(said);
-    assert_eq!(shown.qr_text.as_deref(), Some(shown.uri.as_str()), "the QR code says what the line says:\n{said}");
+    assert_eq!(
+        shown.qr_text.as_deref(),
+        Some(shown.uri.as_str()),
+        "the QR code says what the line says:\n{said}"
+    );
     assert!(shown.qr_columns <= usize::from(COLUMNS), "the QR code fits: {} columns", shown.qr_columns);
     let phone = Authenticator::scan(&shown.uri);
     assert_eq!(phone.secret(), shown.secret, "the secret key is the one of the URI");
@@ -107,7 +111,8 @@ fn read_qr(lines: &[&str]) -> Option<String> {
     [true, false].into_iter().find_map(|drawn_is_light| {
         let pixel = |x: usize, y: usize| {
             let (x, y) = (x / MODULE_PIXELS, y / MODULE_PIXELS);
-            let inside = (margin..margin + columns).contains(&x) && (margin..margin + rows.len() * 2).contains(&y);
+            let inside =
+                (margin..margin + columns).contains(&x) && (margin..margin + rows.len() * 2).contains(&y);
             let light = if inside { is_drawn(x - margin, y - margin) == drawn_is_light } else { true };
             if light { 255 } else { 0 }
         };

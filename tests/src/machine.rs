@@ -71,7 +71,8 @@ impl Machine {
     /// Makes accounts that exist and can do nothing: `NAME0`, `NAME1` and so on.
     pub fn add_bare_users(&self, name: &str, count: usize) -> Vec<String> {
         let names: Vec<String> = (0..count).map(|number| format!("{name}{number}")).collect();
-        let lines = names.iter().zip(20_000..).map(|(name, id)| format!("{name}:x:{id}:{id}::/:/usr/sbin/nologin\n"));
+        let lines =
+            names.iter().zip(20_000..).map(|(name, id)| format!("{name}:x:{id}:{id}::/:/usr/sbin/nologin\n"));
         let mut file = fs::OpenOptions::new().append(true).open("/etc/passwd").expect("/etc/passwd");
         std::io::Write::write_all(&mut file, lines.collect::<String>().as_bytes()).expect("/etc/passwd");
         names
@@ -148,13 +149,15 @@ pub fn folder() -> PathBuf {
 }
 
 fn add_user(account: Account) {
-    let exists = fs::read_to_string("/etc/passwd").expect("/etc/passwd").contains(&format!("\n{}:", account.name));
+    let exists =
+        fs::read_to_string("/etc/passwd").expect("/etc/passwd").contains(&format!("\n{}:", account.name));
     if !exists {
         run("useradd", &["--create-home", "--user-group", "--shell", "/bin/bash", account.name]);
     }
     let entry = format!("{}:{}\n", account.name, account.password);
     let mut chpasswd = Command::new("chpasswd").stdin(Stdio::piped()).spawn().expect("chpasswd");
-    std::io::Write::write_all(&mut chpasswd.stdin.take().expect("its input"), entry.as_bytes()).expect("chpasswd");
+    std::io::Write::write_all(&mut chpasswd.stdin.take().expect("its input"), entry.as_bytes())
+        .expect("chpasswd");
     assert!(chpasswd.wait().expect("chpasswd").success(), "chpasswd failed");
 }
 

@@ -15,16 +15,12 @@ pub fn ours(name: &str) -> PathBuf {
     if let Some(folder) = std::env::var_os("POSTERN_PROGRAMS") {
         return Path::new(&folder).join(name);
     }
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from);
     target.join("release").join(name)
 }
 
 /// The PAM module as cargo builds it.
 pub fn module() -> PathBuf {
     ours("libpam_postern.so")
-}
-
-/// The library that shows a program another time.
-pub fn faketime() -> PathBuf {
-    PathBuf::from(format!("/usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH))
 }

@@ -41,7 +41,11 @@ impl Sshd {
         let text: String = settings.iter().map(|(key, value)| format!("{key} {value}\n")).collect();
         let file = folder().join("sshd_config");
         fs::write(&file, text).expect("sshd_config");
-        let log = fs::OpenOptions::new().create(true).append(true).open(folder().join("sshd.log")).expect("sshd.log");
+        let log = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(folder().join("sshd.log"))
+            .expect("sshd.log");
         // sshd wants its absolute path, because it runs itself anew for each connection.
         let mut command = Command::new("/usr/sbin/sshd");
         command.args(["-D", "-e", "-f"]).arg(file).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
@@ -130,7 +134,8 @@ fn settings() -> BTreeMap<String, String> {
         ("PrintMotd", "no".into()),
         ("Subsystem", "sftp internal-sftp".into()),
     ];
-    let mut settings: BTreeMap<_, _> = pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let mut settings: BTreeMap<_, _> =
+        pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     // From 9.8 on, an address that fails a few times is banned; before, the word is unknown.
     let mut check = Command::new("/usr/sbin/sshd");
     check.args(["-t", "-f", "/dev/null", "-h", &format!("{rig}/hostkey"), "-o", "PerSourcePenalties=no"]);

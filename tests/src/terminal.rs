@@ -12,9 +12,9 @@ use pty_process::blocking::Pty;
 
 use crate::time::{PATIENCE, now, wait_for};
 
-/// Rows and columns of a terminal nobody has resized.
+/// Rows of a terminal nobody has resized.
 const ROWS: u16 = 24;
-/// See [`ROWS`].
+/// Columns of a terminal nobody has resized.
 pub const COLUMNS: u16 = 80;
 
 /// ^C
@@ -131,7 +131,8 @@ impl Terminal {
                 Err(RecvTimeoutError::Timeout) => self.fail("did not end"),
             }
         }
-        let status = wait_for("the program's end", || self.child.try_wait().expect("waiting for the program"));
+        let status =
+            wait_for("the program's end", || self.child.try_wait().expect("waiting for the program"));
         Ended { status, transcript: lossy(&self.said) }
     }
 
@@ -142,6 +143,19 @@ impl Terminal {
         }
         self.type_bytes(&[INTERRUPT]);
         self.finish()
+    }
+
+    /// Presses ^C until the program ends; tells how, and whether the terminal shows what is typed again.
+    ///
+    /// # Panics
+    /// With the transcript when it does not end.
+    pub fn interrupt_until_end(mut self) -> (Ended, bool) {
+        wait_for("an interrupted program to end", || {
+            self.type_bytes(&[INTERRUPT]);
+            self.child.try_wait().expect("waiting for the program")
+        });
+        let shows_typing = self.shows_typing();
+        (self.finish(), shows_typing)
     }
 
     /// Reads for a while and returns all that was said so far; for programs that are not expected to say anything.
@@ -187,7 +201,8 @@ impl Drop for Terminal {
 
 /// Clears the environment but for what every session has.
 pub fn plain_environment(command: &mut Command) {
-    let kept: Vec<_> = command.get_envs().map(|(key, value)| (key.to_owned(), value.map(ToOwned::to_owned))).collect();
+    let kept: Vec<_> =
+        command.get_envs().map(|(key, value)| (key.to_owned(), value.map(ToOwned::to_owned))).collect();
     command.env_clear();
     command.env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     command.envs([("TERM", "xterm"), ("LANG", "C.UTF-8"), ("LC_ALL", "C.UTF-8")]);

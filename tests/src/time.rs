@@ -1,5 +1,6 @@
 //! The one clock of the tests, waiting with a deadline, and the clock that `verifierd` is shown.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{fs, thread};
@@ -44,9 +45,9 @@ pub fn wait_at_most<T>(limit: Duration, mut probe: impl FnMut() -> Option<T>) ->
     }
 }
 
-/// The wall clock that `verifierd` sees: real time and an offset, which a test moves while the daemon runs.
+/// The clock that `verifierd` sees: real time and an offset, which a test moves while the daemon runs.
 ///
-/// Done by libfaketime with a time-stamp file.
+/// Done by `clock.c`, which is preloaded and reads the offset from a file.
 #[derive(Clone)]
 pub struct DaemonClock {
     file: PathBuf,
@@ -55,9 +56,9 @@ pub struct DaemonClock {
 impl DaemonClock {
     /// A clock that shows real time.
     pub fn new(folder: &Path) -> Self {
-        let clock = Self { file: folder.join("clock") };
-        clock.set_offset(0);
-        clock
+        let file = folder.join("clock");
+        fs::write(&file, 0_i64.to_ne_bytes()).expect("the clock's file");
+        Self { file }
     }
 
     /// What the daemon's clock shows, in seconds since the Unix epoch.
@@ -67,31 +68,28 @@ impl DaemonClock {
 
     /// Moves the daemon's clock.
     pub fn advance(&self, seconds: i64) {
-        self.set_offset(self.offset() + seconds);
+        let offset = self.offset() + seconds;
+        // In place and in one write, because the daemon has the file mapped.
+        let file = fs::OpenOptions::new().write(true).open(&self.file).expect("the clock's file");
+        file.write_all_at(&offset.to_ne_bytes(), 0).expect("setting the clock");
     }
 
     /// The environment that makes a program see this clock.
     ///
-    /// * `monotonic`: whether the monotonic clock, which waits are measured on, moves along.
-    pub fn environment(&self, monotonic: bool) -> [(&'static str, PathBuf); 5] {
-        [
-            ("LD_PRELOAD", crate::programs::faketime()),
-            ("FAKETIME_TIMESTAMP_FILE", self.file.clone()),
-            ("FAKETIME_DONT_FAKE_MONOTONIC", if monotonic { "0".into() } else { "1".into() }),
-            ("FAKETIME_NO_CACHE", "1".into()),
-            ("NO_FAKE_STAT", "1".into()),
-        ]
+    /// * `waits`: whether the monotonic clock, which waits are measured on, moves along.
+    pub fn environment(&self, waits: bool) -> Vec<(&'static str, PathBuf)> {
+        let mut variables = vec![
+            ("LD_PRELOAD", env!("POSTERN_RIG_CLOCK_LIBRARY").into()),
+            ("POSTERN_RIG_CLOCK", self.file.clone()),
+        ];
+        if waits {
+            variables.push(("POSTERN_RIG_CLOCK_WAITS", "1".into()));
+        }
+        variables
     }
 
     fn offset(&self) -> i64 {
-        let text = fs::read_to_string(&self.file).expect("the clock's file");
-        text.trim().parse().expect("an offset in seconds")
-    }
-
-    /// By rename, so that the daemon never reads half a number.
-    fn set_offset(&self, seconds: i64) {
-        let new = self.file.with_extension("new");
-        fs::write(&new, format!("{seconds:+}\n")).expect("writing the clock");
-        fs::rename(&new, &self.file).expect("setting the clock");
+        let bytes = fs::read(&self.file).expect("the clock's file");
+        i64::from_ne_bytes(bytes.try_into().expect("eight bytes"))
     }
 }

@@ -45,8 +45,7 @@ impl Verifier {
         verifier
     }
 
-    /// A fresh store, and the daemon on the machine's own clock: for tests with many logins at one instant, because
-    /// libfaketime is not made for many threads.
+    /// A fresh store, and the daemon on the machine's own clock.
     pub fn start_in_real_time() -> Self {
         let mut verifier = Self::prepare(&config("")).in_real_time();
         verifier.initialise();
@@ -74,7 +73,7 @@ impl Verifier {
         self
     }
 
-    /// Shows the daemon the machine's own clock; it needs no libfaketime then.
+    /// Shows the daemon the machine's own clock.
     #[must_use]
     pub fn in_real_time(mut self) -> Self {
         self.real_time = true;
@@ -103,7 +102,8 @@ impl Verifier {
         assert!(self.child.is_none(), "the daemon runs");
         let mut line: Vec<PathBuf> = wrapper.iter().map(PathBuf::from).collect();
         line.push(programs::ours("verifierd"));
-        let log = fs::OpenOptions::new().create(true).append(true).open(log_file()).expect("the daemon's log");
+        let log =
+            fs::OpenOptions::new().create(true).append(true).open(log_file()).expect("the daemon's log");
         let mut command = Command::new(&line[0]);
         command.args(&line[1..]).args(["run", "--config", CONFIG]);
         if !self.real_time {
@@ -208,7 +208,10 @@ impl Drop for Verifier {
         if std::thread::panicking() {
             let log = log_text();
             let lines: Vec<&str> = log.lines().collect();
-            println!("--- what verifierd said at last\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+            println!(
+                "--- what verifierd said at last\n{}",
+                lines[lines.len().saturating_sub(40)..].join("\n")
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The daemon dies at any moment: what was accepted is in the store, and nothing is accepted again.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -71,7 +72,7 @@ fn every_accept_outlives_a_kill_at_any_moment() {
         users.iter().map(|user| (user.clone(), activated(&verifier, user))).collect();
     let history = Mutex::new(History::default());
     let kills = rounds("POSTERN_KILLS", 10);
-    let mut codes = Vec::new();
+    let mut codes = BTreeSet::new();
     for kill in 0..kills {
         // 0 to 40 ms of load, spread over the kills in an order that looks random and is the same every time.
         let moment = Duration::from_micros((kill as u64 * 7919) % 40_000);
@@ -96,7 +97,7 @@ fn load_until_kill(
     phones: &[(String, Authenticator)],
     moment: Duration,
     history: &Mutex<History>,
-) -> Vec<(String, String)> {
+) -> BTreeSet<(String, String)> {
     let gone = AtomicBool::new(false);
     let clock = verifier.clock.clone();
     thread::scope(|scope| {
@@ -105,11 +106,11 @@ fn load_until_kill(
             .map(|(user, phone)| {
                 let (gone, clock) = (&gone, &clock);
                 scope.spawn(move || {
-                    let mut sent = Vec::new();
+                    let mut sent = BTreeSet::new();
                     while !gone.load(Ordering::Relaxed) {
                         let code = phone.code(clock.unix_now());
                         submit(user, &code, history);
-                        sent.push((user.clone(), code));
+                        sent.insert((user.clone(), code));
                     }
                     sent
                 })
@@ -126,7 +127,7 @@ fn load_until_kill(
     })
 }
 
-fn resubmit(codes: &[(String, String)], history: &Mutex<History>) {
+fn resubmit(codes: &BTreeSet<(String, String)>, history: &Mutex<History>) {
     for (user, code) in codes {
         submit(user, code, history);
     }
@@ -138,7 +139,11 @@ fn submit(user: &str, code: &str, history: &Mutex<History>) {
     if matches!(reply.next, Next::Ask { .. }) {
         return;
     }
-    let answer =
-        Answer { user: user.to_owned(), code: code.to_owned(), verdict: verdict(&reply), reference: reference(&reply) };
+    let answer = Answer {
+        user: user.to_owned(),
+        code: code.to_owned(),
+        verdict: verdict(&reply),
+        reference: reference(&reply),
+    };
     history.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
 }

@@ -2,7 +2,8 @@
 
 use system_tests::authenticator::{Authenticator, enrol, read_screen};
 use system_tests::flows::{
-    GRACE_QUESTION, QUESTION, SAY_WHO, activated, ssh_login, ssh_login_without_code, ssh_outcome, sudo_up_to_code,
+    GRACE_QUESTION, QUESTION, SAY_WHO, activated, ssh_login, ssh_login_without_code, ssh_outcome,
+    sudo_up_to_code,
 };
 use system_tests::machine::{ALICE, BOB, Machine};
 use system_tests::postern;
@@ -75,7 +76,11 @@ fn a_qr_code_is_never_wider_than_the_terminal() {
         terminal.type_line(ALICE.password);
         let shown = read_screen(&terminal.expect(GRACE_QUESTION));
         assert!(shown.qr_columns <= usize::from(columns), "{} columns in {columns}", shown.qr_columns);
-        assert_eq!(shown.qr_text.is_some(), columns >= 60, "drawn where it fits: {columns} columns, {shown:?}");
+        assert_eq!(
+            shown.qr_text.is_some(),
+            columns >= 60,
+            "drawn where it fits: {columns} columns, {shown:?}"
+        );
         assert_eq!(Authenticator::scan(&shown.uri).secret(), shown.secret);
     }
     drop(verifier);

@@ -9,9 +9,9 @@ use std::thread;
 
 use system_tests::flows::{SAY_WHO, activated, ssh_login, ssh_outcome, sudo};
 use system_tests::machine::{ALICE, Machine};
+use system_tests::postern;
 use system_tests::sshd::{self, Sshd};
 use system_tests::verifier::{CONFIG, STATE, Verifier, config, log_text};
-use system_tests::postern;
 
 // covers: I13
 #[test]
@@ -19,7 +19,12 @@ fn without_a_configuration_nobody_gets_in() {
     let _machine = Machine::new();
     let mut verifier = Verifier::prepare("");
     let _sshd = Sshd::start();
-    let texts = [None, Some(""), Some("version = 1\nkey_file = \"relative\"\n"), Some("on_unenrolled = \"ignore\"\n")];
+    let texts = [
+        None,
+        Some(""),
+        Some("version = 1\nkey_file = \"relative\"\n"),
+        Some("on_unenrolled = \"ignore\"\n"),
+    ];
     for text in texts {
         match text {
             None => fs::remove_file(CONFIG).expect("removing"),

@@ -16,7 +16,8 @@ fn ssh_without_our_module_asks_for_the_password_only() {
     assert!(ended.status.success(), "{}", ended.transcript);
     assert!(ended.transcript.contains("alice\r\n"), "{}", ended.transcript);
 
-    let wrong = sshd::login_up_to_password(system_tests::machine::Account { password: "wrong", ..ALICE }, "id -un");
+    let wrong =
+        sshd::login_up_to_password(system_tests::machine::Account { password: "wrong", ..ALICE }, "id -un");
     assert!(!wrong.finish().status.success());
 }
 

@@ -26,7 +26,8 @@ fn of_200_connections_with_one_valid_password_exactly_one_is_accepted() {
         let accepted = race(user, &verifier.code(&phone));
         assert_eq!(accepted, 1, "round {round} of {rounds}");
     }
-    let allowed = postern::audit().into_iter().filter(|record| record.verdict.as_deref() == Some("allow")).count();
+    let allowed =
+        postern::audit().into_iter().filter(|record| record.verdict.as_deref() == Some("allow")).count();
     assert_eq!(allowed, 2 * rounds, "the audit trail has each accept and each activation once");
     println!("{rounds} rounds of {CONNECTIONS} connections, one accept each");
 }

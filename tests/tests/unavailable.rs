@@ -66,7 +66,8 @@ fn fail_open_lets_in_for_its_service_only_and_logs_each_use() {
         let mut sudo = sudo_up_to_code(&machine, ALICE);
         sudo.expect("root\r\n");
         assert!(sudo.finish().status.success());
-        let after = time::wait_for("a log line", || Some(open_lines(&machine)).filter(|count| *count > before));
+        let after =
+            time::wait_for("a log line", || Some(open_lines(&machine)).filter(|count| *count > before));
         assert_eq!(after, before + 1, "each use is logged once: {:?}", machine.logged());
     }
     ssh_outcome(sshd::login_up_to_password(ALICE, SAY_WHO)).refused();
@@ -112,5 +113,9 @@ fn logins_go_on_without_a_system_log() {
 }
 
 fn open_lines(machine: &Machine) -> usize {
-    machine.logged().iter().filter(|line| line.contains("pam_postern(sudo:auth)") && line.contains("open")).count()
+    machine
+        .logged()
+        .iter()
+        .filter(|line| line.contains("pam_postern(sudo:auth)") && line.contains("open"))
+        .count()
 }

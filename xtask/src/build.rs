@@ -82,7 +82,8 @@ pub fn run(command: &mut Command) -> Result<()> {
 /// # Errors
 /// When cargo fails.
 pub fn release(extra: &[&str]) -> Result<()> {
-    let mut arguments = vec!["build", "--release", "--locked", "-p", "pam-module", "-p", "verifierd", "-p", "cli"];
+    let mut arguments =
+        vec!["build", "--release", "--locked", "-p", "pam-module", "-p", "verifierd", "-p", "cli"];
     for package in extra {
         arguments.extend(["-p", package]);
     }

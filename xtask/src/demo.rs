@@ -19,7 +19,9 @@ pub fn run(once: bool) -> Result<()> {
         sandbox::ensure_possible()
     })?;
     steps.run("build release", || build::release(&[]))?;
-    steps.run("build the rig", || build::run_cargo(&["build", "--locked", "-p", "system-tests", "--bin", "demo"]))?;
+    steps.run("build the rig", || {
+        build::run_cargo(&["build", "--locked", "-p", "system-tests", "--bin", "demo"])
+    })?;
     steps.print_timings();
 
     let witness = Witness::take()?;

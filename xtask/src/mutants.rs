@@ -93,7 +93,13 @@ pub fn run(only: Option<&str>, tally: &mut Tally) -> Result<()> {
     // All tests of the whole copy first: one build serves them all.
     for mutant in &table.mutant {
         let passed = runner.test(mutant).with_context(|| format!("mutant {}", mutant.id))? == Outcome::Passed;
-        ensure!(passed, "{}: `{}` of {} must pass without the mutant", mutant.id, mutant.test, mutant.package);
+        ensure!(
+            passed,
+            "{}: `{}` of {} must pass without the mutant",
+            mutant.id,
+            mutant.test,
+            mutant.package
+        );
     }
     let (mut caught, mut missed) = (0, 0);
     // Neighbours in the table that remove the same guard share one build.
@@ -240,7 +246,8 @@ mod tests {
 
     #[test]
     fn a_guard_that_stands_once_is_replaced() {
-        let mutated = mutate("if step <= last { refuse() }", &sample("step <= last", "false")).expect("one place");
+        let mutated =
+            mutate("if step <= last { refuse() }", &sample("step <= last", "false")).expect("one place");
         assert_eq!(mutated, "if false { refuse() }");
     }
 

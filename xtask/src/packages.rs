@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -28,15 +28,15 @@ const LOGIN: [Package; 6] = [
 ];
 
 /// What only the tests need.
-const TESTS: [Package; 4] = [
-    Package { name: "oathtool", probe: "/usr/bin/oathtool", reason: "a second opinion on every one-time password" },
+const TESTS: [Package; 3] = [
+    Package {
+        name: "oathtool",
+        probe: "/usr/bin/oathtool",
+        reason: "a second opinion on every one-time password",
+    },
     Package { name: "strace", probe: "/usr/bin/strace", reason: "to make fsync fail" },
-    Package { name: "libfaketime", probe: FAKETIME, reason: "to step the daemon's clock" },
     Package { name: "pamtester", probe: "/usr/bin/pamtester", reason: "to drive the PAM module by itself" },
 ];
-
-/// Lies in a folder whose name holds the machine's architecture.
-const FAKETIME: &str = "libfaketime.so.1";
 
 /// Debian's switch against starting services at installation.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
@@ -80,15 +80,7 @@ pub fn install_missing(need: Need) -> Result<()> {
 
 fn missing(need: Need) -> Vec<&'static Package> {
     let tests: &[Package] = if need == Need::Tests { &TESTS } else { &[] };
-    LOGIN.iter().chain(tests).filter(|package| !probe(package).exists()).collect()
-}
-
-fn probe(package: &Package) -> PathBuf {
-    if package.probe == FAKETIME {
-        let libraries = format!("/usr/lib/{}-linux-gnu/faketime", std::env::consts::ARCH);
-        return Path::new(&libraries).join(FAKETIME);
-    }
-    PathBuf::from(package.probe)
+    LOGIN.iter().chain(tests).filter(|package| !Path::new(package.probe).exists()).collect()
 }
 
 fn apt_get(verb: &[&str], names: &[&str]) -> Result<bool> {

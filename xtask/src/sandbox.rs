@@ -16,17 +16,33 @@ const ISOLATE: &str = include_str!("isolate.sh");
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("unshare");
     command
-        .args(["--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child", "--propagation", "private"])
+        .args([
+            "--mount",
+            "--net",
+            "--pid",
+            "--ipc",
+            "--uts",
+            "--fork",
+            "--kill-child",
+            "--propagation",
+            "private",
+        ])
         .args(["--", "bash", "-c", ISOLATE, "isolate"])
         .arg(program);
     command
 }
 
-
 /// # Errors
 /// When this process is not root, or the kernel gives it no private mounts (a container without CAP_SYS_ADMIN).
 pub fn ensure_possible() -> Result<()> {
     ensure_root("to log in as several users in private name spaces")?;
+    // What isolate.sh lays its own file systems over is not to be seen inside.
+    for hidden in ["/dev", "/mnt", "/run"] {
+        ensure!(
+            !crate::build::workspace().starts_with(hidden),
+            "the sandbox hides {hidden}: work in a clone elsewhere"
+        );
+    }
     let probe = command("true").output().context("cannot run unshare (package util-linux)")?;
     let why = String::from_utf8_lossy(&probe.stderr);
     ensure!(probe.status.success(), "this machine allows no private name spaces: {}", why.trim());

@@ -47,7 +47,10 @@ pub fn run() -> Result<()> {
     for run in &RUNS {
         let program = programs.iter().find(|program| program.name == run.program).context(run.program)?;
         let mut command = sandbox::command(PathBuf::from(&program.executable));
-        command.current_dir(&program.folder).args(["--exact", "--nocapture", run.test]).env(run.variable, run.rounds);
+        command
+            .current_dir(&program.folder)
+            .args(["--exact", "--nocapture", run.test])
+            .env(run.variable, run.rounds);
         let name = format!("{}, {} rounds", run.test, run.rounds);
         let _ = steps.run(&name, || tally.run(&mut command));
     }

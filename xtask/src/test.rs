@@ -68,7 +68,17 @@ fn conclude(steps: &Steps, tally: Tally) -> Result<()> {
 }
 
 fn clippy() -> Result<()> {
-    build::run_cargo(&["clippy", "--workspace", "--all-targets", "--features", "xtask/measure", "--locked", "--", "-D", "warnings"])
+    build::run_cargo(&[
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--features",
+        "xtask/measure",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ])
 }
 
 fn doc() -> Result<()> {
@@ -84,7 +94,8 @@ fn deny() -> Result<()> {
         let root = tools.to_string_lossy().into_owned();
         println!("      installing cargo-deny {CARGO_DENY_VERSION} into target/tools");
         let version = ["--version", CARGO_DENY_VERSION];
-        let arguments = ["install", "cargo-deny", version[0], version[1], "--locked", "--debug", "--root", &root];
+        let arguments =
+            ["install", "cargo-deny", version[0], version[1], "--locked", "--debug", "--root", &root];
         build::run_cargo(&arguments)?;
     }
     // cargo-deny looks at the dependencies of every platform; offline they must all be there.

@@ -34,7 +34,8 @@ impl Witness {
         let after = Self::take()?;
         ensure!(after.mounts == self.mounts, "the mounts changed");
         ensure!(after.ours == self.ours, "left behind: {:?}", after.ours);
-        let changed: Vec<_> = after.etc.iter().filter(|(path, state)| self.etc.get(*path) != Some(state)).collect();
+        let changed: Vec<_> =
+            after.etc.iter().filter(|(path, state)| self.etc.get(*path) != Some(state)).collect();
         ensure!(changed.is_empty(), "changed: {changed:?}");
         ensure!(after.etc.len() == self.etc.len(), "a file under /etc is gone");
         Ok(())

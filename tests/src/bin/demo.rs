@@ -149,7 +149,10 @@ fn invite(enrolment: &str) {
     println!("\nYour turn. Scan this with an authenticator app:");
     println!("{}", enrolment.replace(GRACE_QUESTION, "").replace('\r', ""));
     println!("\nThen, as root in another terminal:\n");
-    println!("    nsenter -t {sandbox} -n ssh -p {} -o UserKnownHostsFile=/dev/null alice@127.0.0.1\n", sshd::PORT);
+    println!(
+        "    nsenter -t {sandbox} -n ssh -p {} -o UserKnownHostsFile=/dev/null alice@127.0.0.1\n",
+        sshd::PORT
+    );
     println!("Password: {}; then what the app shows ({QUESTION}).", ALICE.password);
     println!("The same in the sandbox's own shell: nsenter -t {sandbox} -a login\n");
     println!("End with Ctrl-C: nothing of it stays on this machine.");

@@ -85,8 +85,14 @@ fn check_ids(list: &Source, rows: &[Row<'_>]) -> Vec<Finding> {
 }
 
 /// * `test`: `package: module::name`.
-fn check_test(id: &str, test: &str, sources: &[Source], packages: &[(String, PathBuf)]) -> Result<(), String> {
-    let Some((package, path)) = test.split_once(':').map(|(package, path)| (package.trim(), path.trim())) else {
+fn check_test(
+    id: &str,
+    test: &str,
+    sources: &[Source],
+    packages: &[(String, PathBuf)],
+) -> Result<(), String> {
+    let Some((package, path)) = test.split_once(':').map(|(package, path)| (package.trim(), path.trim()))
+    else {
         return Err("is not written `package: module::name`".to_owned());
     };
     let Some((_, folder)) = packages.iter().find(|(name, _)| name == package) else {
@@ -121,7 +127,9 @@ fn is_function(line: &str, name: &str) -> bool {
     let line = line.trim_start();
     let line = line.strip_prefix("pub ").unwrap_or(line);
     let line = line.strip_prefix("async ").unwrap_or(line);
-    line.strip_prefix("fn ").and_then(|rest| rest.strip_prefix(name)).is_some_and(|rest| rest.starts_with('('))
+    line.strip_prefix("fn ")
+        .and_then(|rest| rest.strip_prefix(name))
+        .is_some_and(|rest| rest.starts_with('('))
 }
 
 /// The comments and attributes that stand directly above a line.
@@ -139,7 +147,8 @@ fn covers(comment: &str, id: &str) -> bool {
 mod tests {
     use super::*;
 
-    const TESTS: &str = "/// Doc.\n// covers: T1, A12\n#[test]\nfn a_code_is_accepted() {}\n\n#[test]\nfn silent() {}\n";
+    const TESTS: &str =
+        "/// Doc.\n// covers: T1, A12\n#[test]\nfn a_code_is_accepted() {}\n\n#[test]\nfn silent() {}\n";
 
     /// A whole list in which `row` stands for the row T1; counts what is found.
     fn check(row: &str, problems: usize) {

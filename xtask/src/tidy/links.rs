@@ -57,7 +57,8 @@ mod tests {
 
     fn check(text: &str, problems: usize) {
         let source = Source::sample("docs/page.md", text);
-        let found = super::check(&source, |path| path == Path::new("README.md") || path == Path::new("docs/a.md"));
+        let found =
+            super::check(&source, |path| path == Path::new("README.md") || path == Path::new("docs/a.md"));
         assert_eq!(found.len(), problems, "{text} {found:?}");
     }
 

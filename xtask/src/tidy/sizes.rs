@@ -19,7 +19,8 @@ pub fn check(source: &Source) -> Vec<Finding> {
     if !source.is_rust() || lines <= FILE_LINES_MAX || has_reason {
         return Vec::new();
     }
-    let problem = format!("{lines} lines, more than {FILE_LINES_MAX}: split it, or say `{REASON}<reason>` at its head");
+    let problem =
+        format!("{lines} lines, more than {FILE_LINES_MAX}: split it, or say `{REASON}<reason>` at its head");
     vec![source.finding(lines, problem)]
 }
 
