@@ -81,8 +81,7 @@ pub fn print_default() -> Result<ExitCode, Failure> {
 /// Prints the settings in effect. The file holds no secrets, so nothing is left out.
 pub fn show(path: &Path) -> Result<ExitCode, Failure> {
     let config = Config::load(path).map_err(|error| Failure::new(2, error))?;
-    let text = toml::to_string(&config).map_err(|error| Failure::new(1, error))?;
-    print(&text)
+    print(&config.to_text())
 }
 
 fn print(text: &str) -> Result<ExitCode, Failure> {

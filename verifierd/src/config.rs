@@ -15,7 +15,7 @@ use crate::files::{Access, OpenError, read_ours};
 pub const DEFAULT_PATH: &str = "/etc/postern/verifierd.toml";
 
 /// The checked configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Holds the store; made by `postern init`, mode 0700.
     pub state_dir: PathBuf,
@@ -45,7 +45,7 @@ pub enum OnUnenrolled {
 }
 
 /// How users enrol.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Enrolment {
     /// The name that authenticator apps show, 1 to 32 printable characters without a colon.
     pub issuer: String,
@@ -54,8 +54,7 @@ pub struct Enrolment {
 }
 
 /// Whether a user may still log in without a code before he has shown one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grace {
     /// The first login needs a code.
     None,
@@ -64,7 +63,6 @@ pub enum Grace {
     /// Until the first of these is used up.
     Limited {
         /// Counted from when the demand was turned on.
-        #[serde(with = "humantime_serde")]
         period: Option<Duration>,
         /// Logins without a code.
         logins: Option<u32>,
@@ -120,6 +118,11 @@ impl Config {
         raw.check()
     }
 
+    /// The text of a file with every setting in effect.
+    pub fn to_text(&self) -> String {
+        toml::to_string(&RawConfig::from(self)).expect("a configuration holds only texts, paths and numbers")
+    }
+
     /// Names the settings that a running daemon cannot take over from `newer`.
     pub fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
         [
@@ -135,7 +138,7 @@ impl Config {
 }
 
 /// The file as written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawConfig {
     version: u32,
@@ -154,7 +157,7 @@ fn default_state_dir() -> PathBuf {
     "/var/lib/postern".into()
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawSockets {
     login: PathBuf,
@@ -167,12 +170,12 @@ impl Default for RawSockets {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawEnrolment {
     issuer: String,
     grace: RawGrace,
-    #[serde(with = "humantime_serde")]
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     grace_period: Option<Duration>,
     grace_logins: Option<u32>,
 }
@@ -183,12 +186,35 @@ impl Default for RawEnrolment {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum RawGrace {
     None,
     Limited,
     Unlimited,
+}
+
+impl From<&Config> for RawConfig {
+    fn from(config: &Config) -> Self {
+        let (grace, grace_period, grace_logins) = match config.enrolment.grace {
+            Grace::None => (RawGrace::None, None, None),
+            Grace::Unlimited => (RawGrace::Unlimited, None, None),
+            Grace::Limited { period, logins } => (RawGrace::Limited, period, logins),
+        };
+        Self {
+            version: 1,
+            state_dir: config.state_dir.clone(),
+            key_file: config.key_file.clone(),
+            on_unenrolled: config.on_unenrolled,
+            sockets: RawSockets { login: config.login_socket.clone(), admin: config.admin_socket.clone() },
+            enrolment: RawEnrolment {
+                issuer: config.enrolment.issuer.clone(),
+                grace,
+                grace_period,
+                grace_logins,
+            },
+        }
+    }
 }
 
 impl RawConfig {
@@ -291,6 +317,18 @@ mod tests {
     fn all_faults_are_reported_at_once() {
         let faults = Config::parse("version = 3\nstate_dir = \"a\"\nkey_file = \"b\"").unwrap_err();
         assert_eq!(faults.0.len(), 3);
+    }
+
+    #[test]
+    fn what_is_shown_is_a_configuration_with_the_same_settings() {
+        for text in [
+            "version = 1",
+            "version = 1\nkey_file = \"/k\"\non_unenrolled = \"enroll\"\n[enrolment]\ngrace = \"none\"",
+            "version = 1\n[enrolment]\ngrace = \"limited\"\ngrace_period = \"90m\"\ngrace_logins = 2",
+        ] {
+            let config = Config::parse(text).unwrap();
+            assert_eq!(Config::parse(&config.to_text()).unwrap(), config);
+        }
     }
 
     #[test]
