@@ -93,6 +93,9 @@ pub enum Asking {
     /// The audit trail
     #[command(subcommand)]
     Audit(AuditVerb),
+    /// The store
+    #[command(subcommand)]
+    Store(StoreVerb),
     /// How verifierd is; exit 0 when all is well, 7 when it is not ready or degraded, 3 when it does not run
     Status,
 }
@@ -145,6 +148,13 @@ pub enum TokenVerb {
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         serial: String,
     },
+}
+
+/// What can be done with the store.
+#[derive(Debug, Subcommand)]
+pub enum StoreVerb {
+    /// Say that you have dealt with commits that are missing in the store, so that status stops telling of them
+    Settle,
 }
 
 /// What can be done with the audit trail.

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use crate::args::{Asking, Globals, Switch, TokenVerb, UserVerb};
+use crate::args::{Asking, Globals, StoreVerb, Switch, TokenVerb, UserVerb};
 use crate::failure::Failure;
 use crate::output::escape::escaped;
 
@@ -31,6 +31,10 @@ fn question(asking: &Asking) -> Option<(&'static str, String)> {
         Asking::Token(TokenVerb::Disable { serial }) => {
             Some(("`token disable`", format!("Disable token {} for ever?", escaped(serial))))
         }
+        Asking::Store(StoreVerb::Settle) => Some((
+            "`store settle`",
+            "Have you looked at what is missing in the store (`postern audit show`), and settle it?".into(),
+        )),
         Asking::User(UserVerb::List | UserVerb::Show { .. } | UserVerb::Set { otp: Switch::On, .. })
         | Asking::Token(TokenVerb::List | TokenVerb::Show { .. })
         | Asking::Explain { .. }

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod explain;
 pub mod init;
 mod status;
+mod store;
 mod token;
 mod user;
 pub mod version;
@@ -20,6 +21,7 @@ pub async fn run(client: &Client, asking: Asking, format: Format) -> Result<Answ
         Asking::Token(verb) => token::run(client, verb, format).await,
         Asking::Explain { reference } => explain::run(client, &reference, format).await,
         Asking::Audit(verb) => audit::run(client, verb, format).await,
+        Asking::Store(verb) => store::run(client, &verb, format).await,
         Asking::Status => status::run(client, format).await,
     }
 }

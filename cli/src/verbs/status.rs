@@ -9,7 +9,11 @@ use crate::output::{Answer, Format};
 
 /// Asks and shows. Anything but "ready, and no reason to complain" ends with [`Failure::NotReady`].
 pub async fn run(client: &Client, format: Format) -> Result<Answer, Failure> {
-    let status: Status = client.get("/v1/status").await?;
+    show(client.get("/v1/status").await?, format)
+}
+
+/// Shows a status.
+pub fn show(status: Status, format: Format) -> Result<Answer, Failure> {
     let answer = Answer::one(format, &status, || properties(&status))?;
     Ok(match complaint(&status) {
         None => answer,

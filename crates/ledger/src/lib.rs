@@ -293,6 +293,9 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// Walks the whole chain.
     fn audit_verify(&self) -> Result<AuditReport, ReadError>;
 
+    /// Makes it durable that somebody has dealt with a [`StartState::Short`]; later starts do not report it.
+    fn settle_loss(&self) -> Result<(), ReadError>;
+
     /// Commits what waits, marks the store as closed in order, and ends. Later submissions are refused.
     fn close(&self) -> Result<(), ReadError>;
 }

@@ -63,7 +63,7 @@ pub struct Continue {
     /// 32 lower-case hexadecimal digits, random. The same id with the same content again is a retry and
     /// gets the first verdict.
     pub request_id: String,
-    /// The sealed state of [`Reply::Step`], unchanged.
+    /// The sealed state of [`Next::Ask`], unchanged.
     pub state: String,
     /// One answer for each question, in order.
     pub answers: Vec<String>,

@@ -55,6 +55,7 @@ type Answer<T> = oneshot::Sender<Result<T, ChangeError>>;
 enum Order {
     SetOtp { name: UserName, on: bool, event: &'static str, reply: Answer<Arc<User>> },
     DisableToken { serial: String, reply: Answer<(Arc<User>, Arc<Token>)> },
+    Note { event: &'static str, reply: Answer<()> },
 }
 
 /// Gives orders to the steward.
@@ -87,6 +88,14 @@ impl StewardHandle {
         self.order(|reply| Order::DisableToken { serial, reply }).await
     }
 
+    /// Records something an administrator did that concerns no user.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
+    pub async fn note(&self, event: &'static str) -> Result<(), ChangeError> {
+        self.order(|reply| Order::Note { event, reply }).await
+    }
+
     async fn order<T>(
         &self,
         make: impl FnOnce(oneshot::Sender<Result<T, ChangeError>>) -> Order,
@@ -112,6 +121,7 @@ impl std::fmt::Debug for Order {
         match self {
             Self::SetOtp { name, on, .. } => write!(f, "SetOtp({name:?}, {on})"),
             Self::DisableToken { serial, .. } => write!(f, "DisableToken({serial:?})"),
+            Self::Note { event, .. } => write!(f, "Note({event})"),
         }
     }
 }
@@ -139,6 +149,9 @@ impl Steward {
                 Order::DisableToken { serial, reply } => {
                     let _ = reply.send(self.disable_token(serial).await);
                 }
+                Order::Note { event, reply } => {
+                    let _ = reply.send(self.commit(Vec::new(), self.event(event, None, None)).await);
+                }
             }
         }
     }
@@ -160,7 +173,7 @@ impl Steward {
         }
         changes.push(record.put());
         let serial = token.as_ref().map(|token| token.record.serial.clone());
-        self.commit(changes, self.event(event, &name, serial)).await?;
+        self.commit(changes, self.event(event, Some(&name), serial)).await?;
         self.accounts.put(User { id, name: name.clone(), otp_on: on, token: token.map(Arc::new) });
         self.accounts.find(&name).ok_or(ChangeError::Busy)
     }
@@ -171,7 +184,7 @@ impl Steward {
             .find_by_serial(&serial)
             .ok_or_else(|| ChangeError::NoSuchToken { serial: serial.clone() })?;
         if token.state() != TokenState::Disabled {
-            let event = self.event("token_disabled", &user.name, Some(serial));
+            let event = self.event("token_disabled", Some(&user.name), Some(serial));
             self.commit(disable(&token), event).await?;
             token.set_state(TokenState::Disabled);
         }
@@ -183,12 +196,12 @@ impl Steward {
         Ok(Token::open(draw_record(identity, &self.sealer, self.clock.now())?, &self.sealer)?)
     }
 
-    fn event(&self, event: &str, user: &UserName, token: Option<String>) -> AuditRecord {
+    fn event(&self, event: &str, user: Option<&UserName>, token: Option<String>) -> AuditRecord {
         AuditRecord {
             at: rfc3339(self.clock.now()),
             event: event.into(),
             reason: "administrator".into(),
-            user: Some(user.to_string()),
+            user: user.map(ToString::to_string),
             token,
             ..AuditRecord::default()
         }

@@ -1,7 +1,7 @@
 //! The administrator's requests: `wire::admin` has the table.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -37,8 +37,9 @@ pub struct Administration {
     pub ledger: Arc<dyn Ledger>,
     /// When the daemon started.
     pub started: UnixTime,
-    /// How the store was found.
-    pub store_start: StartState,
+    store_start: StartState,
+    /// Whether an administrator has dealt with what was missing in the store.
+    is_settled: AtomicBool,
     router: Router<Arc<Self>>,
 }
 
@@ -61,10 +62,11 @@ impl Administration {
             .route("/v1/audit", get(show_audit))
             .route("/v1/audit/verify", get(verify_audit))
             .route("/v1/status", get(show_status))
+            .route("/v1/store/settle", post(settle_store))
             .fallback(|| async {
                 refusal(ErrorCode::NotFound, "nothing is at this path on this socket".into())
             });
-        Self { dialogue, ledger, started, store_start, router }
+        Self { dialogue, ledger, started, store_start, is_settled: AtomicBool::new(false), router }
     }
 
     /// Answers a request of the `postern` command.
@@ -195,22 +197,43 @@ async fn verify_audit(State(admin): Admin) -> Answer {
 }
 
 async fn show_status(State(admin): Admin) -> Response {
+    Json(status(&admin)).into_response()
+}
+
+async fn settle_store(State(admin): Admin) -> Answer {
+    if !matches!(admin.store_start, StartState::Short { .. }) {
+        return Err(refusal(
+            ErrorCode::Conflict,
+            "nothing is missing in the store: there is nothing to settle".into(),
+        ));
+    }
+    read(&admin, |ledger| ledger.settle_loss()).await?;
+    admin.is_settled.store(true, Ordering::Relaxed);
+    admin.dialogue.steward.note("store_loss_settled").await.map_err(change_refusal)?;
+    Ok(Json(status(&admin)).into_response())
+}
+
+fn status(admin: &Administration) -> Status {
     let users = admin.dialogue.accounts.users();
     let counters = admin.dialogue.engine.counters();
-    let (store_start, reasons) = match admin.store_start {
-        StartState::Clean => ("clean", Vec::new()),
-        StartState::Unclean => ("unclean", Vec::new()),
-        StartState::Short { found, expected } => {
-            let reason = format!("the store ends at commit {found}, but commit {expected} had been made");
-            ("short", vec![reason])
-        }
+    let (store_start, missing) = match admin.store_start {
+        StartState::Clean => ("clean", None),
+        StartState::Unclean => ("unclean", None),
+        StartState::Short { found, expected } => ("short", Some((found, expected))),
     };
-    Json(Status {
+    let missing = missing.filter(|_| !admin.is_settled.load(Ordering::Relaxed));
+    let reasons = missing.map(|(found, expected)| {
+        format!(
+            "the store ends at commit {found}, but commit {expected} had been made: an old copy, or damage; \
+             look at the audit trail, then `postern store settle`"
+        )
+    });
+    Status {
         api_version: wire::API_VERSION,
         kind: "status".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         ready: true,
-        reasons,
+        reasons: reasons.into_iter().collect(),
         started: rfc3339(admin.started),
         users: users.len() as u64,
         tokens: users.iter().filter(|user| user.token.is_some()).count() as u64,
@@ -218,8 +241,7 @@ async fn show_status(State(admin): Admin) -> Response {
         accepted: counters.accepted.load(Ordering::Relaxed),
         refused: counters.refused.load(Ordering::Relaxed),
         store_start: store_start.into(),
-    })
-    .into_response()
+    }
 }
 
 /// Reads the ledger off the runtime's threads.

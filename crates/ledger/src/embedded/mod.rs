@@ -121,11 +121,6 @@ impl EmbeddedLedger {
         self.store_id
     }
 
-    /// Makes it durable that somebody has dealt with a [`StartState::Short`]; later starts do not report it.
-    pub fn settle_loss(&self) -> Result<(), ReadError> {
-        self.ask(Writer::settle_loss)
-    }
-
     /// Has the writer do something between two batches, and waits for the result.
     fn ask<T: Send + 'static>(
         &self,
@@ -176,6 +171,10 @@ impl Ledger for EmbeddedLedger {
     /// Gives at most 1,024 lines at a time.
     fn audit_after(&self, after: u64, limit: usize) -> Result<Vec<AuditLine>, ReadError> {
         self.ask(move |writer| writer.audit_after(after, limit))
+    }
+
+    fn settle_loss(&self) -> Result<(), ReadError> {
+        self.ask(Writer::settle_loss)
     }
 
     fn audit_newest(&self) -> Result<u64, ReadError> {
