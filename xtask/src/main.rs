@@ -15,6 +15,7 @@ mod steps;
 mod tally;
 mod test;
 mod tidy;
+mod units;
 mod witness;
 
 use std::process::ExitCode;

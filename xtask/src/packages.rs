@@ -28,12 +28,13 @@ const LOGIN: [Package; 6] = [
 ];
 
 /// What only the tests need.
-const TESTS: [Package; 3] = [
+const TESTS: [Package; 4] = [
     Package {
         name: "oathtool",
         probe: "/usr/bin/oathtool",
         reason: "a second opinion on every one-time password",
     },
+    Package { name: "systemd", probe: "/usr/bin/systemd-analyze", reason: "to judge the units" },
     Package { name: "strace", probe: "/usr/bin/strace", reason: "to make fsync fail" },
     Package { name: "pamtester", probe: "/usr/bin/pamtester", reason: "to drive the PAM module by itself" },
 ];

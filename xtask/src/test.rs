@@ -12,7 +12,7 @@ use crate::packages::{self, Need};
 use crate::steps::Steps;
 use crate::tally::Tally;
 use crate::witness::Witness;
-use crate::{mutants, sandbox, tidy};
+use crate::{mutants, sandbox, tidy, units};
 
 /// The tests of these packages change users and PAM files, so they run in the sandbox.
 const SANDBOXED: [&str; 2] = ["pam-harness", "system-tests"];
@@ -25,7 +25,7 @@ const CARGO_DENY_VERSION: &str = "0.20.2";
 /// # Errors
 /// When any step failed, or any test failed or was skipped.
 pub fn run() -> Result<()> {
-    let mut steps = Steps::new(13);
+    let mut steps = Steps::new(14);
     let mut tally = Tally::default();
 
     let installed = steps.run("packages", || packages::install_missing(Need::Tests));
@@ -39,6 +39,7 @@ pub fn run() -> Result<()> {
         build::release(&["loadtest"])?;
         build::fault_module()
     });
+    let _ = steps.run("systemd units", units::check);
     let _ = steps.run("unit and property tests", || unit_tests(&mut tally));
     let programs = steps.run("build the tests of the whole system", || build::test_programs(&SANDBOXED));
     let _ = steps.run("PAM and whole-system tests", || {
