@@ -82,6 +82,7 @@ pub fn reference_in(shown: &str) -> String {
 /// Activates with the code before the present one, as a slow typist does, so that the present one is fresh.
 pub fn activated(verifier: &Verifier, user: &str) -> Authenticator {
     postern::otp_on(user);
+    verifier.leave_end_of_step();
     let begun = Login::by_ssh(user).begin().expect("the enrolment begins");
     let phone = enrol(&begun.reply.show.join("\n"));
     let reply = begun.answer(&phone.code(verifier.now() - 30)).expect("an answer");
@@ -137,8 +138,7 @@ pub fn sudo(machine: &Machine, account: Account, code: &str) -> Outcome {
     if which == 0 {
         return Outcome::LoggedIn(terminal.finish().transcript);
     }
-    terminal.type_bytes(&[crate::terminal::INTERRUPT]);
-    let ended = terminal.finish();
+    let (ended, _) = terminal.interrupt_until_end();
     assert!(!ended.status.success(), "{}", ended.transcript);
     Outcome::Refused(ended.transcript)
 }

@@ -3,12 +3,14 @@
 use std::io::{Read as _, Write as _};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
 use pty_process::Size;
 use pty_process::blocking::Pty;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::time::{PATIENCE, now, wait_for};
 
@@ -16,6 +18,9 @@ use crate::time::{PATIENCE, now, wait_for};
 const ROWS: u16 = 24;
 /// Columns of a terminal nobody has resized.
 pub const COLUMNS: u16 = 80;
+
+/// How often the reading thread looks whether the terminal was given up.
+const LOOK_UP: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// ^C
 pub const INTERRUPT: u8 = 0x03;
@@ -30,6 +35,8 @@ pub const QUIT: u8 = 0x1c;
 pub struct Terminal {
     child: Child,
     pty: Option<Arc<Pty>>,
+    /// Tells the reading thread to let go of the terminal.
+    hung_up: Arc<AtomicBool>,
     output: Receiver<Vec<u8>>,
     said: Vec<u8>,
     /// Up to where [`Terminal::expect`] has read.
@@ -62,16 +69,25 @@ impl Terminal {
         let pty = Arc::new(pty);
         let (sender, output) = channel();
         let source = Arc::clone(&pty);
+        let hung_up = Arc::new(AtomicBool::new(false));
+        let hung_up_seen = Arc::clone(&hung_up);
         thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // EIO says that the last process on the terminal has closed it.
-            while let Ok(count @ 1..) = (&*source).read(&mut buffer) {
+            while !hung_up_seen.load(Ordering::Relaxed) {
+                let mut interest = [PollFd::new(&*source, PollFlags::IN)];
+                match poll(&mut interest, Some(&LOOK_UP)) {
+                    Ok(0) => continue,
+                    Ok(_) => {}
+                    Err(_) => break,
+                }
+                // EIO says that the last process on the terminal has closed it.
+                let Ok(count @ 1..) = (&*source).read(&mut buffer) else { break };
                 if sender.send(buffer[..count].to_vec()).is_err() {
                     break;
                 }
             }
         });
-        Self { child, pty: Some(pty), output, said: Vec::new(), read: 0, name }
+        Self { child, pty: Some(pty), hung_up, output, said: Vec::new(), read: 0, name }
     }
 
     /// Waits until the program says `text`, and returns what it said since the last wait, `text` included.
@@ -166,10 +182,12 @@ impl Terminal {
         lossy(&self.said)
     }
 
-    /// Closes the terminal as a lost connection does: the program gets SIGHUP.
+    /// Closes the terminal, as a lost connection does, and waits until the program ends.
+    ///
+    /// # Panics
+    /// When it does not end.
     pub fn hang_up(mut self) -> ExitStatus {
-        // The reading thread holds the terminal open, so the session leader is told the way the kernel would.
-        let _ = rustix::process::kill_process(self.id(), rustix::process::Signal::HUP);
+        self.hung_up.store(true, Ordering::Relaxed);
         self.pty = None;
         wait_for("the program's end", || self.child.try_wait().expect("waiting for the program"))
     }

@@ -164,6 +164,20 @@ impl Verifier {
         phone.code(self.now())
     }
 
+    /// Makes sure that the present time step lasts for some more seconds.
+    pub fn leave_end_of_step(&self) {
+        const STEP_SECONDS: u64 = 30;
+        const ENOUGH_SECONDS: u64 = 4;
+        if self.now() % STEP_SECONDS < STEP_SECONDS - ENOUGH_SECONDS {
+            return;
+        }
+        if self.real_time {
+            wait_for("the next time step", || (self.now() % STEP_SECONDS < ENOUGH_SECONDS).then_some(()));
+        } else {
+            self.clock.advance(ENOUGH_SECONDS as i64);
+        }
+    }
+
     /// Digits that the phone does not show.
     pub fn wrong_code(&self, phone: &Authenticator) -> String {
         phone.wrong_code(self.now())

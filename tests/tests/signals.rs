@@ -109,7 +109,8 @@ fn other_signals_do_not_end_the_daemon_halfway() {
     let phone = activated(&verifier, "alice");
     verifier.signal(Signal::PIPE);
     verifier.signal(Signal::HUP);
-    assert_eq!(Login::by_ssh("alice").verdict(&verifier.code(&phone)), Verdict::Allow);
+    let code = verifier.code(&phone);
+    assert_eq!(Login::by_ssh("alice").verdict(&code), Verdict::Allow);
     // Not handled: it may end the daemon, but a supervisor starts it anew and nothing is forgotten.
     verifier.signal(Signal::USR1);
     verifier.signal(Signal::USR2);
@@ -117,5 +118,5 @@ fn other_signals_do_not_end_the_daemon_halfway() {
         verifier.wait_for_end();
         verifier.launch();
     }
-    assert_eq!(Login::by_ssh("alice").verdict(&verifier.code(&phone)), Verdict::Deny);
+    assert_eq!(Login::by_ssh("alice").verdict(&code), Verdict::Deny);
 }

@@ -74,8 +74,7 @@ fn sudo_asks_for_the_callers_code_and_su_for_the_targets() {
     terminal.expect(QUESTION);
     terminal.type_line(&verifier.next_code(&bob));
     terminal.expect("password for alice: ");
-    terminal.type_bytes(&[INTERRUPT]);
-    assert!(!terminal.finish().status.success());
+    assert!(!terminal.interrupt_until_end().0.status.success());
     sudo(&machine, ALICE, &verifier.next_code(&alice)).logged_in();
 
     // su - bob by alice: bob's password and bob's code.

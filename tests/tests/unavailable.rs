@@ -22,8 +22,7 @@ fn without_a_daemon_every_login_is_refused() {
     ssh_outcome(sshd::login_up_to_password(ALICE, SAY_WHO)).refused();
     let mut sudo = sudo_up_to_code(&machine, ALICE);
     sudo.expect("password for alice: ");
-    sudo.type_bytes(&[system_tests::terminal::INTERRUPT]);
-    let ended = sudo.finish();
+    let (ended, _) = sudo.interrupt_until_end();
     assert!(!ended.status.success() && !ended.transcript.contains("root\r\n"), "{}", ended.transcript);
     machine.expect_logged(&["pam_postern(sshd:auth)", "user=alice"]);
 }
