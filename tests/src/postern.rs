@@ -69,5 +69,13 @@ pub fn explain(reference: &str) -> AuditRecord {
 
 /// The whole audit trail, oldest first.
 pub fn audit() -> Vec<AuditRecord> {
-    ask::<AuditPage>(&["audit", "show", "--after", "0", "--limit", "100000"]).items
+    let mut records: Vec<AuditRecord> = Vec::new();
+    loop {
+        let after = records.last().map_or(0, |record| record.sequence).to_string();
+        let page: AuditPage = ask(&["audit", "show", "--after", &after, "--limit", "50000"]);
+        if page.items.is_empty() {
+            return records;
+        }
+        records.extend(page.items);
+    }
 }

@@ -28,7 +28,7 @@ const LOGIN: [Package; 6] = [
 ];
 
 /// What only the tests need.
-const TESTS: [Package; 4] = [
+const TESTS: [Package; 3] = [
     Package {
         name: "oathtool",
         probe: "/usr/bin/oathtool",
@@ -36,7 +36,6 @@ const TESTS: [Package; 4] = [
     },
     Package { name: "systemd", probe: "/usr/bin/systemd-analyze", reason: "to judge the units" },
     Package { name: "strace", probe: "/usr/bin/strace", reason: "to make fsync fail" },
-    Package { name: "pamtester", probe: "/usr/bin/pamtester", reason: "to drive the PAM module by itself" },
 ];
 
 /// Debian's switch against starting services at installation.

@@ -14,8 +14,10 @@ const ISOLATE: &str = include_str!("isolate.sh");
 
 /// A command that runs `program` in a sandbox of its own.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new("unshare");
+    // The sandbox ends with us, however we end.
+    let mut command = Command::new("setpriv");
     command
+        .args(["--pdeathsig", "KILL", "--", "unshare"])
         .args([
             "--mount",
             "--net",
