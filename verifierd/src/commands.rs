@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use ledger::embedded::LedgerOpenError;
+use ledger::embedded::EmbeddedLedger;
 use verifierd::config::Config;
 use verifierd::keys::MasterKey;
-use verifierd::service::{StartError, create_store};
+use verifierd::service::create_store;
 
 use crate::Failure;
 
@@ -20,14 +20,17 @@ const CONFLICT: u8 = 6;
 /// Makes key and store.
 pub fn init(path: &Path) -> Result<ExitCode, Failure> {
     let config = Config::load(path).map_err(|error| Failure::new(2, error))?;
+    // Before a key is made: an existing store has one already, and another would only be mistaken for it.
+    if EmbeddedLedger::exists(&config.state_dir) {
+        let error =
+            anyhow::anyhow!("a store exists already in {}: nothing was made", config.state_dir.display());
+        return Err(Failure::new(CONFLICT, error));
+    }
     let made_key = make_key(&config).map_err(|error| Failure::new(1, error))?;
     let credentials = credentials();
     let master = MasterKey::load(config.key_file.as_deref(), credentials.as_deref())
         .map_err(|error| Failure::new(1, error))?;
-    create_store(&config.state_dir, &master).map_err(|error| match &error {
-        StartError::Store { source: LedgerOpenError::Exists { .. }, .. } => Failure::new(CONFLICT, error),
-        _ => Failure::new(1, error),
-    })?;
+    create_store(&config.state_dir, &master).map_err(|error| Failure::new(1, error))?;
     if let (true, Some(key_file)) = (made_key, &config.key_file) {
         println!("made the master key {}: keep a copy where the store's backups are not", key_file.display());
     }

@@ -25,9 +25,15 @@ const NONCE_BYTES: usize = 12;
 /// Why there is no master key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
+    /// The file is not there.
+    #[error("no master key in {path}: put your copy back (`postern init` makes one, for a first start only)")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file cannot be used.
     #[error("cannot use the master key")]
-    File(#[from] OpenError),
+    File(#[source] OpenError),
     /// The file does not hold a key.
     #[error("{path} does not hold a master key: 64 hexadecimal digits are needed")]
     NotAKey {
@@ -85,7 +91,10 @@ impl MasterKey {
             (None, Some(directory)) => directory.join(CREDENTIAL),
             (None, None) => return Err(KeyError::None),
         };
-        let text = Zeroizing::new(read_ours(&path, Access::OnlyOurs)?);
+        let text = read_ours(&path, Access::OnlyOurs).map(Zeroizing::new).map_err(|error| match error {
+            OpenError::Missing { path } => KeyError::Missing { path },
+            other => KeyError::File(other),
+        })?;
         Self::parse(&text).ok_or(KeyError::NotAKey { path })
     }
 

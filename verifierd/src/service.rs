@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -163,6 +164,7 @@ impl Service {
             request_hasher: NameHasher::new(&master, "requests"),
             host,
             recent: Recent::default(),
+            has_loss: AtomicBool::new(matches!(start_state, StartState::Short { .. })),
         });
         let administration =
             Arc::new(Administration::new(Arc::clone(&dialogue), Arc::clone(&ledger), started, start_state));
@@ -259,10 +261,12 @@ async fn sweep(
         tokio::select! {
             () = stopped(&mut stop) => return,
             _ = every.tick() => {
-                let changes = throttles.sweep(&*clock);
-                if !changes.is_empty() {
-                    // What is not removed now is removed after the next start.
-                    ledger.submit(Entry { changes, ..Entry::default() }).await;
+                let submit = |changes: Vec<_>| {
+                    (!changes.is_empty()).then(|| ledger.submit(Entry { changes, ..Entry::default() }))
+                };
+                // What is not removed now is removed after the next start.
+                if let Some(pending) = throttles.sweep(&*clock, submit) {
+                    pending.await;
                 }
             }
         }

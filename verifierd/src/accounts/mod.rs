@@ -9,8 +9,9 @@ mod records;
 mod steward;
 mod system;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use ledger::{Contents, Record};
@@ -25,6 +26,7 @@ pub(crate) use steward::disable;
 pub use steward::{ChangeError, Steward, StewardHandle};
 pub use system::account_exists;
 
+use crate::audit::Reference;
 use crate::keys::{NameHasher, Sealer};
 
 /// No token that is drawn has this id: 127 random bits are not all zero.
@@ -58,7 +60,30 @@ pub struct Token {
     last_accepted: AtomicU64,
     failures: AtomicU32,
     grace_used: AtomicU64,
+    /// The last refusal that was recorded, and those since; locked for a look and an update.
+    refusals: Mutex<Refusals>,
 }
+
+#[derive(Debug, Default)]
+struct Refusals {
+    told: Option<(Duration, Reference)>,
+    repeats: u64,
+}
+
+/// Whether a refusal like the last one needs a record of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// No: this record of just before tells of it too.
+    Told(Reference),
+    /// Yes, and it stands for this many before it.
+    ToTell {
+        /// Refusals since the last record.
+        repeats: u64,
+    },
+}
+
+/// At most one record in this time tells of a token's used codes.
+const REFUSAL_RECORD_EVERY: Duration = Duration::from_secs(1);
 
 impl Token {
     /// Unseals a record.
@@ -81,6 +106,7 @@ impl Token {
             last_accepted: zero(),
             failures,
             grace_used: zero(),
+            refusals: Mutex::default(),
         })
     }
 
@@ -137,6 +163,24 @@ impl Token {
     /// Ends the row. Returns how long it was.
     pub fn clear_failures(&self) -> u32 {
         self.failures.swap(0, Ordering::Relaxed)
+    }
+
+    /// Asks whether a refusal at `now` needs a record, and counts it when it does not.
+    pub fn repeated_refusal(&self, now: Duration) -> Repeat {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        match refusals.told {
+            Some((at, reference)) if now.saturating_sub(at) < REFUSAL_RECORD_EVERY => {
+                refusals.repeats = refusals.repeats.saturating_add(1);
+                Repeat::Told(reference)
+            }
+            _ => Repeat::ToTell { repeats: std::mem::take(&mut refusals.repeats) },
+        }
+    }
+
+    /// Remembers which record tells of refusals from now on.
+    pub fn refusal_told(&self, now: Duration, reference: Reference) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.told = Some((now, reference));
     }
 
     /// Logins without a code so far.

@@ -21,6 +21,9 @@ use crate::keys::{KeyError, Sealer, random_bytes};
 /// How many orders may wait. Each is a person's keystroke; 64 is more than a team of administrators makes.
 const ORDERS_MAX: usize = 64;
 
+/// The one event that no administrator caused.
+const ENROLLED: &str = "user_enrolled_at_login";
+
 /// Length of a new secret in bytes: RFC 4226 §4 R6 recommends 160 bits.
 const SECRET_BYTES: usize = 20;
 
@@ -77,7 +80,7 @@ impl StewardHandle {
     /// # Errors
     /// See [`ChangeError`].
     pub async fn enrol(&self, name: UserName) -> Result<Arc<User>, ChangeError> {
-        self.order(|reply| Order::SetOtp { name, on: true, event: "user_enrolled_at_login", reply }).await
+        self.order(|reply| Order::SetOtp { name, on: true, event: ENROLLED, reply }).await
     }
 
     /// Disables a token for ever.
@@ -200,7 +203,7 @@ impl Steward {
         AuditRecord {
             at: rfc3339(self.clock.now()),
             event: event.into(),
-            reason: "administrator".into(),
+            reason: if event == ENROLLED { "policy" } else { "administrator" }.into(),
             user: user.map(ToString::to_string),
             token,
             ..AuditRecord::default()

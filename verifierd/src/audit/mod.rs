@@ -51,6 +51,8 @@ pub enum Reason {
     Quarantined,
     /// The dialogue took too long, or its state is not ours.
     DialogueInvalid,
+    /// Commits are missing in the store: who needs no code is not known.
+    StoreShort,
     /// The store is full.
     StorageFull,
     /// Too many logins at once.

@@ -8,6 +8,7 @@ mod state;
 mod texts;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -52,6 +53,8 @@ pub struct Dialogue {
     pub host: String,
     /// Verdicts of the last minute.
     pub recent: Recent<Decision>,
+    /// Whether commits are missing in the store, and nobody has settled it: who needs no code is not known then.
+    pub has_loss: AtomicBool,
 }
 
 /// Why a request got no reply.
@@ -149,6 +152,9 @@ impl Dialogue {
             })?;
             demanded = demand(Some(&enrolled), true, &config, self.clock.now());
         }
+        if self.has_loss.load(Ordering::Relaxed) && !matches!(demanded, Demand::Code) {
+            return self.conclude(login, &self.engine.record(login, Ruling::new(Reason::StoreShort)).await);
+        }
         match demanded {
             Demand::Nothing(reason) => {
                 self.conclude(login, &self.engine.record(login, Ruling::new(reason)).await)
@@ -187,11 +193,11 @@ impl Dialogue {
     }
 
     async fn go_without(&self, login: &Login, request: RequestKey, token: &Token) -> Decision {
-        let still_new = token.state() == TokenState::Assigned;
-        if still_new && grace_left(token, &self.config.load(), self.clock.now()).is_some() {
-            return self.engine.claim_grace(login, request, token).await;
-        }
-        self.engine.record(login, Ruling::new(Reason::GraceOver).token(&token.record.serial)).await
+        let may = |token: &Token| {
+            let is_new = token.state() == TokenState::Assigned;
+            is_new && grace_left(token, &self.config.load(), self.clock.now()).is_some()
+        };
+        self.engine.claim_grace(login, request, token, may).await
     }
 
     fn conclude(&self, login: &Login, decision: &Decision) -> Result<Answer, DialogueError> {

@@ -1,4 +1,5 @@
 use ledger::StartState;
+use ledger::memory::Fate;
 use wire::login::Verdict;
 
 use super::*;
@@ -302,4 +303,59 @@ async fn requests_that_no_host_of_ours_sends_get_no_verdict() {
     assert!(malformed(trial.service.dialogue.proceed(newer).await));
     trial.advance(STEP * 11);
     assert!(malformed(trial.proceed(&trial.request_id(), &asked.state, &trial.code(&key, 0)).await));
+}
+
+// covers: T6
+#[tokio::test]
+async fn of_many_logins_at_once_only_as_many_go_without_a_code_as_are_left() {
+    let trial =
+        Arc::new(Trial::with_config("version = 1\n[enrolment]\ngrace = \"limited\"\ngrace_logins = 1").await);
+    trial.set_otp("alice", true).await;
+    trial.ledger.set_fate(Fate::Hold);
+    let mut logins = tokio::task::JoinSet::new();
+    for _ in 0..20 {
+        let asked = trial.ask("alice", "sshd", None).await;
+        let trial = Arc::clone(&trial);
+        logins.spawn(async move { trial.answer(&asked, "").await.verdict });
+    }
+    while trial.ledger.held() < 20 {
+        tokio::task::yield_now().await;
+    }
+    trial.ledger.set_fate(Fate::Decide);
+    trial.ledger.release();
+    let verdicts = logins.join_all().await;
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::NotRequired).count(), 1);
+    assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Deny).count(), 19);
+}
+
+// covers: T6
+#[tokio::test]
+async fn who_has_activated_meanwhile_does_not_go_without_a_code() {
+    let trial = Trial::new().await;
+    let key = trial.enrol("alice").await;
+    let early = trial.ask("alice", "sshd", None).await;
+    assert_eq!(trial.login("alice", "sshd", &trial.code(&key, 0)).await.verdict, Verdict::Allow);
+    assert_eq!(trial.answer(&early, "").await.verdict, Verdict::Deny);
+}
+
+// covers: G05
+#[tokio::test]
+async fn while_commits_are_missing_nobody_gets_in_without_a_code() {
+    let trial = Trial::new().await;
+    let key = trial.activate("alice").await;
+    trial.set_otp("bob", true).await;
+    trial.set_otp("bob", false).await;
+    trial.set_otp("carol", true).await;
+    let trial = trial.restart(StartState::Short { found: 1, expected: 2 }).await;
+    for user in ["bob", "carol"] {
+        let end = ended(trial.begin(user, "sshd", None).await);
+        assert_eq!(
+            (end.verdict, trial.explain(&end.reference).reason.as_str()),
+            (Verdict::Unavailable, "store_short")
+        );
+    }
+    trial.advance(STEP * 3);
+    assert_eq!(trial.login("alice", "sshd", &trial.code(&key, 0)).await.verdict, Verdict::Allow);
+    trial.service.dialogue.has_loss.store(false, Ordering::Relaxed);
+    assert_eq!(ended(trial.begin("bob", "sshd", None).await).verdict, Verdict::NotRequired);
 }

@@ -32,7 +32,7 @@ pub fn refusal(decision: &Decision) -> String {
         Reason::Quarantined => {
             format!("The service has just started. Wait {seconds} s for a new one-time password.")
         }
-        Reason::StorageFull | Reason::Busy | Reason::OutcomeUnknown => {
+        Reason::StoreShort | Reason::StorageFull | Reason::Busy | Reason::OutcomeUnknown => {
             "One-time passwords cannot be checked at the moment.".into()
         }
         Reason::GraceOver

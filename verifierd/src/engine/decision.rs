@@ -99,6 +99,8 @@ pub fn verdict_of(reason: Reason) -> Verdict {
         | Reason::MalformedUser
         | Reason::Quarantined
         | Reason::DialogueInvalid => Verdict::Deny,
-        Reason::StorageFull | Reason::Busy | Reason::OutcomeUnknown => Verdict::Unavailable,
+        Reason::StoreShort | Reason::StorageFull | Reason::Busy | Reason::OutcomeUnknown => {
+            Verdict::Unavailable
+        }
     }
 }

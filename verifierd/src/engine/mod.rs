@@ -21,7 +21,7 @@ pub use decision::{Decision, Ruling, verdict_of};
 pub use recent::{Recent, RequestKey};
 pub use source::Source;
 
-use crate::accounts::{Token, TokenState, User, disable, put_failures};
+use crate::accounts::{Repeat, Token, TokenState, User, disable, put_failures};
 use crate::audit::{self, Reason, Reference};
 use crate::clock::{Clock, UnixTime};
 use crate::login::Login;
@@ -117,7 +117,9 @@ impl Engine {
                 self.claim(&attempt, admission, token, step).await
             }
             (Evaluation::Ruled(ruling), Some(token)) => match ruling.reason {
-                Reason::Quarantined | Reason::Replayed => self.record(&attempt.login, ruling).await,
+                Reason::Quarantined | Reason::Replayed => {
+                    self.refuse_again(&attempt.login, token, ruling).await
+                }
                 _ => self.failed(&attempt, admission, token, ruling).await,
             },
             // Whatever the stand-in's token says means nothing.
@@ -140,9 +142,20 @@ impl Engine {
     }
 
     /// Uses up one of the logins that a user has before he needs a code.
-    pub async fn claim_grace(&self, login: &Login, request: RequestKey, token: &Token) -> Decision {
+    ///
+    /// * `may`: whether the token still leaves one; asked again after each claim that another login won.
+    pub async fn claim_grace(
+        &self,
+        login: &Login,
+        request: RequestKey,
+        token: &Token,
+        may: impl Fn(&Token) -> bool,
+    ) -> Decision {
         let serial = &token.record.serial;
         for _ in 0..GRACE_TRIES {
+            if !may(token) {
+                return self.record(login, Ruling::new(Reason::GraceOver).token(serial)).await;
+            }
             let next = token.grace_used() + 1;
             let claim =
                 Claim { credential: token.record.id.grace_credential(), to: next, id: ClaimId(request) };
@@ -158,7 +171,7 @@ impl Engine {
                 }
                 Submitted::Superseded { value } => token.set_grace_used(value),
                 Submitted::Gone => {
-                    return self.record(login, Ruling::new(Reason::TokenMissing).token(serial)).await;
+                    return self.record(login, Ruling::new(Reason::GraceOver).token(serial)).await;
                 }
             }
         }
@@ -214,6 +227,8 @@ impl Engine {
         let mut changes = admission.success_changes(&*self.clock);
         if activates {
             changes.push(token.record.with_state(TokenState::Associated).put());
+            // Whoever is about to go on without a code finds nothing left to claim.
+            changes.push(Change::RemoveCredential { credential: token.record.id.grace_credential() });
         }
         if token.failures() > 0 {
             changes.push(put_failures(token.record.id, 0));
@@ -225,7 +240,8 @@ impl Engine {
             Submitted::Decided(decision) => decision,
             Submitted::Superseded { value } => {
                 token.set_last_accepted(value);
-                return self.record(&attempt.login, self.replayed(token, step).token(serial)).await;
+                let ruling = self.replayed(token, step).token(serial);
+                return self.refuse_again(&attempt.login, token, ruling).await;
             }
             Submitted::Gone => {
                 return self.record(&attempt.login, Ruling::new(Reason::TokenMissing).token(serial)).await;
@@ -249,21 +265,21 @@ impl Engine {
         ruling: Ruling,
     ) -> Decision {
         let Ok(reference) = Reference::draw() else { return self.without_random(&ruling) };
-        let count = token.add_failure();
-        let disables = ThrottleRules::default().disables(count)
-            && token.state() != TokenState::Disabled
-            && !token.is_nobodys();
-        let ruling = match disables {
-            true => ruling.detail(format!("failure {count} in a row: the token is disabled from now on")),
-            false => ruling,
-        };
-        let audit = audit::entry(&ruling.record(&attempt.login, self.clock.now()), reference);
-        let pending = admission.fail(&*self.clock, |mut changes| {
+        let (pending, ruling, disables) = admission.fail(&*self.clock, |mut changes| {
+            let count = token.add_failure();
+            let disables = ThrottleRules::default().disables(count)
+                && token.state() != TokenState::Disabled
+                && !token.is_nobodys();
+            let ruling = match disables {
+                true => ruling.detail(format!("failure {count} in a row: the token is disabled from now on")),
+                false => ruling,
+            };
             changes.push(put_failures(token.record.id, count));
             if disables {
                 changes.extend(disable(token));
             }
-            self.ledger.submit(Entry { claim: None, changes, audit: Some(audit) })
+            let audit = audit::entry(&ruling.record(&attempt.login, self.clock.now()), reference);
+            (self.ledger.submit(Entry { claim: None, changes, audit: Some(audit) }), ruling, disables)
         });
         let outcome = pending.await;
         if disables {
@@ -272,6 +288,23 @@ impl Engine {
             tracing::warn!(serial, user, "token disabled after too many wrong codes");
         }
         self.told(&attempt.login, settle(ruling, &outcome), reference)
+    }
+
+    /// A used code, which is no guess and slows nobody: at most one record a second tells of a token's, so that
+    /// sending it again and again fills no disk.
+    async fn refuse_again(&self, login: &Login, token: &Token, ruling: Ruling) -> Decision {
+        let now = self.clock.elapsed();
+        match token.repeated_refusal(now) {
+            Repeat::Told(reference) => {
+                self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                ruling.decided(reference)
+            }
+            Repeat::ToTell { repeats } => {
+                let decision = self.record(login, Ruling { repeats: Some(repeats), ..ruling }).await;
+                token.refusal_told(now, decision.reference);
+                decision
+            }
+        }
     }
 
     async fn throttled(&self, login: &Login, refused: Refused) -> Decision {

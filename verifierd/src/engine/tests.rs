@@ -440,3 +440,20 @@ async fn states_of_a_token_only_go_forward() {
     token.set_last_accepted(5);
     assert!(token.last_accepted() > 5);
 }
+
+#[tokio::test]
+async fn a_used_code_sent_again_and_again_makes_one_record_a_second() {
+    let trial = Trial::new().await;
+    let key = trial.activate("alice").await;
+    let code = trial.code(&key, 0);
+    assert_eq!(trial.login("alice", "sshd", &code).await.verdict, Verdict::Allow);
+    let first = trial.login("alice", "sshd", &code).await;
+    let before = trial.audit().len();
+    for _ in 0..100 {
+        assert_eq!(trial.login("alice", "sshd", &code).await, first);
+    }
+    assert_eq!(trial.audit().len(), before);
+    trial.advance(Duration::from_secs(1));
+    let later = trial.login("alice", "sshd", &code).await;
+    assert_eq!(trial.explain(&later.reference).repeats, Some(100));
+}

@@ -94,7 +94,6 @@ struct Count {
 struct Stored {
     lane: Lane,
     failures: u32,
-    at: UnixTime,
     usual: Option<UnixTime>,
 }
 
@@ -113,8 +112,7 @@ pub struct Throttles {
 pub enum Subject<'a> {
     /// A user Postern knows.
     User(UserId),
-    /// A name it does not know. Such names share 4,096 counts, so that a stranger cannot grow the table by
-    /// inventing names, nor tell known names from others by how soon he is slowed.
+    /// A name it does not know; counted like a known one, so that nothing tells the two apart.
     Unknown(&'a str),
 }
 
@@ -153,9 +151,7 @@ impl Throttles {
                 tracing::warn!("a throttle's record is damaged and was left out");
                 continue;
             };
-            let Stored { lane, failures, at, usual } = stored;
-            let stale = clock.now().saturating_sub(at) > FORGET_AFTER.as_secs();
-            let failures = if stale { 0 } else { failures };
+            let Stored { lane, failures, usual } = stored;
             let now = clock.elapsed();
             let wait_until = now + lane.rules().wait_after(failures);
             let count = Count {
@@ -182,10 +178,7 @@ impl Throttles {
     ) -> Result<Admission, Refused> {
         let who = match subject {
             Subject::User(id) => id.0.to_be_bytes().to_vec(),
-            Subject::Unknown(name) => {
-                let [first, second, ..] = self.hasher.key(&[b"unknown", name.as_bytes()]);
-                vec![first & 0x0f, second]
-            }
+            Subject::Unknown(name) => self.hasher.key(&[b"unknown", name.as_bytes()]).to_vec(),
         };
         let pair = self.key(&[b"pair", &who, source.as_bytes()]);
         let usual = source.is_local() || self.is_usual(&pair, clock.now());
@@ -210,8 +203,9 @@ impl Throttles {
         }
     }
 
-    /// Forgets old counts, a bounded number at a time. Returns what to remove from the ledger.
-    pub fn sweep(&self, clock: &dyn Clock) -> Vec<Change> {
+    /// Forgets old counts, a bounded number at a time. `submit` gets what to remove from the ledger.
+    pub fn sweep<T>(&self, clock: &dyn Clock, submit: impl FnOnce(Vec<Change>) -> T) -> T {
+        let _in_order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let (elapsed, now) = (clock.elapsed(), clock.now());
         let old: Vec<Key> = self
             .counts
@@ -223,10 +217,10 @@ impl Throttles {
             .take(SWEEP_MAX)
             .map(|count| *count.key())
             .collect();
-        old.into_iter()
-            .filter(|key| self.counts.remove_if(key, |_, count| count.in_flight == 0).is_some())
-            .map(|key| Change::Delete { kind: kind::THROTTLE, key: key.into() })
-            .collect()
+        let gone = old
+            .into_iter()
+            .filter(|key| self.counts.remove_if(key, |_, count| count.in_flight == 0).is_some());
+        submit(gone.map(|key| Change::Delete { kind: kind::THROTTLE, key: key.into() }).collect())
     }
 
     fn enter(&self, key: Key, lane: Lane, clock: &dyn Clock) -> Result<(), Refused> {
@@ -261,10 +255,9 @@ impl Throttles {
         self.hasher.key(&[b"overflow", parts[0], &[first, second]])
     }
 
-    fn change(&self, key: Key, clock: &dyn Clock) -> Option<Change> {
+    fn change(&self, key: Key) -> Option<Change> {
         let count = self.counts.get(&key)?;
-        let stored =
-            Stored { lane: count.lane, failures: count.failures, at: clock.now(), usual: count.usual_since };
+        let stored = Stored { lane: count.lane, failures: count.failures, usual: count.usual_since };
         Some(put(key, &stored))
     }
 }
@@ -292,7 +285,7 @@ impl Admission {
                 count.last_failure = now;
                 count.wait_until = count.wait_until.max(now + count.lane.rules().wait_after(count.failures));
             }
-            changes.extend(throttles.change(key, clock));
+            changes.extend(throttles.change(key));
         }
         submit(changes)
     }
@@ -308,7 +301,7 @@ impl Admission {
             let known = *key != self.pair
                 || count.usual_since.is_some_and(|since| now.saturating_sub(since) < REFRESH_SECONDS);
             let usual = if known { count.usual_since } else { Some(now) };
-            let stored = Stored { lane: count.lane, failures, at: now, usual };
+            let stored = Stored { lane: count.lane, failures, usual };
             (!known || failures != count.failures).then(|| put(*key, &stored))
         };
         self.lanes.iter().filter_map(change).collect()

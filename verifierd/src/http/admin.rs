@@ -1,7 +1,7 @@
 //! The administrator's requests: `wire::admin` has the table.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -38,8 +38,6 @@ pub struct Administration {
     /// When the daemon started.
     pub started: UnixTime,
     store_start: StartState,
-    /// Whether an administrator has dealt with what was missing in the store.
-    is_settled: AtomicBool,
     router: Router<Arc<Self>>,
 }
 
@@ -66,7 +64,7 @@ impl Administration {
             .fallback(|| async {
                 refusal(ErrorCode::NotFound, "nothing is at this path on this socket".into())
             });
-        Self { dialogue, ledger, started, store_start, is_settled: AtomicBool::new(false), router }
+        Self { dialogue, ledger, started, store_start, router }
     }
 
     /// Answers a request of the `postern` command.
@@ -208,8 +206,8 @@ async fn settle_store(State(admin): Admin) -> Answer {
         ));
     }
     read(&admin, |ledger| ledger.settle_loss()).await?;
-    admin.is_settled.store(true, Ordering::Relaxed);
     admin.dialogue.steward.note("store_loss_settled").await.map_err(change_refusal)?;
+    admin.dialogue.has_loss.store(false, Ordering::Relaxed);
     Ok(Json(status(&admin)).into_response())
 }
 
@@ -221,11 +219,11 @@ fn status(admin: &Administration) -> Status {
         StartState::Unclean => ("unclean", None),
         StartState::Short { found, expected } => ("short", Some((found, expected))),
     };
-    let missing = missing.filter(|_| !admin.is_settled.load(Ordering::Relaxed));
+    let missing = missing.filter(|_| admin.dialogue.has_loss.load(Ordering::Relaxed));
     let reasons = missing.map(|(found, expected)| {
         format!(
             "the store ends at commit {found}, but commit {expected} had been made: an old copy, or damage; \
-             look at the audit trail, then `postern store settle`"
+             until `postern store settle` nobody gets in without a code"
         )
     });
     Status {

@@ -113,7 +113,8 @@ impl Listener {
     }
 
     fn look_after(&mut self) {
-        if !self.ours || self.path.exists() {
+        let is_there = std::fs::symlink_metadata(&self.path).is_ok_and(|found| found.file_type().is_socket());
+        if !self.ours || is_there {
             return;
         }
         match Self::bind(&self.path) {

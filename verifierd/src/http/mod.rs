@@ -84,6 +84,8 @@ async fn converse(stream: UnixStream, handler: Handler, mut stop: watch::Receive
     let service = service_fn(move |request| handler.clone().answer(request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        // Nobody needs a date, and the library has none for years past 9999.
+        .auto_date_header(false)
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(wire::BODY_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), service);

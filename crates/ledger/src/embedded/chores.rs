@@ -15,7 +15,7 @@ use super::meta::Meta;
 use super::place::is_full_or_read_only;
 use super::store::{self, Checkpoint, Failure};
 use super::writer::Writer;
-use crate::ReadError;
+use crate::{Change, Entry, ReadError};
 
 /// With nobody waiting this long, the mark is brought up to date.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -51,10 +51,37 @@ pub(super) struct Chores {
     log_pages: usize,
     /// A chore has just been done, and nobody came in between: the next one need not wait.
     is_at_it: bool,
+    /// Records were deleted, and the log may still hold them.
+    has_deleted: bool,
     /// The disk was full the last time.
     is_full: bool,
     /// Keeping space back does not work here, for another reason than a full disk.
     has_no_reserve: bool,
+}
+
+/// What matters of a batch that was committed.
+#[derive(Debug, Default)]
+pub(super) struct BatchTraits {
+    /// It deletes records.
+    pub(super) deletes: bool,
+    /// It adds or takes away credentials.
+    pub(super) moves_credentials: bool,
+}
+
+impl BatchTraits {
+    pub(super) fn of<'a>(entries: impl Iterator<Item = &'a Entry>) -> Self {
+        let mut traits = Self::default();
+        for change in entries.flat_map(|entry| &entry.changes) {
+            match change {
+                Change::AddCredential { .. } | Change::RemoveCredential { .. } => {
+                    traits.moves_credentials = true
+                }
+                Change::Delete { .. } => traits.deletes = true,
+                Change::Put { .. } => {}
+            }
+        }
+        traits
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +136,10 @@ impl Writer {
         let done = match chore {
             Chore::Mark => self.write_mark(false),
             Chore::Fold => self.fold_slice(SLICE_ROWS_MAX),
+            Chore::Checkpoint if self.chores.has_deleted => {
+                self.chores.has_deleted = false;
+                self.empty_log(Checkpoint::Empty)
+            }
             Chore::Checkpoint => self.empty_log(Checkpoint::Keep),
             Chore::Reserve => self.take_reserve(),
         };
@@ -120,11 +151,15 @@ impl Writer {
     }
 
     /// What is due after a commit, however many wait.
-    pub(super) fn after_commit(&mut self) {
+    ///
+    /// A batch that added or took away a credential is marked at once: it is an administrator's change, rare, and
+    /// a log that loses it would bring back what he ended.
+    pub(super) fn after_commit(&mut self, batch: &BatchTraits) {
+        self.chores.has_deleted |= batch.deletes;
         self.chores.unmarked += 1;
         self.chores.is_full = false;
         let mut done = self.look_at_log();
-        if done.is_ok() && self.chores.unmarked >= MARK_COMMITS_MAX {
+        if done.is_ok() && (batch.moves_credentials || self.chores.unmarked >= MARK_COMMITS_MAX) {
             done = self.write_mark(false);
         }
         if done.is_ok() && self.chores.log_pages >= self.reserve.log_pages_max() {

@@ -71,6 +71,11 @@ impl EmbeddedLedger {
         open::create(dir, mac_key)
     }
 
+    /// Whether there is a store in `dir`, in whatever state.
+    pub fn exists(dir: &Path) -> bool {
+        dir.join(place::STORE).symlink_metadata().is_ok()
+    }
+
     /// Opens the store in `dir`, verifies every row of it except the older lines of the audit trail, and starts
     /// the writer. Takes some microseconds for each credential and record.
     ///

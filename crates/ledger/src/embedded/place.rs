@@ -104,10 +104,13 @@ impl Place {
     }
 
     /// Writes the mark whole: a reader sees the old one or the new one.
-    pub(super) fn replace_mark(&self, bytes: &[u8]) -> io::Result<()> {
+    ///
+    /// * `content`: gets the new file, still empty, and gives what belongs into it.
+    pub(super) fn replace_mark(&self, content: impl FnOnce(&File) -> io::Result<Vec<u8>>) -> io::Result<()> {
         self.remove(MARK_NEW)?;
         let mut file = self.make(MARK_NEW)?;
-        file.write_all(bytes)?;
+        let bytes = content(&file)?;
+        file.write_all(&bytes)?;
         file.sync_all()?;
         self.rename(MARK_NEW, MARK)
     }

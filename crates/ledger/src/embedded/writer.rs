@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::chores::Chores;
+use super::chores::{BatchTraits, Chores};
 use super::fold::{Backlog, Folding};
 use super::keys::{RootKeys, RowKeys};
 use super::mark::Mark;
@@ -129,6 +129,7 @@ impl Writer {
         let batch: Vec<&Entry> = written(entries.iter(), &decisions).collect();
         let result = if batch.is_empty() { Ok(()) } else { self.append(&batch) };
         let is_commit = result.is_ok() && !batch.is_empty();
+        let traits = BatchTraits::of(batch.into_iter());
         if result.is_err() {
             self.decide_alone(&entries, &mut decisions);
         } else if is_commit {
@@ -141,7 +142,7 @@ impl Writer {
             let _ = tell.send(outcome(decision, &result));
         }
         match result {
-            Ok(()) if is_commit => self.after_commit(),
+            Ok(()) if is_commit => self.after_commit(&traits),
             Ok(()) => {}
             Err(Failure::Full) => self.relieve(),
             Err(Failure::Fatal(message)) => self.die(&message),

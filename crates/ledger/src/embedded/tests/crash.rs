@@ -128,6 +128,17 @@ fn an_older_copy_without_a_missing_batch_is_unclean() {
     assert_eq!(open(dir.path()).start_state(), StartState::Unclean);
 }
 
+// covers: G07
+#[test]
+fn a_whole_directory_that_was_put_back_from_a_copy_is_unclean() {
+    let (dir, copy, back) = (new_store(), scratch(), scratch());
+    open(dir.path()).close().expect("it can be closed");
+    copy_store(dir.path(), copy.path());
+    copy_store(copy.path(), back.path());
+    assert_eq!(open(back.path()).start_state(), StartState::Unclean);
+    assert_eq!(open(dir.path()).start_state(), StartState::Clean, "the original is where it was");
+}
+
 // covers: G10
 #[test]
 fn a_store_that_was_left_in_any_half_way_state_of_create_can_be_made_again() {
