@@ -45,12 +45,8 @@ pub enum Reason {
     TokenMissing,
     /// Postern does not know the user.
     UnknownUser,
-    /// The name is no account name.
-    MalformedUser,
     /// The code may have been used before an unclean stop.
     Quarantined,
-    /// The dialogue took too long, or its state is not ours.
-    DialogueInvalid,
     /// Commits are missing in the store: who needs no code is not known.
     StoreShort,
     /// The store is full.

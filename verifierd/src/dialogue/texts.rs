@@ -41,8 +41,6 @@ pub fn refusal(decision: &Decision) -> String {
         | Reason::TokenDisabled
         | Reason::TokenMissing
         | Reason::UnknownUser
-        | Reason::MalformedUser
-        | Reason::DialogueInvalid
         | Reason::Accepted
         | Reason::Activated
         | Reason::OtpOff

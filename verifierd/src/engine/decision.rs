@@ -96,9 +96,7 @@ pub fn verdict_of(reason: Reason) -> Verdict {
         | Reason::TokenDisabled
         | Reason::TokenMissing
         | Reason::UnknownUser
-        | Reason::MalformedUser
-        | Reason::Quarantined
-        | Reason::DialogueInvalid => Verdict::Deny,
+        | Reason::Quarantined => Verdict::Deny,
         Reason::StoreShort | Reason::StorageFull | Reason::Busy | Reason::OutcomeUnknown => {
             Verdict::Unavailable
         }

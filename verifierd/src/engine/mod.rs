@@ -22,7 +22,7 @@ pub use recent::{Recent, RequestKey};
 pub use source::Source;
 
 use crate::accounts::{Repeat, Token, TokenState, User, disable, put_failures};
-use crate::audit::{self, Reason, Reference};
+use crate::audit::{self, AuditRecord, Reason, Reference};
 use crate::clock::{Clock, UnixTime};
 use crate::login::Login;
 use throttle::{Admission, Refused, Subject, Throttles};
@@ -284,10 +284,26 @@ impl Engine {
         let outcome = pending.await;
         if disables {
             token.set_state(TokenState::Disabled);
-            let (serial, user) = (&token.record.serial, &attempt.login.user);
-            tracing::warn!(serial, user, "token disabled after too many wrong codes");
+            self.report_disabled(&attempt.login.user, &token.record.serial).await;
         }
         self.told(&attempt.login, settle(ruling, &outcome), reference)
+    }
+
+    /// Tells administrators, once, in a record of its own and in the log. The user reads a refusal, like any
+    /// guesser.
+    async fn report_disabled(&self, user: &str, serial: &str) {
+        tracing::warn!(serial, user, "token disabled after too many wrong codes");
+        let Ok(reference) = Reference::draw() else { return };
+        let record = AuditRecord {
+            at: audit::rfc3339(self.clock.now()),
+            event: "token_disabled".into(),
+            reason: "too_many_failures".into(),
+            user: Some(user.into()),
+            token: Some(serial.into()),
+            ..AuditRecord::default()
+        };
+        // The change itself is durable already, with its own record: this one only makes it easy to find.
+        self.ledger.submit(Entry { audit: Some(audit::entry(&record, reference)), ..Entry::default() }).await;
     }
 
     /// A used code, which is no guess and slows nobody: at most one record a second tells of a token's, so that

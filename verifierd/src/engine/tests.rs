@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use wire::login::Verdict;
 
 use crate::accounts::TokenState;
+use crate::audit::AuditRecord;
 use crate::trial::{STEP, Trial};
 
 fn check_replayed(trial: &Trial, end: &crate::trial::End) {
@@ -222,6 +223,8 @@ async fn after_a_hundred_wrong_codes_in_a_row_the_right_one_is_refused_too() {
         (right.verdict, trial.explain(&right.reference).reason.as_str()),
         (Verdict::Deny, "token_disabled")
     );
+    let disabled = |record: &&AuditRecord| record.event == "token_disabled";
+    assert_eq!(trial.audit().iter().filter(disabled).count(), 1, "administrators are told once");
     let notes: Vec<_> = trial.audit().into_iter().filter_map(|record| record.detail).collect();
     assert_eq!(notes.iter().filter(|note| note.contains("disabled from now on")).count(), 1);
 }
