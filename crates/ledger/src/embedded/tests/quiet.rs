@@ -2,7 +2,7 @@
 
 use super::{add, audit_entry, claim, commit, new_store, open, standing};
 use crate::embedded::EmbeddedLedger;
-use crate::{Entry, StartState};
+use crate::{Change, Entry, StartState};
 
 #[test]
 fn in_quiet_moments_the_mark_moves_the_journal_is_folded_and_space_is_kept_back() {
@@ -20,6 +20,29 @@ fn in_quiet_moments_the_mark_moves_the_journal_is_folded_and_space_is_kept_back(
     std::fs::remove_file(dir.path().join("store-wal")).expect("there is a log");
     let ledger = open(dir.path());
     assert_eq!((ledger.start_state(), standing(&ledger, 1)), (StartState::Unclean, Some(4)));
+}
+
+// covers: T8
+#[test]
+fn a_deleted_record_leaves_nothing_on_disk_once_it_is_quiet() {
+    const SEALED: &[u8] = b"a sealed secret that nobody needs any more";
+    let dir = new_store();
+    let ledger = open(dir.path());
+    let key = b"token".to_vec();
+    let put = Change::Put { kind: 2, key: key.clone(), value: SEALED.to_vec() };
+    commit(&ledger, Entry { changes: vec![put], ..Entry::default() });
+    while do_chore(&ledger) {}
+    assert!(is_on_disk(dir.path(), SEALED), "or the search finds nothing anyway");
+    commit(&ledger, Entry { changes: vec![Change::Delete { kind: 2, key }], ..Entry::default() });
+    while do_chore(&ledger) {}
+    assert!(!is_on_disk(dir.path(), SEALED));
+}
+
+fn is_on_disk(dir: &std::path::Path, wanted: &[u8]) -> bool {
+    ["store", "store-wal"].iter().any(|name| {
+        let bytes = std::fs::read(dir.join(name)).unwrap_or_default();
+        bytes.windows(wanted.len()).any(|window| window == wanted)
+    })
 }
 
 #[test]
