@@ -15,7 +15,8 @@ const CONFIG_PATH: &str = "/etc/postern/verifierd.toml";
 /// The admin socket to use.
 ///
 /// # Errors
-/// When a configuration that was named cannot be read, or one that was read makes no sense.
+/// When a configuration that was named cannot be read, or makes no sense. The one in its usual place may be
+/// broken: then a line says so, and the default holds.
 pub fn admin_socket(globals: &Globals) -> Result<PathBuf, Failure> {
     if let Some(socket) = &globals.socket {
         return Ok(socket.clone());
@@ -25,7 +26,12 @@ pub fn admin_socket(globals: &Globals) -> Result<PathBuf, Failure> {
         None => (Path::new(CONFIG_PATH), false),
     };
     let configured = match fs::read_to_string(path) {
-        Ok(text) => socket_in(&text, path)?,
+        Ok(text) if named => socket_in(&text, path)?,
+        // A daemon that runs has kept its old configuration: it is just then that it may have to be asked.
+        Ok(text) => socket_in(&text, path).unwrap_or_else(|failure| {
+            eprintln!("postern: {failure}; asking at {}", wire::ADMIN_SOCKET);
+            None
+        }),
         // Without root the file may be closed to us; the socket then says "not allowed" in better words.
         Err(error) if !named && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
             None
