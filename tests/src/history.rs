@@ -35,25 +35,27 @@ impl History {
         self.accepts().count()
     }
 
+    /// A one-time password is a token's time step: in a long run two steps of one token show the same digits by
+    /// chance, so the digits alone decide nothing.
+    ///
     /// # Panics
-    /// When a one-time password was accepted twice, or an accept is not in the audit trail.
+    /// When a one-time password was accepted twice, by what clients saw or by what the trail holds, or when an
+    /// accept is not in the trail.
     pub fn judge(&self, audit: &[AuditRecord]) {
-        let mut times: BTreeMap<(&str, &str), u32> = BTreeMap::new();
-        for answer in self.accepts() {
-            *times.entry((&answer.user, &answer.code)).or_default() += 1;
-        }
-        let twice: Vec<_> = times.iter().filter(|(_, times)| **times > 1).collect();
-        assert!(twice.is_empty(), "accepted more than once: {twice:?}");
+        let allowed = || audit.iter().filter(|record| record.verdict.as_deref() == Some("allow"));
+        let twice = twice(allowed().map(password));
+        assert!(twice.is_empty(), "accepted more than once, says the trail: {twice:?}");
 
-        let recorded = |answer: &Answer| {
-            audit.iter().any(|record| {
-                record.reference == answer.reference
-                    && record.verdict.as_deref() == Some("allow")
-                    && record.user.as_deref() == Some(answer.user.as_str())
-            })
+        let by_reference: BTreeMap<&str, &AuditRecord> =
+            allowed().map(|record| (record.reference.as_str(), record)).collect();
+        let recorded = |answer: &&Answer| {
+            let record = by_reference.get(answer.reference.as_str());
+            record.copied().filter(|record| record.user.as_deref() == Some(answer.user.as_str()))
         };
-        let lost: Vec<_> = self.accepts().filter(|answer| !recorded(answer)).collect();
+        let lost: Vec<_> = self.accepts().filter(|answer| recorded(answer).is_none()).collect();
         assert!(lost.is_empty(), "accepted, but not in the audit trail: {lost:?}");
+        let twice = self::twice(self.accepts().filter_map(|answer| recorded(&answer)).map(password));
+        assert!(twice.is_empty(), "accepted more than once, say the clients: {twice:?}");
     }
 
     fn accepts(&self) -> impl Iterator<Item = &Answer> {
@@ -61,43 +63,64 @@ impl History {
     }
 }
 
+/// The user, the token and the step (`detail`) of an accepted login: what may be accepted once.
+fn password(record: &AuditRecord) -> [&str; 3] {
+    [&record.user, &record.token, &record.detail].map(|field| field.as_deref().unwrap_or_default())
+}
+
+/// What occurs more than once.
+fn twice<T: Ord>(all: impl Iterator<Item = T>) -> Vec<T> {
+    let mut times = BTreeMap::new();
+    all.for_each(|one| *times.entry(one).or_insert(0_u32) += 1);
+    times.into_iter().filter(|(_, times)| *times > 1).map(|(one, _)| one).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(accepts: &[(&str, &str)], recorded: &[&str]) {
+    /// * `accepts`: references that clients got with an accept.
+    /// * `recorded`: references and steps of the accepts in the trail.
+    fn check(accepts: &[&str], recorded: &[(&str, u64)]) {
         let mut history = History::default();
-        for (code, reference) in accepts {
+        for reference in accepts {
             history.push(Answer {
                 user: "alice".into(),
-                code: (*code).into(),
+                code: "111111".into(),
                 verdict: Verdict::Allow,
                 reference: (*reference).into(),
             });
         }
-        let record = |reference: &&str| -> AuditRecord {
-            let text = format!(
-                r#"{{"sequence":1,"at":"","reference":"{reference}","event":"login","verdict":"allow","reason":"accepted","user":"alice"}}"#
-            );
-            serde_json::from_str(&text).expect("a record")
+        let record = |(reference, step): &(&str, u64)| AuditRecord {
+            reference: (*reference).into(),
+            verdict: Some("allow".into()),
+            user: Some("alice".into()),
+            detail: Some(format!("step {step}")),
+            ..AuditRecord::default()
         };
         history.judge(&recorded.iter().map(record).collect::<Vec<_>>());
     }
 
     #[test]
-    fn accepts_that_differ_and_are_recorded_pass() {
-        check(&[("111111", "A"), ("222222", "B")], &["A", "B", "C"]);
+    fn accepts_of_different_steps_that_are_recorded_pass() {
+        check(&["A", "B"], &[("A", 1), ("B", 2), ("C", 3)]);
     }
 
     #[test]
-    #[should_panic(expected = "more than once")]
-    fn a_password_accepted_twice_is_found() {
-        check(&[("111111", "A"), ("111111", "B")], &["A", "B"]);
+    #[should_panic(expected = "more than once, says the trail")]
+    fn a_password_accepted_twice_is_found_in_the_trail() {
+        check(&["A"], &[("A", 1), ("B", 1)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "more than once, say the clients")]
+    fn a_password_accepted_twice_under_one_reference_is_found() {
+        check(&["A", "A"], &[("A", 1)]);
     }
 
     #[test]
     #[should_panic(expected = "not in the audit trail")]
     fn an_accept_without_a_record_is_found() {
-        check(&[("111111", "A")], &["B"]);
+        check(&["A"], &[("B", 1)]);
     }
 }
