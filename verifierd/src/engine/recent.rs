@@ -20,7 +20,7 @@ pub type RequestKey = [u8; 16];
 /// A host gives up after 20 s and does not retry later; a minute is more than that.
 const KEEP: Duration = Duration::from_secs(60);
 
-/// Verdicts kept at once: at about 200 bytes each 20 MB. Older ones go first.
+/// Verdicts kept at once: more than a minute of 1,000 logins a second. Older ones go first.
 const VERDICTS_MAX: usize = 100_000;
 
 /// How many old ones each new request removes: more than come in, so that the table shrinks.

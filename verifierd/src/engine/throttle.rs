@@ -21,7 +21,7 @@ use crate::clock::{Clock, UnixTime};
 use crate::engine::Source;
 use crate::keys::NameHasher;
 
-/// Counts kept at once: 200,000 take about 30 MB. Later ones share 65,536 counts of each sort until old ones are
+/// Counts kept at once: enough for a large site's users and sources, and a bound on memory. Later ones share 65,536 counts of each sort until old ones are
 /// forgotten, so a full table slows few who did nothing.
 const ENTRIES_MAX: usize = 200_000;
 
