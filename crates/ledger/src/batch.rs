@@ -27,16 +27,20 @@ const DELETE: u8 = 4;
 pub(crate) fn within_bounds(entry: &Entry) -> bool {
     let key_fits = |key: &[u8]| (1..=RECORD_KEY_BYTES_MAX).contains(&key.len());
     let change_fits = |change: &Change| match change {
-        Change::AddCredential { .. } | Change::RemoveCredential { .. } => true,
+        Change::AddCredential { .. } | Change::RemoveCredential { .. } | Change::MoveCredential { .. } => {
+            true
+        }
         Change::Put { kind: _, key, value } => key_fits(key) && value.len() <= RECORD_BYTES_MAX,
         Change::Delete { kind: _, key } => key_fits(key),
     };
-    entry.changes.len() <= ENTRY_CHANGES_MAX
+    let moves = entry.changes.iter().filter(|change| matches!(change, Change::MoveCredential { .. })).count();
+    // A move becomes two changes when it is decided.
+    entry.changes.len() + moves <= ENTRY_CHANGES_MAX
         && entry.changes.iter().all(change_fits)
         && entry.audit.as_ref().is_none_or(|audit| audit.body.len() <= RECORD_BYTES_MAX)
 }
 
-/// The bytes of a batch. Every entry must be within bounds.
+/// The bytes of a batch. Every entry must be within bounds, and decided: moves have no bytes.
 pub(crate) fn encode<'a>(entries: impl ExactSizeIterator<Item = &'a Entry>) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 * (entries.len() + 1));
     out.push(VERSION);
@@ -93,6 +97,7 @@ fn encode_change(out: &mut Vec<u8>, change: &Change) {
             out.push(REMOVE_CREDENTIAL);
             out.extend_from_slice(&credential.0);
         }
+        Change::MoveCredential { .. } => unreachable!("a decided entry holds no moves"),
         Change::Put { kind, key, value } => {
             out.push(PUT);
             encode_key(out, *kind, key);
@@ -231,6 +236,10 @@ pub(crate) mod tests {
         let many = |count| Entry { changes: vec![delete.clone(); count], ..Entry::default() };
         assert!(within_bounds(&many(ENTRY_CHANGES_MAX)));
         assert!(!within_bounds(&many(ENTRY_CHANGES_MAX + 1)));
+        let a_move = Change::MoveCredential { from: CredentialId([1; 16]), to: CredentialId([2; 16]) };
+        let moves = |count| Entry { changes: vec![a_move.clone(); count], ..Entry::default() };
+        assert!(within_bounds(&moves(ENTRY_CHANGES_MAX / 2)));
+        assert!(!within_bounds(&moves(ENTRY_CHANGES_MAX / 2 + 1)));
         let audit = AuditEntry { reference: [0; 8], body: vec![0; RECORD_BYTES_MAX + 1] };
         assert!(!within_bounds(&Entry { audit: Some(audit), ..Entry::default() }));
     }
@@ -261,7 +270,7 @@ pub(crate) mod tests {
         ]
     }
 
-    fn any_credential() -> impl Strategy<Value = CredentialId> {
+    pub(crate) fn any_credential() -> impl Strategy<Value = CredentialId> {
         (0..6_u8).prop_map(|n| CredentialId([n; 16]))
     }
 }

@@ -49,8 +49,12 @@ impl<'a> Round<'a> {
     }
 
     /// Decides the next entry. What it changes counts for the entries after it only if it is to be written.
-    pub(crate) fn decide(&mut self, entry: &Entry) -> Decision {
+    ///
+    /// An entry that is to be written holds no moves afterwards: each has become what it came to, so that a
+    /// journal read again on top of what it did gives the same.
+    pub(crate) fn decide(&mut self, entry: &mut Entry) -> Decision {
         let mut own = Moves::new();
+        let mut moved = Vec::new();
         if let Some(claim) = &entry.claim {
             match self.decide_claim(claim) {
                 Decision::Write => own.insert(claim.credential, Some(claim.standing())),
@@ -60,8 +64,7 @@ impl<'a> Round<'a> {
         for change in &entry.changes {
             match change {
                 Change::AddCredential { credential, value } => {
-                    let standing = own.get(credential).copied().unwrap_or_else(|| self.standing(*credential));
-                    if standing.is_some() {
+                    if self.standing_after(&own, *credential).is_some() {
                         return Decision::Refuse(Refusal::CredentialExists);
                     }
                     own.insert(*credential, Some(Standing { value: *value, by: NO_CLAIM }));
@@ -69,10 +72,24 @@ impl<'a> Round<'a> {
                 Change::RemoveCredential { credential } => {
                     own.insert(*credential, None);
                 }
+                Change::MoveCredential { from, to } => {
+                    let Some(Standing { value, .. }) = self.standing_after(&own, *from) else {
+                        return Decision::Refuse(Refusal::NoSuchCredential);
+                    };
+                    if self.standing_after(&own, *to).is_some() {
+                        return Decision::Refuse(Refusal::CredentialExists);
+                    }
+                    own.insert(*from, None);
+                    own.insert(*to, Some(Standing { value, by: NO_CLAIM }));
+                    moved.push(value);
+                }
                 Change::Put { .. } | Change::Delete { .. } => {}
             }
         }
         self.moves.extend(own);
+        if !moved.is_empty() {
+            spell_out_moves(&mut entry.changes, &moved);
+        }
         Decision::Write
     }
 
@@ -81,7 +98,8 @@ impl<'a> Round<'a> {
         self.moves
     }
 
-    fn decide_claim(&self, claim: &Claim) -> Decision {
+    /// Decides a claim by itself.
+    pub(crate) fn decide_claim(&self, claim: &Claim) -> Decision {
         match self.standing(claim.credential) {
             None => Decision::Refuse(Refusal::NoSuchCredential),
             Some(Standing { value, .. }) if value < claim.to => Decision::Write,
@@ -92,6 +110,11 @@ impl<'a> Round<'a> {
             }
             Some(Standing { value, by }) => Decision::Refuse(Refusal::Superseded { value, by }),
         }
+    }
+
+    /// Where a credential stands after the entries before, and what `own` says of this one so far.
+    fn standing_after(&self, own: &Moves, credential: CredentialId) -> Option<Standing> {
+        own.get(&credential).copied().unwrap_or_else(|| self.standing(credential))
     }
 
     fn standing(&self, credential: CredentialId) -> Option<Standing> {
@@ -106,6 +129,23 @@ impl Claim {
     fn standing(&self) -> Standing {
         Standing { value: self.to, by: self.id }
     }
+}
+
+/// Puts in the place of each move what it comes to; `values` are those that go along, in order.
+fn spell_out_moves(changes: &mut Vec<Change>, values: &[u64]) {
+    let mut values = values.iter();
+    let mut spelled = Vec::with_capacity(changes.len() + values.len());
+    for change in changes.drain(..) {
+        match change {
+            Change::MoveCredential { from, to } => {
+                let value = *values.next().expect("each move of a written entry has a value that goes along");
+                spelled.push(Change::RemoveCredential { credential: from });
+                spelled.push(Change::AddCredential { credential: to, value });
+            }
+            other => spelled.push(other),
+        }
+    }
+    *changes = spelled;
 }
 
 /// Takes over what a durable batch did.
@@ -131,6 +171,7 @@ pub(crate) fn replay(moves: &mut Moves, entry: &Entry) {
             Change::RemoveCredential { credential } => {
                 moves.insert(*credential, None);
             }
+            Change::MoveCredential { .. } => unreachable!("a decided entry holds no moves"),
             Change::Put { .. } | Change::Delete { .. } => {}
         }
     }
@@ -145,30 +186,29 @@ mod tests {
     #[test]
     fn a_claim_wins_only_above_the_standing_value() {
         let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: NO_CLAIM })]);
-        let superseded = |value, by| Decision::Refuse(Refusal::Superseded { value, by });
         let mut round = Round::new(&base);
-        assert_eq!(round.decide(&claim(4, 1)), superseded(5, NO_CLAIM));
-        assert_eq!(round.decide(&claim(5, 1)), superseded(5, NO_CLAIM));
-        assert_eq!(round.decide(&claim(6, 1)), Decision::Write);
-        assert_eq!(round.decide(&claim(6, 2)), superseded(6, ClaimId([1; 16])));
-        assert_eq!(round.decide(&claim(7, 2)), Decision::Write);
-        assert_eq!(round.decide(&claim(6, 1)), superseded(7, ClaimId([2; 16])));
+        assert_eq!(decide(&mut round, claim(4, 1)), superseded(5, NO_CLAIM));
+        assert_eq!(decide(&mut round, claim(5, 1)), superseded(5, NO_CLAIM));
+        assert_eq!(decide(&mut round, claim(6, 1)), Decision::Write);
+        assert_eq!(decide(&mut round, claim(6, 2)), superseded(6, ClaimId([1; 16])));
+        assert_eq!(decide(&mut round, claim(7, 2)), Decision::Write);
+        assert_eq!(decide(&mut round, claim(6, 1)), superseded(7, ClaimId([2; 16])));
     }
 
     #[test]
     fn the_same_claim_again_is_recognised_by_its_id_and_value() {
         let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: ClaimId([3; 16]) })]);
         let mut round = Round::new(&base);
-        assert_eq!(round.decide(&claim(5, 3)), Decision::Already);
-        assert_eq!(round.decide(&claim(6, 3)), Decision::Write);
-        assert_eq!(round.decide(&claim(6, 3)), Decision::Follow);
+        assert_eq!(decide(&mut round, claim(5, 3)), Decision::Already);
+        assert_eq!(decide(&mut round, claim(6, 3)), Decision::Write);
+        assert_eq!(decide(&mut round, claim(6, 3)), Decision::Follow);
     }
 
     #[test]
     fn no_claim_is_nobodys_claim() {
         let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: NO_CLAIM })]);
         let refused = Decision::Refuse(Refusal::Superseded { value: 5, by: NO_CLAIM });
-        assert_eq!(Round::new(&base).decide(&claim(5, 0)), refused);
+        assert_eq!(decide(&mut Round::new(&base), claim(5, 0)), refused);
     }
 
     #[test]
@@ -177,8 +217,8 @@ mod tests {
         let add = Change::AddCredential { credential: CREDENTIAL, value: 0 };
         let mut round = Round::new(&base);
         let both = Entry { changes: vec![add], ..claim(9, 1) };
-        assert_eq!(round.decide(&both), Decision::Refuse(Refusal::CredentialExists));
-        assert_eq!(round.decide(&claim(6, 2)), Decision::Write);
+        assert_eq!(decide(&mut round, both), Decision::Refuse(Refusal::CredentialExists));
+        assert_eq!(decide(&mut round, claim(6, 2)), Decision::Write);
     }
 
     #[test]
@@ -187,8 +227,8 @@ mod tests {
         let remove = Change::RemoveCredential { credential: CREDENTIAL };
         let add = Change::AddCredential { credential: CREDENTIAL, value: 1 };
         let mut round = Round::new(&base);
-        let entry = Entry { changes: vec![remove, add], ..Entry::default() };
-        assert_eq!(round.decide(&entry), Decision::Write);
+        let mut entry = Entry { changes: vec![remove, add], ..Entry::default() };
+        assert_eq!(round.decide(&mut entry), Decision::Write);
         let moves = round.into_moves();
         assert_eq!(moves[&CREDENTIAL], Some(Standing { value: 1, by: NO_CLAIM }));
         let mut again = Moves::new();
@@ -196,8 +236,87 @@ mod tests {
         assert_eq!(again, moves);
     }
 
+    #[test]
+    fn a_move_becomes_a_removal_and_an_addition_of_what_stands_then() {
+        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: NO_CLAIM })]);
+        let mut round = Round::new(&base);
+        assert_eq!(decide(&mut round, claim(6, 1)), Decision::Write);
+        // The entry's own claim counts, too, and what is not a move keeps its place.
+        let delete = Change::Delete { kind: 1, key: vec![1] };
+        let mut entry = Entry { changes: vec![delete.clone(), a_move(CREDENTIAL, OTHER)], ..claim(7, 2) };
+        assert_eq!(round.decide(&mut entry), Decision::Write);
+        let remove = Change::RemoveCredential { credential: CREDENTIAL };
+        let add = Change::AddCredential { credential: OTHER, value: 7 };
+        assert_eq!(entry.changes, [delete, remove, add]);
+        let gone = Decision::Refuse(Refusal::NoSuchCredential);
+        assert_eq!(decide(&mut round, claim(8, 3)), gone);
+        assert_eq!(decide(&mut round, claim_on(OTHER, 7, 2)), superseded(7, NO_CLAIM));
+        assert_eq!(decide(&mut round, claim_on(OTHER, 8, 3)), Decision::Write);
+        let moves = round.into_moves();
+        assert_eq!(moves[&CREDENTIAL], None);
+        assert_eq!(moves[&OTHER], Some(Standing { value: 8, by: ClaimId([3; 16]) }));
+    }
+
+    #[test]
+    fn a_move_needs_its_old_name_and_a_free_new_one() {
+        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: NO_CLAIM })]);
+        let mut round = Round::new(&base);
+        let refused = Decision::Refuse;
+        assert_eq!(decide(&mut round, moves(&[(OTHER, CREDENTIAL)])), refused(Refusal::NoSuchCredential));
+        assert_eq!(
+            decide(&mut round, moves(&[(CREDENTIAL, CREDENTIAL)])),
+            refused(Refusal::CredentialExists)
+        );
+        let there_and_gone = moves(&[(CREDENTIAL, OTHER), (CREDENTIAL, OTHER)]);
+        assert_eq!(decide(&mut round, there_and_gone), refused(Refusal::NoSuchCredential));
+        // The refused entry moved nothing.
+        assert_eq!(decide(&mut round, claim(6, 1)), Decision::Write);
+        let add = Change::AddCredential { credential: OTHER, value: 1 };
+        let onto = Entry { changes: vec![add, a_move(CREDENTIAL, OTHER)], ..Entry::default() };
+        assert_eq!(decide(&mut round, onto), refused(Refusal::CredentialExists));
+    }
+
+    #[test]
+    fn a_move_there_and_back_keeps_the_value_and_is_replayed_the_same() {
+        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: ClaimId([9; 16]) })]);
+        let mut round = Round::new(&base);
+        let mut entry = moves(&[(CREDENTIAL, OTHER), (OTHER, CREDENTIAL)]);
+        assert_eq!(round.decide(&mut entry), Decision::Write);
+        assert_eq!(decide(&mut round, claim(5, 9)), superseded(5, NO_CLAIM));
+        let moves = round.into_moves();
+        assert_eq!(moves[&CREDENTIAL], Some(Standing { value: 5, by: NO_CLAIM }));
+        assert_eq!(moves[&OTHER], None);
+        let mut again = Moves::new();
+        replay(&mut again, &entry);
+        replay(&mut again, &entry);
+        assert_eq!(again, moves);
+    }
+
+    const OTHER: CredentialId = CredentialId([2; 16]);
+
+    fn decide(round: &mut Round<'_>, mut entry: Entry) -> Decision {
+        round.decide(&mut entry)
+    }
+
+    fn superseded(value: u64, by: ClaimId) -> Decision {
+        Decision::Refuse(Refusal::Superseded { value, by })
+    }
+
+    fn a_move(from: CredentialId, to: CredentialId) -> Change {
+        Change::MoveCredential { from, to }
+    }
+
+    fn moves(names: &[(CredentialId, CredentialId)]) -> Entry {
+        let changes = names.iter().map(|(from, to)| a_move(*from, *to)).collect();
+        Entry { changes, ..Entry::default() }
+    }
+
     fn claim(to: u64, id: u8) -> Entry {
-        let claim = Claim { credential: CREDENTIAL, to, id: ClaimId([id; 16]) };
+        claim_on(CREDENTIAL, to, id)
+    }
+
+    fn claim_on(credential: CredentialId, to: u64, id: u8) -> Entry {
+        let claim = Claim { credential, to, id: ClaimId([id; 16]) };
         Entry { claim: Some(claim), ..Entry::default() }
     }
 }

@@ -56,6 +56,17 @@ pub enum Change {
         /// The credential.
         credential: CredentialId,
     },
+    /// Gives a credential another name. Its value goes along, by no claim; every later claim on the old name
+    /// fails. The entry fails where the old name does not exist, or the new one does.
+    ///
+    /// When the entry is decided this becomes a `RemoveCredential` and an `AddCredential` with the value that
+    /// stands then, the entry's own claim included, so it counts as two changes.
+    MoveCredential {
+        /// The old name.
+        from: CredentialId,
+        /// The new name.
+        to: CredentialId,
+    },
     /// Writes a record, whatever was there.
     Put {
         /// Which sort of record; the ledger's user numbers them.
@@ -126,9 +137,9 @@ pub enum Refusal {
         /// The claim that put it there; zeros when none did.
         by: ClaimId,
     },
-    /// The claim's credential does not exist, or not any more.
+    /// The claim's credential, or the one to be moved, does not exist, or not any more.
     NoSuchCredential,
-    /// `AddCredential` of one that exists.
+    /// `AddCredential` of one that exists, or `MoveCredential` to its name.
     CredentialExists,
     /// A key, a value, an audit body or the number of changes is outside its bounds: a mistake of the caller.
     OutOfBounds,

@@ -147,12 +147,12 @@ impl Ledger for MemoryLedger {
 }
 
 impl State {
-    fn write(&mut self, entry: Entry) -> Outcome {
+    fn write(&mut self, mut entry: Entry) -> Outcome {
         if !within_bounds(&entry) {
             return Outcome::NotCommitted(Refusal::OutOfBounds);
         }
         let mut round = Round::new(&self.standings);
-        match round.decide(&entry) {
+        match round.decide(&mut entry) {
             Decision::Write => {
                 let moves = round.into_moves();
                 apply(&mut self.standings, &moves);
@@ -173,7 +173,9 @@ impl State {
                 Change::Delete { kind, key } => {
                     self.records.remove(&(kind, key));
                 }
-                Change::AddCredential { .. } | Change::RemoveCredential { .. } => {}
+                Change::AddCredential { .. }
+                | Change::RemoveCredential { .. }
+                | Change::MoveCredential { .. } => {}
             }
         }
         if let Some(audit) = entry.audit {
@@ -226,6 +228,19 @@ mod tests {
         assert_eq!(ledger.load().expect("it is in memory").credentials[0].value, 5);
         ledger.close().expect("it is in memory");
         assert_eq!(ledger.submit(claim(1)).wait(), Outcome::NotCommitted(Refusal::Closed));
+    }
+
+    #[test]
+    fn a_credential_takes_its_value_to_another_name() {
+        let ledger = MemoryLedger::new();
+        assert_eq!(ledger.submit(add()).wait(), Outcome::Committed);
+        let moved = CredentialId([2; 16]);
+        let change = Change::MoveCredential { from: CREDENTIAL, to: moved };
+        let entry = Entry { changes: vec![change], ..claim(1) };
+        assert_eq!(ledger.submit(entry).wait(), Outcome::Committed);
+        let stored = Credential { id: moved, value: 5, by: ClaimId([0; 16]) };
+        assert_eq!(ledger.load().expect("it is in memory").credentials, [stored]);
+        assert_eq!(ledger.submit(claim(2)).wait(), Outcome::NotCommitted(Refusal::NoSuchCredential));
     }
 
     const CREDENTIAL: CredentialId = CredentialId([1; 16]);

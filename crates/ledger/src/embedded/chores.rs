@@ -73,9 +73,9 @@ impl BatchTraits {
         let mut traits = Self::default();
         for change in entries.flat_map(|entry| &entry.changes) {
             match change {
-                Change::AddCredential { .. } | Change::RemoveCredential { .. } => {
-                    traits.moves_credentials = true
-                }
+                Change::AddCredential { .. }
+                | Change::RemoveCredential { .. }
+                | Change::MoveCredential { .. } => traits.moves_credentials = true,
                 Change::Delete { .. } => traits.deletes = true,
                 Change::Put { .. } => {}
             }

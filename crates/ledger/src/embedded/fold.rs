@@ -43,7 +43,9 @@ impl Backlog {
                         self.bytes += key.len();
                         self.records.insert((kind, key), None);
                     }
-                    Change::AddCredential { .. } | Change::RemoveCredential { .. } => {}
+                    Change::AddCredential { .. }
+                    | Change::RemoveCredential { .. }
+                    | Change::MoveCredential { .. } => {}
                 }
             }
             if let Some(audit) = entry.audit {

@@ -122,9 +122,9 @@ impl Writer {
     }
 
     fn commit(&mut self, waiting: Vec<Waiting>) {
-        let (entries, tells): (Vec<Entry>, Vec<_>) = waiting.into_iter().unzip();
+        let (mut entries, tells): (Vec<Entry>, Vec<_>) = waiting.into_iter().unzip();
         let mut round = Round::new(&self.standings);
-        let mut decisions: Vec<Decision> = entries.iter().map(|entry| round.decide(entry)).collect();
+        let mut decisions: Vec<Decision> = entries.iter_mut().map(|entry| round.decide(entry)).collect();
         let moves = round.into_moves();
         let batch: Vec<&Entry> = written(entries.iter(), &decisions).collect();
         let result = if batch.is_empty() { Ok(()) } else { self.append(&batch) };
@@ -169,7 +169,8 @@ impl Writer {
     /// superseded.
     fn decide_alone(&self, entries: &[Entry], decisions: &mut [Decision]) {
         for (entry, decision) in entries.iter().zip(decisions) {
-            if Round::new(&self.standings).decide(entry) == Decision::Already {
+            let alone = entry.claim.as_ref().map(|claim| Round::new(&self.standings).decide_claim(claim));
+            if alone == Some(Decision::Already) {
                 *decision = Decision::Already;
             }
         }
@@ -212,6 +213,7 @@ fn size(entry: &Entry) -> usize {
         crate::Change::Put { key, value, .. } => key.len() + value.len(),
         crate::Change::Delete { key, .. } => key.len(),
         crate::Change::AddCredential { .. } | crate::Change::RemoveCredential { .. } => 24,
+        crate::Change::MoveCredential { .. } => 48,
     });
     64 + changes.sum::<usize>() + entry.audit.as_ref().map_or(0, |audit| audit.body.len())
 }

@@ -7,6 +7,7 @@ mod damage;
 mod faults;
 mod files;
 mod model;
+mod moves;
 mod quiet;
 
 use std::fs::Permissions;

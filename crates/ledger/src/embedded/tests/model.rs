@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{new_store, open};
-use crate::batch::tests::any_entry;
+use crate::batch::tests::{any_credential, any_entry};
 use crate::embedded::EmbeddedLedger;
 use crate::{
     AuditEntry, Change, ClaimId, Contents, CredentialId, Entry, Ledger, Outcome, Pending, Refusal, StartState,
@@ -95,6 +95,16 @@ impl Model {
                         return Outcome::NotCommitted(Refusal::CredentialExists);
                     }
                 }
+                Change::MoveCredential { from, to } => {
+                    let Some((value, _)) = self.credentials.get(&from).copied() else {
+                        return Outcome::NotCommitted(Refusal::NoSuchCredential);
+                    };
+                    if self.credentials.contains_key(&to) {
+                        return Outcome::NotCommitted(Refusal::CredentialExists);
+                    }
+                    self.credentials.remove(&from);
+                    self.credentials.insert(to, (value, ClaimId([0; 16])));
+                }
                 Change::RemoveCredential { credential } => drop(self.credentials.remove(&credential)),
                 Change::Put { kind, key, value } => drop(self.records.insert((kind, key), value)),
                 Change::Delete { kind, key } => drop(self.records.remove(&(kind, key))),
@@ -136,10 +146,22 @@ impl Model {
 
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => prop::collection::vec(any_entry(), 1..6).prop_map(Step::Submit),
+        6 => prop::collection::vec(any_entry_with_moves(), 1..6).prop_map(Step::Submit),
         1 => Just(Step::Fold),
         2 => (1..6_usize).prop_map(Step::Slice),
         1 => Just(Step::Close),
         2 => Just(Step::Drop),
     ]
+}
+
+/// Entries with moves among their changes; the batches on disk know none.
+fn any_entry_with_moves() -> impl Strategy<Value = Entry> {
+    let a_move = (any_credential(), any_credential(), any::<prop::sample::Index>());
+    (any_entry(), prop::collection::vec(a_move, 0..3)).prop_map(|(mut entry, moves)| {
+        for (from, to, at) in moves {
+            let at = at.index(entry.changes.len() + 1);
+            entry.changes.insert(at, Change::MoveCredential { from, to });
+        }
+        entry
+    })
 }
