@@ -12,11 +12,12 @@ use ledger::StartState;
 use ledger::memory::MemoryLedger;
 use otp_core::matching::{TotpWindow, match_totp};
 use otp_core::{Algorithm, Digits, OtpKey, OtpValue, SharedSecret};
-use verifierd::accounts::{TokenState, UserName};
+use verifierd::accounts::{Actor, TokenState, UserName};
 use verifierd::clock::ManualClock;
 use verifierd::config::Config;
 use verifierd::keys::{MasterKey, random_bytes};
 use verifierd::service::{Foundations, Service};
+use wire::admin::EnrolWith;
 use wire::login::{Begin, Continue, Next};
 
 const T_MAX: f64 = 4.5;
@@ -80,8 +81,13 @@ async fn compare_users() -> Difference {
     let service = Service::on_ledger(foundations, ledger, StartState::Clean).await.expect("a service");
     for user in 0..USERS {
         let name = UserName::new(&format!("known{user}")).expect("a name");
-        let user = service.dialogue.steward.set_otp(name, true).await.expect("enrolled");
-        let token = user.token.as_ref().expect("a token");
+        let user = service
+            .dialogue
+            .steward
+            .set_otp(name, true, EnrolWith::App, Actor("bench".into()))
+            .await
+            .expect("enrolled");
+        let token = user.tokens.first().expect("a token");
         let code = token.key.value(NOW / 30).expose().to_string();
         timed_login(&service, user.name.as_str(), None, &code).await;
         assert_eq!(token.state(), TokenState::Associated, "or the prompt would show a QR code");

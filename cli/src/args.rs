@@ -1,15 +1,19 @@
 //! The command line: every noun, verb and flag. Its doc comments are the help texts.
 
+mod token;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::explain::Reference;
+pub use token::{AddOrder, FileFormat, Holder, ImportOrder, Serial, TokenFilter, TokenVerb, Type};
 
-/// Administer Postern: one-time passwords in front of Linux logins.
+/// Administer Postern, or your own tokens: one-time passwords in front of Linux logins.
 #[derive(Debug, Parser)]
 #[command(name = "postern", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -21,9 +25,10 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0 done                   3 verifierd not reachable   6 conflict
-  1 failed                 4 not found                 7 not ready or degraded
-  2 usage, configuration   5 not allowed               130 interrupted";
+  0 done                   4 not found     7 not ready, degraded or throttled
+  1 failed                 5 not allowed   8 the code was wrong
+  2 usage, configuration   6 conflict      130 interrupted
+  3 verifierd not reachable";
 
 /// Flags that every verb takes.
 #[derive(Debug, Args)]
@@ -46,15 +51,16 @@ pub struct Globals {
     /// Do it without asking
     #[arg(short, long, global = true)]
     pub yes: bool,
-    /// verifierd's admin socket [default: what the configuration says, else /run/postern/admin.sock]
+    /// verifierd's socket [default: what the configuration says, else /run/postern/admin.sock for root and
+    /// /run/postern/user.sock for everybody else]
     #[arg(long, value_name = "PATH", global = true, env = "POSTERN_SOCKET")]
     pub socket: Option<PathBuf>,
     /// verifierd's configuration [default: /etc/postern/verifierd.toml]
     #[arg(long, value_name = "PATH", global = true, env = "POSTERN_CONFIG")]
     pub config: Option<PathBuf>,
-    /// How long the whole command may take, such as 500ms, 10s or 2m
+    /// How long verifierd may take, all requests of the command together, such as 500ms, 10s or 2m
     #[arg(long, value_name = "DURATION", global = true, env = "POSTERN_TIMEOUT", default_value = "10s",
-        value_parser = humantime::parse_duration)]
+        value_parser = some_time)]
     pub timeout: Duration,
 }
 
@@ -65,6 +71,15 @@ impl Globals {
     }
 }
 
+/// Reads a duration; none at all is no time to do anything.
+fn some_time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("it must be longer than nothing, such as 10s".to_owned()),
+        Ok(time) => Ok(time),
+        Err(problem) => Err(problem.to_string()),
+    }
+}
+
 /// Everything that can be said after `postern`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -72,8 +87,21 @@ pub enum Command {
     Init,
     #[command(flatten)]
     Asking(Asking),
+    /// Look at this machine's settings, and say what will happen at a login before anybody is locked out
+    Doctor(DoctorArgs),
     /// Print the version of this command
     Version,
+}
+
+/// What the doctor looks at beside the machine itself.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Say what will happen at a login of this Unix account
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub user: Option<String>,
+    /// Only this PAM service, such as sshd; may be given several times
+    #[arg(long, value_name = "SERVICE", value_parser = NonEmptyStringValueParser::new())]
+    pub service: Vec<String>,
 }
 
 /// The nouns, and the verbs without a noun, that ask verifierd.
@@ -85,6 +113,11 @@ pub enum Asking {
     /// Tokens: enrolled secrets, never shown themselves
     #[command(subcommand)]
     Token(TokenVerb),
+    /// Recovery codes: printed, for when a token is not at hand
+    #[command(subcommand)]
+    Recovery(RecoveryVerb),
+    /// Say who verifierd takes you for, what you may do, and which tokens you have
+    Whoami,
     /// Say why a login was decided as it was
     Explain {
         /// The reference that the user saw, such as 7K2M-9QXD
@@ -98,6 +131,22 @@ pub enum Asking {
     Store(StoreVerb),
     /// How verifierd is; exit 0 when all is well, 7 when it is not ready or degraded, 3 when it does not run
     Status,
+}
+
+impl Asking {
+    /// Refuses flags that do not go together; clap cannot tell by their values.
+    pub fn check(&self) -> Result<(), Failure> {
+        let problem = match self {
+            Self::User(UserVerb::Set { otp: Switch::Off, with: Some(_), .. }) => "--with goes with --otp on",
+            Self::Token(TokenVerb::Add(order)) => match (order.token_type, order.period, order.counter) {
+                (Type::Hotp, Some(_), _) => "--period goes with --type totp",
+                (Type::Totp, _, Some(_)) => "--counter goes with --type hotp",
+                _ => return Ok(()),
+            },
+            _ => return Ok(()),
+        };
+        Err(Failure::Usage { problem })
+    }
 }
 
 /// What can be done with users.
@@ -116,9 +165,19 @@ pub enum UserVerb {
         /// The Unix account
         #[arg(value_parser = NonEmptyStringValueParser::new())]
         name: String,
-        /// on: the next login shows a QR code with a new secret; off: no code is demanded, the secret is wiped
+        /// on: a one-time password is demanded; off: none is, secrets of apps are wiped, hardware tokens become
+        /// available, recovery codes are void; asks first
         #[arg(long)]
         otp: Switch,
+        /// How the user enrols at the next login [default: as configured]
+        #[arg(long, value_enum, value_name = "WAY")]
+        with: Option<Way>,
+    },
+    /// Clear the counts of wrong codes, and enable the tokens that they had disabled
+    Unlock {
+        /// The Unix account
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        name: String,
     },
 }
 
@@ -131,29 +190,39 @@ pub enum Switch {
     Off,
 }
 
-/// What can be done with tokens.
+/// How a user without a token gets one at the login prompt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Way {
+    /// A QR code for an authenticator app
+    App,
+    /// The serial number and a code of a token that he was handed
+    Token,
+}
+
+/// What can be done with recovery codes.
 #[derive(Debug, Subcommand)]
-pub enum TokenVerb {
-    /// List all tokens
-    List,
-    /// Show one token
-    Show {
-        /// Its serial number
-        #[arg(value_parser = NonEmptyStringValueParser::new())]
-        serial: String,
-    },
-    /// Disable a token for ever
-    Disable {
-        /// Its serial number
-        #[arg(value_parser = NonEmptyStringValueParser::new())]
-        serial: String,
-    },
+pub enum RecoveryVerb {
+    /// Say how many are left
+    Status(Whose),
+    /// Make ten new ones and print them; the old ones become void; asks first
+    ///
+    /// They are told once. A user who does this for himself is asked for a code of one of his tokens.
+    Regenerate(Whose),
+}
+
+/// Whose recovery codes.
+#[derive(Debug, Args)]
+pub struct Whose {
+    /// The Unix account [default: your own]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub user: Option<String>,
 }
 
 /// What can be done with the store.
 #[derive(Debug, Subcommand)]
 pub enum StoreVerb {
-    /// Say that you have dealt with commits that are missing in the store, so that status stops telling of them
+    /// Say that you have dealt with a store that ended early or was not closed: status stops telling of it, and
+    /// recovery codes that wait work again
     Settle,
 }
 
@@ -201,17 +270,35 @@ mod tests {
         assert_eq!(cli.globals.format(), Format::Json);
     }
 
+    /// Every argument of every verb.
+    fn arguments(command: &clap::Command) -> Vec<clap::Arg> {
+        let below = command.get_subcommands().flat_map(arguments);
+        command.get_arguments().cloned().chain(below).collect()
+    }
+
     /// covers: I12
     #[test]
     fn no_flag_takes_a_secret() {
-        fn walk(command: &clap::Command, names: &mut Vec<String>) {
-            names.extend(command.get_arguments().map(|argument| argument.get_id().to_string()));
-            command.get_subcommands().for_each(|below| walk(below, names));
+        let path = clap::value_parser!(PathBuf).type_id();
+        let mut files = Vec::new();
+        for argument in arguments(&Cli::command()) {
+            let name = argument.get_id().as_str();
+            let is_file = name.ends_with("_file") && argument.get_value_parser().type_id() == path;
+            let words = ["secret", "password", "passphrase", "code", "pin", "key", "proof"];
+            if let Some(word) = words.iter().find(|word| name.contains(**word)) {
+                assert!(is_file, "{name} is named after a {word}, and takes more than the name of a file");
+                files.push(name.to_owned());
+            }
         }
-        let mut names = Vec::new();
-        walk(&Cli::command(), &mut names);
-        for word in ["secret", "password", "code", "pin", "key"] {
-            assert!(!names.iter().any(|name| name.contains(word)), "a flag is named after a {word}");
+        files.sort();
+        assert_eq!(files, ["key_file", "passphrase_file", "secret_file"]);
+    }
+
+    #[test]
+    fn no_time_at_all_is_no_timeout() {
+        for (text, is_right) in [("0s", false), ("0ms", false), ("soon", false), ("1ms", true)] {
+            let line = ["postern", "status", "--timeout", text];
+            assert_eq!(Cli::try_parse_from(line).is_ok(), is_right, "{text}");
         }
     }
 }

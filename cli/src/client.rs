@@ -1,9 +1,12 @@
-//! HTTP/1.1 with JSON to `verifierd`'s admin socket: one connection per request, nothing retried.
+//! HTTP/1.1 with JSON to `verifierd`'s socket: one connection per request, nothing retried.
 //!
-//! The time limit of the command is the caller's (`main.rs`); the size limit of an answer is here.
+//! The limits are here too: how long answers may take ([`Patience`]), and how large one may be. What a person
+//! takes to type an answer counts for nothing.
 
+use std::cell::Cell;
 use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -13,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use wire::error::{ErrorBody, ErrorCode};
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::output::escape::escaped;
@@ -21,40 +25,112 @@ use crate::output::escape::escaped;
 /// 200,000 of them; a full audit page with every field at its limit stays below it too.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// How long answers may take.
+pub enum Patience {
+    /// All answers together; the cell holds what is left.
+    Together { limit: Duration, left: Cell<Duration> },
+    /// Each of them.
+    Each { limit: Duration },
+}
+
+impl Patience {
+    /// `limit` for all answers together.
+    pub fn together(limit: Duration) -> Self {
+        Self::Together { limit, left: Cell::new(limit) }
+    }
+
+    fn limit(&self) -> Duration {
+        match self {
+            Self::Together { limit, .. } | Self::Each { limit } => *limit,
+        }
+    }
+
+    /// Waits for one answer.
+    async fn wait<T>(&self, answer: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        let (limit, left) = match self {
+            Self::Together { left, .. } => (self.limit(), left.get()),
+            Self::Each { limit } => (*limit, *limit),
+        };
+        let deadline = tokio::time::Instant::now() + left;
+        let outcome = tokio::time::timeout_at(deadline, answer).await;
+        if let Self::Together { left, .. } = self {
+            left.set(deadline.saturating_duration_since(tokio::time::Instant::now()));
+        }
+        outcome.unwrap_or(Err(Failure::TimedOut { timeout: limit }))
+    }
+}
+
 /// The way to one `verifierd`.
 pub struct Client {
     socket: PathBuf,
     verbose: bool,
+    patience: Patience,
 }
 
 impl Client {
-    /// A client of the admin socket at `socket`; it connects when something is asked.
-    pub fn new(socket: PathBuf, verbose: bool) -> Self {
-        Self { socket, verbose }
+    /// A client of the socket at `socket`; it connects when something is asked.
+    pub fn new(socket: PathBuf, verbose: bool, patience: Patience) -> Self {
+        Self { socket, verbose, patience }
     }
 
     /// Reads something. `path` is percent-encoded already.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        self.exchange(Method::GET, path, Vec::new()).await
+        self.exchange(Method::GET, path, Zeroizing::default()).await
     }
 
     /// Puts something into a state.
     pub async fn put<T: DeserializeOwned>(&self, path: &str, wish: &impl Serialize) -> Result<T, Failure> {
-        let body = serde_json::to_vec(wish)
-            .map_err(|error| Failure::Garbled { problem: format!("cannot encode the request: {error}") })?;
-        self.exchange(Method::PUT, path, body).await
+        self.exchange(Method::PUT, path, encode(wish)?).await
+    }
+
+    /// Asks for an action.
+    pub async fn post<T: DeserializeOwned>(&self, path: &str, wish: &impl Serialize) -> Result<T, Failure> {
+        self.exchange(Method::POST, path, encode(wish)?).await
+    }
+
+    /// Asks for an action whose words are JSON already.
+    pub async fn post_json<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        json: Zeroizing<Vec<u8>>,
+    ) -> Result<T, Failure> {
+        self.exchange(Method::POST, path, json).await
     }
 
     /// Asks for an action that needs no further words.
-    pub async fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        self.exchange(Method::POST, path, Vec::new()).await
+    pub async fn post_nothing<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.exchange(Method::POST, path, Zeroizing::default()).await
+    }
+
+    /// The same where the work takes `more` than an answer usually may.
+    pub async fn post_patiently<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        more: Duration,
+    ) -> Result<T, Failure> {
+        let limit = self.patience.limit() + more;
+        Patience::Each { limit }.wait(self.exchange_now(Method::POST, path, Zeroizing::default())).await
+    }
+
+    /// Gives something up.
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        self.exchange(Method::DELETE, path, Zeroizing::default()).await
     }
 
     async fn exchange<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
-        body: Vec<u8>,
+        body: Zeroizing<Vec<u8>>,
+    ) -> Result<T, Failure> {
+        self.patience.wait(self.exchange_now(method, path, body)).await
+    }
+
+    async fn exchange_now<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Zeroizing<Vec<u8>>,
     ) -> Result<T, Failure> {
         let said = format!("{method} {path}");
         let response = self.send(method, path, body).await?;
@@ -66,7 +142,12 @@ impl Client {
         if status.is_success() { parse(&bytes) } else { Err(refusal(status, &bytes)) }
     }
 
-    async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response<Incoming>, Failure> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Zeroizing<Vec<u8>>,
+    ) -> Result<Response<Incoming>, Failure> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|source| match source.kind() {
             ErrorKind::PermissionDenied => Failure::ConnectNotAllowed { socket: self.socket.clone() },
             _ => Failure::Connect { socket: self.socket.clone(), source },
@@ -82,10 +163,19 @@ impl Client {
             .header("host", "localhost")
             .header("connection", "close")
             .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(body)))
+            .body(Full::new(Bytes::from_owner(body)))
             .map_err(|error| Failure::Garbled { problem: format!("cannot build the request: {error}") })?;
         sender.send_request(request).await.map_err(broken)
     }
+}
+
+/// A message as JSON, in memory that is wiped: it may hold a code or a secret.
+pub fn encode(message: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    // Room for every message, so that none is copied about while it grows.
+    let mut json = Zeroizing::new(Vec::with_capacity(wire::BODY_BYTES_MAX));
+    serde_json::to_writer(&mut *json, message)
+        .map_err(|error| Failure::Garbled { problem: format!("cannot encode the request: {error}") })?;
+    Ok(json)
 }
 
 /// One segment of a path, with everything but letters, digits, `-` and `_` percent-encoded: no name can
@@ -143,6 +233,8 @@ fn refusal(status: StatusCode, bytes: &[u8]) -> Failure {
                 404 => ErrorCode::NotFound,
                 409 => ErrorCode::Conflict,
                 413 => ErrorCode::TooLarge,
+                422 => ErrorCode::WrongCode,
+                429 => ErrorCode::Throttled,
                 503 => ErrorCode::Unavailable,
                 _ => ErrorCode::Unknown,
             },

@@ -2,54 +2,107 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use crate::args::{Asking, Globals, StoreVerb, Switch, TokenVerb, UserVerb};
+use crate::args::{Asking, Globals, RecoveryVerb, Serial, StoreVerb, Switch, TokenVerb, UserVerb};
 use crate::failure::Failure;
 use crate::output::escape::escaped;
 
 /// Returns when the command may go ahead: it destroys nothing, `--yes` was given, or the person said yes.
 ///
+/// An import is confirmed when its rows are known ([`ask`]); here it only has to be possible.
+///
 /// # Errors
 /// [`Failure::NeedsYes`] where nobody can be asked; [`Failure::NotConfirmed`] on any answer but yes.
 pub fn before(asking: &Asking, globals: &Globals) -> Result<(), Failure> {
-    let Some((verb, question)) = question(asking) else { return Ok(()) };
+    let Some((verb, when)) = question(asking) else { return Ok(()) };
     if globals.yes {
         return Ok(());
     }
     if globals.no_input || !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Failure::NeedsYes { verb });
     }
-    if ask(&question)? { Ok(()) } else { Err(Failure::NotConfirmed) }
-}
-
-/// The name of a destructive verb and what to ask before it; nothing for the others.
-fn question(asking: &Asking) -> Option<(&'static str, String)> {
-    match asking {
-        Asking::User(UserVerb::Set { name, otp: Switch::Off }) => Some((
-            "`user set --otp off`",
-            format!("Demand no one-time password of {} and wipe the secret?", escaped(name)),
-        )),
-        Asking::Token(TokenVerb::Disable { serial }) => {
-            Some(("`token disable`", format!("Disable token {} for ever?", escaped(serial))))
-        }
-        Asking::Store(StoreVerb::Settle) => Some((
-            "`store settle`",
-            "Have you looked at what is missing in the store (`postern audit show`), and settle it?".into(),
-        )),
-        Asking::User(UserVerb::List | UserVerb::Show { .. } | UserVerb::Set { otp: Switch::On, .. })
-        | Asking::Token(TokenVerb::List | TokenVerb::Show { .. })
-        | Asking::Explain { .. }
-        | Asking::Audit(_)
-        | Asking::Status => None,
+    match when {
+        When::Later => Ok(()),
+        When::Now(question) => ask(&question),
     }
 }
 
-fn ask(question: &str) -> Result<bool, Failure> {
-    let fault = |source| Failure::ReadConfirmation { source };
-    let mut words = io::stderr().lock();
+/// When a destructive verb asks.
+enum When {
+    /// Before anything else.
+    Now(String),
+    /// When it knows what it will do.
+    Later,
+}
+
+/// The name of a destructive verb and what to ask before it; nothing for the others.
+fn question(asking: &Asking) -> Option<(&'static str, When)> {
+    let (verb, question) = match asking {
+        Asking::User(UserVerb::Set { name, otp: Switch::Off, .. }) => (
+            "`user set --otp off`",
+            format!(
+                "Demand no one-time password of {}, wipe the secrets of apps and void the recovery codes?",
+                escaped(name)
+            ),
+        ),
+        Asking::Token(TokenVerb::Import(order)) => {
+            return (!order.dry_run).then_some(("`token import` without --dry-run", When::Later));
+        }
+        Asking::Token(TokenVerb::Disassociate(Serial { serial })) => {
+            ("`token disassociate`", format!("Take token {} from its user?", escaped(serial)))
+        }
+        Asking::Token(TokenVerb::Disable(Serial { serial })) => {
+            ("`token disable`", format!("Accept no code of token {} any more?", escaped(serial)))
+        }
+        Asking::Token(TokenVerb::Lost(Serial { serial })) => {
+            ("`token lost`", format!("Mark token {} as lost and accept no code of it?", escaped(serial)))
+        }
+        Asking::Recovery(RecoveryVerb::Regenerate(whose)) => {
+            let whose = whose.user.as_deref().map_or("yourself".to_owned(), escaped);
+            ("`recovery regenerate`", format!("Make recovery codes for {whose}, and void the old ones?"))
+        }
+        Asking::Store(StoreVerb::Settle) => (
+            "`store settle`",
+            "Have you looked at what is missing in the store (`postern audit show`), and settle it?".into(),
+        ),
+        Asking::User(
+            UserVerb::List
+            | UserVerb::Show { .. }
+            | UserVerb::Set { otp: Switch::On, .. }
+            | UserVerb::Unlock { .. },
+        )
+        | Asking::Token(
+            TokenVerb::List(_)
+            | TokenVerb::Show(_)
+            | TokenVerb::ExportTemplate { .. }
+            | TokenVerb::Add(_)
+            | TokenVerb::Assign(_)
+            | TokenVerb::Associate(_)
+            | TokenVerb::Resync(_)
+            | TokenVerb::Test(_)
+            | TokenVerb::Enable(_),
+        )
+        | Asking::Recovery(RecoveryVerb::Status(_))
+        | Asking::Explain { .. }
+        | Asking::Audit(_)
+        | Asking::Whoami
+        | Asking::Status => return None,
+    };
+    Some((verb, When::Now(question)))
+}
+
+/// Asks on the terminal; `question` is escaped already.
+///
+/// # Errors
+/// [`Failure::NotConfirmed`] on any answer but yes.
+pub fn ask(question: &str) -> Result<(), Failure> {
+    let fault = |source| Failure::ReadTerminal { source };
+    // Not locked while we wait: an import that Ctrl-C ends has something to say meanwhile.
+    let mut words = io::stderr();
     write!(words, "{question} [y/N] ").and_then(|()| words.flush()).map_err(fault)?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).map_err(fault)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes" | "YES"))
+    let is_yes = matches!(answer.trim(), "y" | "Y" | "yes" | "Yes" | "YES");
+    is_yes.then_some(()).ok_or(Failure::NotConfirmed)
 }
 
 #[cfg(test)]
@@ -68,17 +121,35 @@ mod tests {
     #[test]
     fn only_destructive_verbs_ask() {
         check("postern user set alice --otp off", true);
+        check("postern token disassociate T1", true);
         check("postern token disable T1", true);
+        check("postern token lost T1", true);
+        check("postern token import F", true);
+        check("postern recovery regenerate", true);
+        check("postern token import F --dry-run", false);
+        check("postern token enable T1", false);
+        check("postern token associate T1 --user alice", false);
         check("postern user set alice --otp on", false);
         check("postern user show alice", false);
+        check("postern user unlock alice", false);
+        check("postern recovery status", false);
         check("postern audit verify", false);
     }
 
     #[test]
     fn a_name_cannot_draw_on_the_terminal() {
-        let name = "a\u{1b}[2J".to_owned();
-        let asking = Asking::User(UserVerb::Set { name, otp: Switch::Off });
-        let (_, question) = question(&asking).expect("destructive");
-        assert!(question.contains(r"a\x1b[2J"));
+        let nasty = "a\u{1b}[2J";
+        for line in [
+            ["postern", "token", "lost", nasty],
+            ["postern", "token", "disable", nasty],
+            ["postern", "token", "disassociate", nasty],
+            ["postern", "recovery", "regenerate", nasty],
+        ] {
+            let Command::Asking(asking) = Cli::try_parse_from(line).expect("valid").command else {
+                panic!("{line:?} asks nothing of verifierd")
+            };
+            let Some((_, When::Now(question))) = question(&asking) else { panic!("{line:?} asks nobody") };
+            assert!(question.contains(r"a\x1b[2J"), "{question}");
+        }
     }
 }

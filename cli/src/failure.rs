@@ -23,8 +23,10 @@ pub enum Exit {
     NotAllowed = 5,
     /// The thing is in a state that does not permit this.
     Conflict = 6,
-    /// `verifierd` runs, but is not ready or is degraded.
+    /// `verifierd` runs, but is not ready or is degraded, or too many codes were wrong: try again later.
     NotReady = 7,
+    /// A code was wrong.
+    WrongCode = 8,
     /// Ctrl-C.
     Interrupted = 130,
 }
@@ -32,21 +34,43 @@ pub enum Exit {
 /// Everything that can go wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
+    #[error("{problem}")]
+    Usage { problem: &'static str },
     #[error("{verb} needs --yes where it cannot ask")]
     NeedsYes { verb: &'static str },
     #[error("not confirmed; nothing was changed")]
     NotConfirmed,
+    #[error("{what} is asked for on the terminal, which --no-input forbids: pipe it into stdin, one line")]
+    NeedsInput { what: &'static str },
+    #[error("{what} is missing: it is a line of stdin")]
+    LineMissing { what: &'static str },
+    #[error("a line of stdin is longer than {bytes_max} bytes")]
+    LineTooLong { bytes_max: usize },
     #[error("cannot read the answer from the terminal")]
-    ReadConfirmation { source: io::Error },
+    ReadTerminal { source: io::Error },
+    #[error("cannot read {}", path.display())]
+    ReadFile { path: PathBuf, source: io::Error },
+    #[error("{} {problem}", path.display())]
+    UnfitFile { path: PathBuf, problem: String },
+    #[error("cannot import {}: {problem}", path.display())]
+    ImportFile { path: PathBuf, problem: String },
+    #[error("cannot write {}", path.display())]
+    WriteFile { path: PathBuf, source: io::Error },
+    #[error("{count} faulty {}; nothing was imported", if *count == 1 { "row" } else { "rows" })]
+    ImportFaults { count: usize },
+    #[error("verifierd did not say that the import is complete; `postern token list` shows whether it is")]
+    ImportUnclear { source: Box<Failure> },
+    #[error("the code was not accepted: {why}")]
+    WrongCode { why: String },
     #[error("cannot read {}", path.display())]
     ReadConfig { path: PathBuf, source: io::Error },
     #[error("{} is not valid TOML", path.display())]
     ParseConfig { path: PathBuf, source: toml::de::Error },
-    #[error("sockets.admin in {} is not a path in quotes", path.display())]
-    ConfigSocket { path: PathBuf },
+    #[error("sockets.{key} in {} is not a path in quotes", path.display())]
+    ConfigSocket { key: &'static str, path: PathBuf },
     #[error("cannot reach verifierd at {} (is it running?)", socket.display())]
     Connect { socket: PathBuf, source: io::Error },
-    #[error("not allowed to use {}: run this as root", socket.display())]
+    #[error("not allowed to use {}: sockets.admin is root's, sockets.user is for everybody", socket.display())]
     ConnectNotAllowed { socket: PathBuf },
     #[error("verifierd gave no answer within {}", humantime::format_duration(*timeout))]
     TimedOut { timeout: Duration },
@@ -56,6 +80,8 @@ pub enum Failure {
     Refused { code: ErrorCode, message: String },
     #[error("cannot make sense of verifierd's answer: {problem}")]
     Garbled { problem: String },
+    #[error("{count} {}", if *count == 1 { "problem" } else { "problems" })]
+    ProblemsFound { count: usize },
     #[error("the audit trail is broken: {place}")]
     AuditBroken { place: String },
     #[error("verifierd is {state}{}", if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join("; ")) })]
@@ -74,17 +100,24 @@ impl Failure {
     /// What the shell gets.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::NeedsYes { .. } | Self::ReadConfig { .. } | Self::ParseConfig { .. } => Exit::Usage,
-            Self::ConfigSocket { .. } => Exit::Usage,
+            Self::Usage { .. } | Self::NeedsYes { .. } | Self::NeedsInput { .. } => Exit::Usage,
+            Self::LineMissing { .. } | Self::LineTooLong { .. } => Exit::Usage,
+            Self::ReadConfig { .. } | Self::ParseConfig { .. } | Self::ConfigSocket { .. } => Exit::Usage,
+            Self::ReadFile { .. } | Self::UnfitFile { .. } | Self::WriteFile { .. } => Exit::Usage,
             Self::Connect { .. } | Self::TimedOut { .. } => Exit::NotReachable,
             Self::ConnectNotAllowed { .. } => Exit::NotAllowed,
             Self::Refused { code, .. } => exit_of(*code),
             Self::NotReady { .. } => Exit::NotReady,
+            Self::WrongCode { .. } => Exit::WrongCode,
             Self::Interrupted => Exit::Interrupted,
             Self::NotConfirmed
-            | Self::ReadConfirmation { .. }
+            | Self::ReadTerminal { .. }
+            | Self::ImportFile { .. }
+            | Self::ImportFaults { .. }
+            | Self::ImportUnclear { .. }
             | Self::Broken { .. }
             | Self::Garbled { .. }
+            | Self::ProblemsFound { .. }
             | Self::AuditBroken { .. }
             | Self::Launch { .. }
             | Self::Runtime { .. }
@@ -95,18 +128,26 @@ impl Failure {
     /// What programs get as `error.code`.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Usage { .. } | Self::LineMissing { .. } | Self::LineTooLong { .. } => "usage",
             Self::NeedsYes { .. } => "needs_yes",
+            Self::NeedsInput { .. } => "needs_input",
             Self::NotConfirmed => "not_confirmed",
             Self::ReadConfig { .. } | Self::ParseConfig { .. } | Self::ConfigSocket { .. } => "configuration",
+            Self::ReadFile { .. } | Self::UnfitFile { .. } | Self::WriteFile { .. } => "file",
+            Self::ImportFile { .. } => "import_file",
+            Self::ImportFaults { .. } => "import_faults",
+            Self::ImportUnclear { .. } => "import_unclear",
             Self::Connect { .. } => "not_reachable",
             Self::ConnectNotAllowed { .. } => "not_allowed",
             Self::TimedOut { .. } => "timed_out",
             Self::Refused { code, .. } => code_of(*code),
             Self::Garbled { .. } => "garbled_answer",
+            Self::ProblemsFound { .. } => "problems_found",
             Self::AuditBroken { .. } => "audit_broken",
             Self::NotReady { .. } => "not_ready",
+            Self::WrongCode { .. } => "wrong_code",
             Self::Interrupted => "interrupted",
-            Self::ReadConfirmation { .. }
+            Self::ReadTerminal { .. }
             | Self::Broken { .. }
             | Self::Launch { .. }
             | Self::Runtime { .. }
@@ -133,7 +174,8 @@ fn exit_of(code: ErrorCode) -> Exit {
         ErrorCode::NotAllowed => Exit::NotAllowed,
         ErrorCode::NotFound => Exit::NotFound,
         ErrorCode::Conflict => Exit::Conflict,
-        ErrorCode::Unavailable => Exit::NotReady,
+        ErrorCode::Unavailable | ErrorCode::Throttled => Exit::NotReady,
+        ErrorCode::WrongCode => Exit::WrongCode,
         ErrorCode::TooLarge | ErrorCode::Unknown => Exit::Failed,
     }
 }
@@ -145,6 +187,8 @@ fn code_of(code: ErrorCode) -> &'static str {
         ErrorCode::NotFound => "not_found",
         ErrorCode::Conflict => "conflict",
         ErrorCode::TooLarge => "too_large",
+        ErrorCode::WrongCode => "wrong_code",
+        ErrorCode::Throttled => "throttled",
         ErrorCode::Unavailable => "unavailable",
         ErrorCode::Unknown => "unknown",
     }
@@ -162,6 +206,8 @@ mod tests {
             (ErrorCode::NotFound, 4),
             (ErrorCode::Conflict, 6),
             (ErrorCode::TooLarge, 1),
+            (ErrorCode::WrongCode, 8),
+            (ErrorCode::Throttled, 7),
             (ErrorCode::Unavailable, 7),
             (ErrorCode::Unknown, 1),
         ];
@@ -177,9 +223,17 @@ mod tests {
     fn our_own_failures_have_their_exit_codes() {
         let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
         let table = [
-            (Failure::NeedsYes { verb: "token disable" }, 2),
+            (Failure::NeedsYes { verb: "`token disable`" }, 2),
             (Failure::NotConfirmed, 1),
-            (Failure::ConfigSocket { path: "x".into() }, 2),
+            (Failure::Usage { problem: "it is so" }, 2),
+            (Failure::NeedsInput { what: "the code" }, 2),
+            (Failure::LineMissing { what: "the code" }, 2),
+            (Failure::UnfitFile { path: "x".into(), problem: "is unfit".into() }, 2),
+            (Failure::ImportFile { path: "x".into(), problem: String::new() }, 1),
+            (Failure::ImportFaults { count: 1 }, 1),
+            (Failure::ImportUnclear { source: Box::new(Failure::Interrupted) }, 1),
+            (Failure::WrongCode { why: String::new() }, 8),
+            (Failure::ConfigSocket { key: "admin", path: "x".into() }, 2),
             (Failure::Connect { socket: "x".into(), source: refused() }, 3),
             (Failure::TimedOut { timeout: Duration::from_secs(1) }, 3),
             (Failure::ConnectNotAllowed { socket: "x".into() }, 5),

@@ -13,6 +13,7 @@ use std::io::{self, ErrorKind, Write};
 use clap::ValueEnum;
 use clap::error::ContextValue;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
 use escape::escaped;
@@ -30,10 +31,12 @@ pub enum Format {
 
 /// What a verb has to say.
 pub struct Answer {
-    /// For stdout, rendered.
-    data: String,
+    /// For stdout, rendered; wiped, since recovery codes are told here.
+    data: Zeroizing<String>,
     /// For stderr unless `-q`: one line in words.
     words: Option<String>,
+    /// For stderr, also with `-q`: what the failure is about.
+    notes: Vec<String>,
     /// Set when the data is worth printing, but the run failed all the same.
     failure: Option<Failure>,
 }
@@ -51,7 +54,7 @@ impl Answer {
             Format::Json => json::pretty(document)?,
             Format::Ndjson => items.iter().map(json::line).collect::<Result<_, _>>()?,
         };
-        Ok(Self { data, words: None, failure: None })
+        Ok(Self { data: Zeroizing::new(data), words: None, notes: Vec::new(), failure: None })
     }
 
     /// One thing.
@@ -66,6 +69,11 @@ impl Answer {
     /// The same with a line in words, which is escaped here.
     pub fn saying(self, words: &str) -> Self {
         Self { words: Some(escaped(words)), ..self }
+    }
+
+    /// The same with lines that lead to its failure; they are escaped here.
+    pub fn noting(self, notes: impl IntoIterator<Item = String>) -> Self {
+        Self { notes: notes.into_iter().map(|note| escaped(&note)).collect(), ..self }
     }
 
     /// The same with a failure to report after the data.
@@ -86,6 +94,7 @@ pub fn show(answer: &Answer, quiet: bool, format: Format) -> u8 {
     if let (Some(words), false) = (&answer.words, quiet) {
         say(words);
     }
+    answer.notes.iter().for_each(|note| say(note));
     answer.failure.as_ref().map_or(Exit::Done as u8, |failure| show_failure(failure, format))
 }
 

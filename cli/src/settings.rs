@@ -1,6 +1,7 @@
-//! Where `verifierd`'s admin socket is: flag or environment, then the configuration, then the default.
+//! Where `verifierd`'s socket is: flag or environment, then the configuration, then the default.
 //!
-//! Only `sockets.admin` is read here; checking the whole file is `verifierd config check`.
+//! Root asks on the admin socket, everybody else on the user socket. Only these two settings are read here;
+//! checking the whole file is `verifierd config check`.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,42 +13,78 @@ use crate::failure::Failure;
 /// `verifierd`'s configuration where none is named.
 const CONFIG_PATH: &str = "/etc/postern/verifierd.toml";
 
-/// The admin socket to use.
+/// On which side of the daemon the caller stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Root's.
+    Admin,
+    /// Everybody else's.
+    User,
+}
+
+impl Side {
+    /// The side of whoever runs this process: the kernel tells the daemon the same identity.
+    pub fn ours() -> Self {
+        if rustix::process::geteuid().is_root() { Self::Admin } else { Self::User }
+    }
+
+    /// The key below `sockets` in the configuration.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::User => "user",
+        }
+    }
+
+    fn default_socket(self) -> &'static str {
+        match self {
+            Self::Admin => wire::ADMIN_SOCKET,
+            Self::User => wire::USER_SOCKET,
+        }
+    }
+}
+
+/// The socket to use.
 ///
 /// # Errors
 /// When a configuration that was named cannot be read, or makes no sense. The one in its usual place may be
-/// broken: then a line says so, and the default holds.
-pub fn admin_socket(globals: &Globals) -> Result<PathBuf, Failure> {
+/// broken or closed to us: then the default holds, and a line says so unless the file is merely not for us.
+pub fn socket(globals: &Globals, side: Side) -> Result<PathBuf, Failure> {
     if let Some(socket) = &globals.socket {
         return Ok(socket.clone());
     }
-    let (path, named) = match &globals.config {
-        Some(path) => (path.as_path(), true),
-        None => (Path::new(CONFIG_PATH), false),
-    };
-    let configured = match fs::read_to_string(path) {
-        Ok(text) if named => socket_in(&text, path)?,
+    let configured = match &globals.config {
+        Some(path) => configured(path, side)?,
         // A daemon that runs has kept its old configuration: it is just then that it may have to be asked.
-        Ok(text) => socket_in(&text, path).unwrap_or_else(|failure| {
-            eprintln!("postern: {failure}; asking at {}", wire::ADMIN_SOCKET);
+        None => configured(Path::new(CONFIG_PATH), side).unwrap_or_else(|failure| {
+            if !is_not_for_us(&failure) {
+                eprintln!("postern: {}; asking at {}", failure.line(), side.default_socket());
+            }
             None
         }),
-        // Without root the file may be closed to us; the socket then says "not allowed" in better words.
-        Err(error) if !named && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) => {
-            None
-        }
-        Err(source) => return Err(Failure::ReadConfig { path: path.into(), source }),
     };
-    Ok(configured.unwrap_or_else(|| PathBuf::from(wire::ADMIN_SOCKET)))
+    Ok(configured.unwrap_or_else(|| PathBuf::from(side.default_socket())))
 }
 
-fn socket_in(text: &str, path: &Path) -> Result<Option<PathBuf>, Failure> {
+/// Whether the file is absent, or readable by others only.
+fn is_not_for_us(failure: &Failure) -> bool {
+    let Failure::ReadConfig { source, .. } = failure else { return false };
+    matches!(source.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied)
+}
+
+fn configured(path: &Path, side: Side) -> Result<Option<PathBuf>, Failure> {
+    let text =
+        fs::read_to_string(path).map_err(|source| Failure::ReadConfig { path: path.into(), source })?;
+    socket_in(&text, path, side)
+}
+
+fn socket_in(text: &str, path: &Path, side: Side) -> Result<Option<PathBuf>, Failure> {
     let file: toml::Table =
         text.parse().map_err(|source| Failure::ParseConfig { path: path.into(), source })?;
-    match file.get("sockets").and_then(|sockets| sockets.get("admin")) {
+    match file.get("sockets").and_then(|sockets| sockets.get(side.key())) {
         None => Ok(None),
         Some(toml::Value::String(socket)) => Ok(Some(PathBuf::from(socket))),
-        Some(_) => Err(Failure::ConfigSocket { path: path.into() }),
+        Some(_) => Err(Failure::ConfigSocket { key: side.key(), path: path.into() }),
     }
 }
 
@@ -55,22 +92,30 @@ fn socket_in(text: &str, path: &Path) -> Result<Option<PathBuf>, Failure> {
 mod tests {
     use super::*;
 
+    fn check(text: &str, side: Side) -> Result<Option<PathBuf>, Failure> {
+        socket_in(text, Path::new("x"), side)
+    }
+
     #[test]
-    fn the_socket_is_taken_from_the_configuration() {
-        let text = "version = 1\n[sockets]\nadmin = \"/tmp/a.sock\"\n";
-        let socket = socket_in(text, Path::new("x")).expect("valid");
-        assert_eq!(socket, Some(PathBuf::from("/tmp/a.sock")));
+    fn each_side_has_its_socket_in_the_configuration() {
+        let text = "version = 1\n[sockets]\nadmin = \"/tmp/a.sock\"\nuser = \"/tmp/u.sock\"\n";
+        assert_eq!(check(text, Side::Admin).expect("valid"), Some(PathBuf::from("/tmp/a.sock")));
+        assert_eq!(check(text, Side::User).expect("valid"), Some(PathBuf::from("/tmp/u.sock")));
     }
 
     #[test]
     fn a_configuration_without_sockets_leaves_the_default() {
-        assert_eq!(socket_in("version = 1\n", Path::new("x")).expect("valid"), None);
+        for side in [Side::Admin, Side::User] {
+            assert_eq!(check("version = 1\n", side).expect("valid"), None);
+        }
+        assert_eq!(Side::Admin.default_socket(), "/run/postern/admin.sock");
+        assert_eq!(Side::User.default_socket(), "/run/postern/user.sock");
     }
 
     #[test]
     fn a_broken_configuration_is_an_error() {
-        assert!(matches!(socket_in("version = ", Path::new("x")), Err(Failure::ParseConfig { .. })));
-        let number = socket_in("[sockets]\nadmin = 7\n", Path::new("x"));
-        assert!(matches!(number, Err(Failure::ConfigSocket { .. })));
+        assert!(matches!(check("version = ", Side::Admin), Err(Failure::ParseConfig { .. })));
+        let number = check("[sockets]\nuser = 7\n", Side::User);
+        assert!(matches!(number, Err(Failure::ConfigSocket { key: "user", .. })));
     }
 }

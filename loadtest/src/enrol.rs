@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail, ensure};
 use hyper::Method;
 use otp_core::SharedSecret;
-use wire::admin::{OnOff, SetOtp};
+use wire::admin::{EnrolWith, OnOff, SetOtp};
 
 use crate::args::{EnrolArgs, HostArgs};
 use crate::authenticator;
@@ -49,7 +49,8 @@ pub async fn run(host: &HostArgs, args: &EnrolArgs) -> Result<Conclusion> {
 
 async fn enrol(admin: &mut Connection, host: &mut Host, user: &str) -> Result<SharedSecret> {
     let path = format!("/v1/users/{user}/otp");
-    admin.call(prepare(Method::PUT, &path, &SetOtp { otp: OnOff::On })?).await.context("admin socket")?;
+    let wish = SetOtp { otp: OnOff::On, enrol_with: Some(EnrolWith::App) };
+    admin.call(prepare(Method::PUT, &path, &wish)?).await.context("admin socket")?;
     let Begun::Asked(asked) = host.begin(user).await.context("login socket")? else {
         bail!("no code is asked for");
     };

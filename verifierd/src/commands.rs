@@ -71,7 +71,12 @@ pub fn credentials() -> Option<std::path::PathBuf> {
 
 /// Says what is wrong with a configuration.
 pub fn check(path: &Path) -> Result<ExitCode, Failure> {
-    Config::load(path).map_err(|error| Failure::new(2, error))?;
+    let config = Config::load(path).map_err(|error| Failure::new(2, error))?;
+    if !config.roles.absent().is_empty() {
+        let absent = config.roles.absent().join("\n  ");
+        let error = anyhow::anyhow!("{} names accounts that are not there:\n  {absent}", path.display());
+        return Err(Failure::new(2, error));
+    }
     println!("{} is a configuration", path.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! Opens files that must belong to us: configuration and keys.
+//! Opens files that must belong to us: configuration and keys. Judges programs that we run.
 //!
 //! A file is judged by `fstat` on the opened descriptor, so that nobody can exchange it in between, and its
 //! path may hold no symbolic link. Nothing below a home directory is ever opened.
@@ -77,6 +77,25 @@ pub fn read_ours(path: &Path, access: Access) -> Result<Vec<u8>, OpenError> {
         .read_to_end(&mut content)
         .map_err(|source| OpenError::Open { path: path.into(), source })?;
     Ok(content)
+}
+
+/// Checks that a program which we run is ours: of the same owner, in a directory of his, and written by
+/// nobody else.
+///
+/// It is run by its path later on, which stays right because nobody else can exchange what lies there.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn check_program(path: &Path) -> Result<(), OpenError> {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let parent = open(directory, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    check_owner(directory, &stat(directory, &parent)?, 0o022)?;
+    let found = stat(path, &open(path, OFlags::RDONLY | OFlags::NONBLOCK)?)?;
+    check_owner(path, &found, 0o022)?;
+    if FileType::from_raw_mode(found.st_mode) != FileType::RegularFile || found.st_mode & 0o100 == 0 {
+        return Err(unfit(path, "is not a program", "a plain file that its owner may execute is needed"));
+    }
+    Ok(())
 }
 
 fn open(path: &Path, flags: OFlags) -> Result<File, OpenError> {
@@ -188,6 +207,32 @@ mod tests {
         let pipe = folder.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
         check(&pipe, Access::OnlyOurs, "not a plain file");
+    }
+
+    // covers: E25
+    #[test]
+    fn a_program_is_ours_and_may_be_executed() {
+        let folder = folder();
+        let path = folder.path().join("tell");
+        let check = |mode: u32, expected: &str| {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let error = check_program(&path).expect_err("must be refused").to_string();
+            assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+        };
+        file(&path, 0o755);
+        check_program(&path).unwrap();
+        check(0o644, "is not a program");
+        check(0o775, "take away 0020");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let link = folder.path().join("link");
+        symlink(&path, &link).unwrap();
+        assert!(check_program(&link).unwrap_err().to_string().contains("symbolic link"));
+        assert!(matches!(check_program(&folder.path().join("none")), Err(OpenError::Missing { .. })));
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        assert!(check_program(&inner).unwrap_err().to_string().contains("is not a program"));
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        check(0o755, "has mode 0777");
     }
 
     // covers: E25

@@ -10,7 +10,8 @@
 //! | [`engine`] | throttles, matches and claims codes |
 //! | [`audit`] | forms the record of each decision |
 //!
-//! [`accounts`] holds users and tokens, [`service`] puts the parts together. The library reads no clock and
+//! [`accounts`] holds users and tokens, [`notify`] tells administrators of some events, [`service`] puts the
+//! parts together. The library reads no clock and
 //! draws no time of its own: `main.rs` makes the one clock.
 
 #![forbid(unsafe_code)]
@@ -25,6 +26,7 @@ pub mod files;
 pub mod http;
 pub mod keys;
 pub mod login;
+pub mod notify;
 pub mod policy;
 pub mod service;
 #[cfg(test)]

@@ -33,6 +33,12 @@ impl Login {
         Self { user, service, rhost, tty, ruser, columns }
     }
 
+    /// Something that was done for a user at a program of ours.
+    pub fn at(user: &str, service: &str) -> Self {
+        let (user, service) = (cut(user.into()), cut(service.into()));
+        Self { user, service, rhost: None, tty: None, ruser: None, columns: None }
+    }
+
     /// The account as an identity.
     ///
     /// # Errors

@@ -16,9 +16,9 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use verifierd::clock::{Clock, SystemClock};
 use verifierd::config::Config;
-use verifierd::http::Listener;
+use verifierd::http::{Audience, CONNECTIONS_MAX, ListenError, Listener};
 use verifierd::keys::MasterKey;
-use verifierd::service::{Foundations, Reloader, Service};
+use verifierd::service::{Foundations, Reloader, Service, Sockets};
 
 use crate::Failure;
 use crate::commands::credentials;
@@ -28,6 +28,7 @@ pub fn run(path: &Path) -> Result<ExitCode, Failure> {
     let config = Config::load(path).map_err(|error| Failure::new(2, error))?;
     let _log = log();
     forbid_core_dumps();
+    raise_descriptor_limit();
     // Whatever is made from here on is ours alone, unless it says otherwise.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let inherited = Inherited::take();
@@ -43,24 +44,25 @@ pub fn run(path: &Path) -> Result<ExitCode, Failure> {
 async fn serve(config: Config, path: &Path, inherited: Inherited) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let master = MasterKey::load(config.key_file.as_deref(), credentials().as_deref())?;
-    let (login_path, admin_path) = (config.login_socket.clone(), config.admin_socket.clone());
+    let paths =
+        [&config.login_socket, &config.admin_socket, &config.user_socket].map(|path| path.to_path_buf());
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     // The store first: whoever holds it is the one daemon that may answer.
     let service =
         Service::start(Foundations { config, config_path: path.into(), master, clock, host }).await?;
-    let login = inherited
-        .login
-        .map_or_else(|| Listener::bind(&login_path), |inner| Listener::inherited(&login_path, inner))?;
-    let admin = inherited
-        .admin
-        .map_or_else(|| Listener::bind(&admin_path), |inner| Listener::inherited(&admin_path, inner))?;
+    let [login, admin, user] = &paths;
+    let sockets = Sockets {
+        login: listen(login, Audience::Root, inherited.login)?,
+        admin: listen(admin, Audience::Root, inherited.admin)?,
+        user: listen(user, Audience::Everybody, inherited.user)?,
+    };
     let (stop, stopping) = watch::channel(false);
     let reloader = service.reloader();
     let heed = tokio::spawn(heed_signals(reloader, stop));
     tell_systemd(&[NotifyState::Ready, NotifyState::Status("deciding logins")]);
     let pulse = sd_notify::watchdog_enabled().map(|period| tokio::spawn(feed_watchdog(period / 2)));
-    tracing::info!(login = %login_path.display(), admin = %admin_path.display(), "ready");
-    service.run(login, admin, stopping).await;
+    tracing::info!(login = %login.display(), admin = %admin.display(), user = %user.display(), "ready");
+    service.run(sockets, stopping).await;
     heed.abort();
     if let Some(pulse) = pulse {
         pulse.abort();
@@ -68,11 +70,19 @@ async fn serve(config: Config, path: &Path, inherited: Inherited) -> anyhow::Res
     Ok(())
 }
 
+fn listen(path: &Path, audience: Audience, inherited: Option<UnixListener>) -> Result<Listener, ListenError> {
+    match inherited {
+        Some(socket) => Listener::inherited(path, audience, socket),
+        None => Listener::bind(path, audience),
+    }
+}
+
 /// Sockets that systemd opened for us, by the names its units give them.
 #[derive(Default)]
 struct Inherited {
     login: Option<UnixListener>,
     admin: Option<UnixListener>,
+    user: Option<UnixListener>,
 }
 
 impl Inherited {
@@ -85,6 +95,7 @@ impl Inherited {
             match name {
                 "login" => inherited.login = socket(),
                 "admin" => inherited.admin = socket(),
+                "user" => inherited.user = socket(),
                 _ => {}
             }
         }
@@ -116,7 +127,10 @@ async fn heed_signals(reloader: Reloader, stop: watch::Sender<bool>) {
 
 async fn reload(reloader: &Reloader) {
     tell_systemd(&[NotifyState::Reloading]);
-    match reloader.reload() {
+    // Roles are looked up in the name service, which may block. A task that panics ends the process.
+    let reloader = reloader.clone();
+    let reloaded = tokio::task::spawn_blocking(move || reloader.reload());
+    match reloaded.await.expect("the runtime lives as long as its signals are heeded") {
         Ok(()) => tracing::info!("the configuration was read anew"),
         Err(error) => {
             tracing::error!("the configuration is kept as it was: {:#}", anyhow::Error::from(error))
@@ -136,6 +150,24 @@ async fn feed_watchdog(every: Duration) {
 fn tell_systemd(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
         tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+/// Descriptors for all connections of all three sockets, and the store, the log and the program that is told of
+/// events: a crowd at one socket must not leave none for the others. Under systemd the unit says it too.
+fn raise_descriptor_limit() {
+    let wanted = 3 * CONNECTIONS_MAX as u64 + 256;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let current = limit.current.unwrap_or(u64::MAX);
+    let possible = limit.maximum.unwrap_or(u64::MAX).min(wanted);
+    if possible > current {
+        let raised = rustix::process::Rlimit { current: Some(possible), maximum: limit.maximum };
+        if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
+            tracing::warn!(%error, current, "the number of open files could not be raised");
+        }
+    }
+    if possible.max(current) < wanted {
+        tracing::warn!(wanted, possible, "few open files are allowed: one busy socket may hinder the others");
     }
 }
 

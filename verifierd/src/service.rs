@@ -11,15 +11,16 @@ use ledger::{Entry, Ledger, ReadError, StartState};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::accounts::{Accounts, ChangeError, RecordError, Steward, Token};
+use crate::accounts::{self, Accounts, ChangeError, RecordError, Steward, Token, UncleanStop};
 use crate::audit::{self, AuditRecord, Reference, rfc3339};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::dialogue::Dialogue;
 use crate::engine::throttle::Throttles;
-use crate::engine::{Engine, Recent};
+use crate::engine::{self, Engine, Recent};
 use crate::http::{Administration, Handler, Listener, serve, stopped};
 use crate::keys::{KeyError, MasterKey, NameHasher, Sealer};
+use crate::notify::Notifier;
 
 /// How often old failure counts are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -50,9 +51,9 @@ pub enum StartError {
     /// What the store holds cannot be understood.
     #[error("cannot understand the store")]
     Record(#[from] RecordError),
-    /// The stand-in for unknown users could not be made.
-    #[error("cannot make a token")]
-    Nobody(#[from] ChangeError),
+    /// The stand-in for unknown users could not be made, or what a broken import left could not be taken away.
+    #[error("cannot get the tokens ready")]
+    Tokens(#[from] ChangeError),
     /// The start could not be recorded.
     #[error("the store takes no records: {0}")]
     NotRecorded(String),
@@ -67,7 +68,19 @@ pub struct Service {
     pub administration: Arc<Administration>,
     ledger: Arc<dyn Ledger>,
     throttles: Arc<Throttles>,
+    notifier: Arc<Notifier>,
     config_path: PathBuf,
+}
+
+/// The sockets that a service answers.
+#[derive(Debug)]
+pub struct Sockets {
+    /// The PAM module's.
+    pub login: Listener,
+    /// Root's `postern` command's.
+    pub admin: Listener,
+    /// Everybody else's.
+    pub user: Listener,
 }
 
 /// What a service is made of.
@@ -131,33 +144,42 @@ impl Service {
         };
         let token_sealer = Arc::new(Sealer::new(&master, "token secrets"));
         let accounts = Arc::new(Accounts::new(NameHasher::new(&master, "user names")));
-        accounts.load(&contents, &token_sealer)?;
+        let leftovers = accounts.load(&contents, &token_sealer)?;
         let throttles = Arc::new(Throttles::new(NameHasher::new(&master, "throttles")));
         throttles.load(&contents.records, &*clock);
-        record_start(&*ledger, &*clock, start_state).await?;
-
-        let quarantined_at = (start_state != StartState::Clean).then(|| clock.now());
-        let nobody = Token::of_nobody(&token_sealer)?;
-        let engine = Engine::new(
-            Arc::clone(&ledger),
-            Arc::clone(&clock),
-            Arc::clone(&throttles),
-            nobody,
-            quarantined_at,
-        );
-        let (steward, handle) = Steward::new(
-            Arc::clone(&accounts),
-            Arc::clone(&ledger),
-            Arc::clone(&token_sealer),
-            Arc::clone(&clock),
-        );
-        tokio::spawn(steward.run());
+        let quarantine =
+            (start_state != StartState::Clean).then(|| accounts.quarantine.last().next(clock.now()));
+        record_start(&*ledger, &*clock, start_state, quarantine).await?;
+        if let Some(stop) = quarantine {
+            accounts.quarantine.set(stop);
+        }
+        let notifier = Arc::new(Notifier::new(config.notify.clone()));
+        let config = Arc::new(ArcSwap::from_pointee(config));
+        let steward = Steward::new(accounts::Tools {
+            accounts: Arc::clone(&accounts),
+            ledger: Arc::clone(&ledger),
+            sealer: Arc::clone(&token_sealer),
+            clock: Arc::clone(&clock),
+            notifier: Arc::clone(&notifier),
+            recovery_hasher: NameHasher::new(&master, "recovery codes"),
+        });
+        steward.clear(leftovers).await?;
+        let engine = Engine::new(engine::Tools {
+            ledger: Arc::clone(&ledger),
+            clock: Arc::clone(&clock),
+            accounts: Arc::clone(&accounts),
+            steward: Arc::clone(&steward),
+            throttles: Arc::clone(&throttles),
+            config: Arc::clone(&config),
+            notifier: Arc::clone(&notifier),
+            nobody: Arc::new(Token::of_nobody(&token_sealer)?),
+        });
         let started = clock.now();
         let dialogue = Arc::new(Dialogue {
             accounts,
-            steward: handle,
+            steward,
             engine: Arc::new(engine),
-            config: Arc::new(ArcSwap::from_pointee(config)),
+            config,
             clock,
             token_sealer,
             state_sealer: Sealer::new(&master, "dialogue states"),
@@ -168,21 +190,24 @@ impl Service {
         });
         let administration =
             Arc::new(Administration::new(Arc::clone(&dialogue), Arc::clone(&ledger), started, start_state));
-        Ok(Self { dialogue, administration, ledger, throttles, config_path })
+        Ok(Self { dialogue, administration, ledger, throttles, notifier, config_path })
     }
 
     /// Serves until `stop` says so, then lets requests end and closes the store.
-    pub async fn run(self, login: Listener, admin: Listener, stop: watch::Receiver<bool>) {
+    pub async fn run(self, sockets: Sockets, stop: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(login, Handler::Login(Arc::clone(&self.dialogue)), stop.clone()));
-        tasks.spawn(serve(admin, Handler::Admin(Arc::clone(&self.administration)), stop.clone()));
+        tasks.spawn(serve(sockets.login, Handler::Login(Arc::clone(&self.dialogue)), stop.clone()));
+        for socket in [sockets.admin, sockets.user] {
+            tasks.spawn(serve(socket, Handler::Admin(Arc::clone(&self.administration)), stop.clone()));
+        }
         tasks.spawn(sweep(
             Arc::clone(&self.throttles),
-            Arc::clone(&self.ledger),
+            Arc::clone(&self.administration),
             Arc::clone(&self.dialogue.clock),
             stop,
         ));
         while tasks.join_next().await.is_some() {}
+        self.notifier.finish().await;
         let ledger = Arc::clone(&self.ledger);
         match tokio::task::spawn_blocking(move || ledger.close()).await {
             Ok(Ok(())) => tracing::info!("stopped in order"),
@@ -193,15 +218,20 @@ impl Service {
 
     /// A handle that reads the configuration anew.
     pub fn reloader(&self) -> Reloader {
-        Reloader { path: self.config_path.clone(), config: Arc::clone(&self.dialogue.config) }
+        Reloader {
+            path: self.config_path.clone(),
+            config: Arc::clone(&self.dialogue.config),
+            notifier: Arc::clone(&self.notifier),
+        }
     }
 }
 
 /// Reads the configuration anew.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reloader {
     path: PathBuf,
     config: Arc<ArcSwap<Config>>,
+    notifier: Arc<Notifier>,
 }
 
 impl Reloader {
@@ -216,12 +246,18 @@ impl Reloader {
         if !fixed.is_empty() {
             tracing::warn!(settings = ?fixed, "changed settings take effect at the next start");
         }
+        self.notifier.change(newer.notify.clone());
         self.config.store(Arc::new(newer));
         Ok(())
     }
 }
 
-async fn record_start(ledger: &dyn Ledger, clock: &dyn Clock, state: StartState) -> Result<(), StartError> {
+async fn record_start(
+    ledger: &dyn Ledger,
+    clock: &dyn Clock,
+    state: StartState,
+    quarantine: Option<UncleanStop>,
+) -> Result<(), StartError> {
     let (reason, detail) = match state {
         StartState::Clean => ("clean", None),
         StartState::Unclean => {
@@ -243,7 +279,9 @@ async fn record_start(ledger: &dyn Ledger, clock: &dyn Clock, state: StartState)
         detail,
         ..AuditRecord::default()
     };
-    let entry = Entry { audit: Some(audit::entry(&record, Reference::draw()?)), ..Entry::default() };
+    let audit = Some(audit::entry(&record, Reference::draw()?));
+    let changes = quarantine.map(|stop| stop.put()).into_iter().collect();
+    let entry = Entry { claim: None, changes, audit };
     match ledger.submit(entry).await {
         ledger::Outcome::Committed => Ok(()),
         outcome => Err(StartError::NotRecorded(format!("{outcome:?}"))),
@@ -252,7 +290,7 @@ async fn record_start(ledger: &dyn Ledger, clock: &dyn Clock, state: StartState)
 
 async fn sweep(
     throttles: Arc<Throttles>,
-    ledger: Arc<dyn Ledger>,
+    administration: Arc<Administration>,
     clock: Arc<dyn Clock>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -261,8 +299,9 @@ async fn sweep(
         tokio::select! {
             () = stopped(&mut stop) => return,
             _ = every.tick() => {
+                administration.imports.sweep(clock.elapsed());
                 let submit = |changes: Vec<_>| {
-                    (!changes.is_empty()).then(|| ledger.submit(Entry { changes, ..Entry::default() }))
+                    (!changes.is_empty()).then(|| administration.ledger.submit(Entry { changes, ..Entry::default() }))
                 };
                 // What is not removed now is removed after the next start.
                 if let Some(pending) = throttles.sweep(&*clock, submit) {

@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use ledger::memory::MemoryLedger;
 use ledger::{Ledger, StartState};
-use otp_core::{Algorithm, Digits, OtpKey, SharedSecret};
+use otp_core::{Algorithm, Digits, OtpKey, SharedSecret, TimeInterval};
+
+use wire::admin::EnrolWith;
 use wire::login::{Begin, Continue, Next, Reply, Verdict};
 
-use crate::accounts::UserName;
+use crate::accounts::{Actor, Factor, NewToken, Token, TokenParameters, UserName};
 use crate::audit::{self, AuditRecord};
 use crate::clock::{Clock, ManualClock};
 use crate::config::Config;
 use crate::dialogue::DialogueError;
-use crate::keys::MasterKey;
+use crate::keys::{MasterKey, random_bytes};
 use crate::service::{Foundations, Service};
 
 /// The middle of a time step.
@@ -38,6 +40,48 @@ pub struct End {
     pub verdict: Verdict,
     pub reference: String,
     pub text: String,
+}
+
+/// A hardware token in somebody's hand.
+pub struct Fob {
+    pub serial: String,
+    pub key: OtpKey,
+    secret: [u8; 20],
+    factor: Factor,
+}
+
+impl Fob {
+    /// One that counts presses.
+    pub fn hotp(serial: &str) -> Self {
+        Self::new(serial, Factor::Counter)
+    }
+
+    /// One with a clock.
+    pub fn totp(serial: &str) -> Self {
+        Self::new(serial, Factor::Time(TimeInterval::THIRTY))
+    }
+
+    fn new(serial: &str, factor: Factor) -> Self {
+        let secret: [u8; 20] = random_bytes().unwrap();
+        let key = OtpKey::new(&SharedSecret::from_bytes(&secret).unwrap(), Algorithm::Sha1, Digits::SIX);
+        Self { serial: serial.into(), key, secret, factor }
+    }
+
+    /// The code of a counter or time step.
+    pub fn code(&self, factor: u64) -> String {
+        self.key.value(factor).expose().to_string()
+    }
+
+    /// As it is added or imported.
+    pub fn new_token(&self, user: Option<&str>) -> NewToken {
+        NewToken {
+            user: user.map(|user| UserName::new(user).unwrap()),
+            serial: Some(self.serial.clone()),
+            parameters: TokenParameters { factor: self.factor, ..TokenParameters::default() },
+            secret: Some(SharedSecret::from_bytes(&self.secret).unwrap()),
+            counter: 0,
+        }
+    }
 }
 
 /// A question that waits for its answer.
@@ -106,7 +150,37 @@ impl Trial {
     }
 
     pub async fn set_otp(&self, user: &str, on: bool) {
-        self.service.dialogue.steward.set_otp(UserName::new(user).unwrap(), on).await.unwrap();
+        self.service
+            .dialogue
+            .steward
+            .set_otp(UserName::new(user).unwrap(), on, EnrolWith::App, root())
+            .await
+            .unwrap();
+    }
+
+    /// Makes a token known; assigned where a user is named.
+    pub async fn add(&self, fob: &Fob, user: Option<&str>) {
+        self.service.dialogue.steward.add_token(fob.new_token(user), root()).await.unwrap();
+    }
+
+    /// The token with this serial number.
+    pub fn token_of(&self, serial: &str) -> Arc<Token> {
+        self.service.dialogue.accounts.find_by_serial(serial).expect("it is known")
+    }
+
+    /// Sends an answer that more questions follow.
+    pub async fn go_on(&self, asked: &Asked, answer: &str) -> Asked {
+        self::asked(self.proceed(&self.request_id(), &asked.state, answer).await.unwrap())
+    }
+
+    /// The reason of a refusal or an accept.
+    pub fn reason(&self, end: &End) -> String {
+        self.explain(&end.reference).reason
+    }
+
+    /// The first token of the first user.
+    pub fn token(&self) -> Arc<Token> {
+        Arc::clone(&self.service.dialogue.accounts.users()[0].tokens[0])
     }
 
     /// The code of the step `offset` steps from now.
@@ -181,6 +255,11 @@ impl Trial {
     pub fn evaluated(&self) -> u64 {
         self.service.dialogue.engine.counters().codes_evaluated.load(Ordering::SeqCst)
     }
+}
+
+/// Who makes changes in these tests.
+pub fn root() -> Actor {
+    Actor("root".into())
 }
 
 pub fn asked(reply: Reply) -> Asked {

@@ -1,4 +1,4 @@
-//! Every command of the project by name: `cargo xtask demo`, `test`, `tidy`, `bench`, `mutants`, `soak`.
+//! Every command of the project by name: `cargo xtask demo`, `test`, `tidy`, `bench`, `mutants`, `soak`, `dist`.
 //!
 //! Holds no logic of the product. One module does one job; `cargo xtask test` is all that CI calls.
 
@@ -7,6 +7,7 @@
 mod bench;
 mod build;
 mod demo;
+mod dist;
 mod mutants;
 mod packages;
 mod sandbox;
@@ -51,6 +52,8 @@ enum Command {
         /// Only mutants whose id contains this.
         only: Option<String>,
     },
+    /// Make man pages and shell completions in target/dist.
+    Dist,
     /// Race and kill the daemon with all the rounds that the project promises.
     Soak,
     /// Install the Debian packages that demo and test need and the machine lacks.
@@ -80,6 +83,7 @@ fn run(command: Command) -> Result<()> {
         Command::Tidy => tidy::run(),
         Command::Bench { json, repetitions } => bench::run(json.as_deref(), repetitions),
         Command::Mutants { only } => run_mutants(only.as_deref()),
+        Command::Dist => dist::run(),
         Command::Soak => soak::run(),
         Command::Packages => packages::install_missing(packages::Need::Tests),
         Command::Sandbox { command } => build::run(sandbox::command(&command[0]).args(&command[1..])),

@@ -28,14 +28,26 @@ const LOGIN: [Package; 6] = [
 ];
 
 /// What only the tests need.
-const TESTS: [Package; 3] = [
+const TESTS: [Package; 7] = [
     Package {
         name: "oathtool",
         probe: "/usr/bin/oathtool",
         reason: "a second opinion on every one-time password",
     },
+    Package {
+        name: "pskctool",
+        probe: "/usr/bin/pskctool",
+        reason: "a second opinion on the files that come with tokens",
+    },
+    Package {
+        name: "python3-pskc",
+        probe: "/usr/lib/python3/dist-packages/pskc/__init__.py",
+        reason: "to write such files, plain and encrypted",
+    },
+    Package { name: "openssl", probe: "/usr/bin/openssl", reason: "a certificate to sign such files with" },
     Package { name: "systemd", probe: "/usr/bin/systemd-analyze", reason: "to judge the units" },
-    Package { name: "strace", probe: "/usr/bin/strace", reason: "to make fsync fail" },
+    Package { name: "man-db", probe: "/usr/bin/man", reason: "to judge the man pages" },
+    Package { name: "strace", probe: "/usr/bin/strace", reason: "to see and to fail system calls" },
 ];
 
 /// Debian's switch against starting services at installation.

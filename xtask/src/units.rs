@@ -29,10 +29,10 @@ pub fn check() -> Result<()> {
     let program = build::workspace().join("target/release/verifierd");
     let text = text.replace("/usr/sbin/verifierd", &program.to_string_lossy());
     fs::write(copies.join("verifierd.service"), text).context("verifierd.service")?;
-    for socket in ["postern-login.socket", "postern-admin.socket"] {
+    for socket in ["postern-login.socket", "postern-admin.socket", "postern-user.socket"] {
         fs::copy(units.join(socket), copies.join(socket)).context(socket)?;
     }
-    let names = ["verifierd.service", "postern-login.socket", "postern-admin.socket"];
+    let names = ["verifierd.service", "postern-login.socket", "postern-admin.socket", "postern-user.socket"];
     let output = Command::new("systemd-analyze")
         .arg("verify")
         .args(names.map(|name| copies.join(name)))

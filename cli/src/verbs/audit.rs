@@ -84,7 +84,7 @@ fn page_of(newest: u64) -> AuditPage {
 
 fn rows(records: &[AuditRecord]) -> String {
     table::list(
-        ["SEQUENCE", "AT", "REFERENCE", "EVENT", "VERDICT", "USER", "SERVICE", "FROM", "TOKEN", "WHY"],
+        ["SEQUENCE", "AT", "REFERENCE", "EVENT", "VERDICT", "USER", "SERVICE", "FROM", "TOKEN", "BY", "WHY"],
         records.iter().map(|record| {
             [
                 record.sequence.to_string(),
@@ -96,6 +96,7 @@ fn rows(records: &[AuditRecord]) -> String {
                 or_dash(record.service.as_deref()),
                 or_dash(record.rhost.as_deref()),
                 or_dash(record.token.as_deref()),
+                or_dash(record.actor.as_deref()),
                 why(record),
             ]
         }),

@@ -62,6 +62,7 @@ fn explained(record: &AuditRecord) -> String {
         ("terminal", or_dash(record.tty.as_deref())),
         ("asked by", or_dash(record.ruser.as_deref())),
         ("token", or_dash(record.token.as_deref())),
+        ("done by", or_dash(record.actor.as_deref())),
         ("sequence", record.sequence.to_string()),
     ])
 }
@@ -96,20 +97,10 @@ mod tests {
     #[test]
     fn the_reason_carries_its_detail_and_its_repeats() {
         let record = AuditRecord {
-            sequence: 7,
-            at: "2026-11-01T00:00:00Z".into(),
-            reference: "7K2M-9QXD".into(),
-            event: "login".into(),
-            verdict: Some("deny".into()),
             reason: "throttled".into(),
             detail: Some("4 s left".into()),
-            user: None,
-            service: None,
-            rhost: None,
-            tty: None,
-            ruser: None,
-            token: None,
             repeats: Some(3),
+            ..AuditRecord::default()
         };
         assert_eq!(why(&record), "throttled, 4 s left (and 3 more like it)");
     }

@@ -12,7 +12,7 @@ use crate::output::{Answer, Format};
 pub async fn run(client: &Client, verb: &StoreVerb, format: Format) -> Result<Answer, Failure> {
     match verb {
         StoreVerb::Settle => {
-            let after: Status = client.post("/v1/store/settle").await?;
+            let after: Status = client.post_nothing("/v1/store/settle").await?;
             Ok(status::show(after, format)?.saying("what was missing in the store is settled"))
         }
     }

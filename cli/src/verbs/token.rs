@@ -1,97 +1,165 @@
-//! `postern token`: enrolled secrets and their state. The secrets themselves never come here.
+//! `postern token`: enrolled secrets and their state. Only `add` and `import` see a secret, on its way in.
 
-use wire::admin::{Token, TokenList, TokenState};
+mod form;
 
-use crate::args::TokenVerb;
-use crate::client::{Client, segment};
+use std::io::{self, IsTerminal};
+
+use wire::admin::{
+    Assign, Associate, CodeCheck, Disassociated, NewToken, OnOff, Resynchronize, Test, Token, TokenList,
+    TokenState,
+};
+use wire::error::ErrorCode;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::proof;
+use crate::args::{AddOrder, Holder, TokenFilter, TokenVerb};
+use crate::client::segment;
 use crate::failure::Failure;
-use crate::output::json::Document;
-use crate::output::table::{self, or_dash};
-use crate::output::{Answer, Format};
+use crate::import::secret;
+use crate::output::Answer;
+use crate::verbs::Session;
+pub use form::{state_name, type_name};
 
 /// Runs one of the verbs.
-pub async fn run(client: &Client, verb: TokenVerb, format: Format) -> Result<Answer, Failure> {
+pub async fn run(session: &Session, verb: TokenVerb) -> Result<Answer, Failure> {
+    let (client, format) = (&session.client, session.format);
     match verb {
-        TokenVerb::List => {
-            let tokens: TokenList = client.get("/v1/tokens").await?;
-            Answer::list(format, &tokens, &tokens.items, || rows(&tokens.items))
+        TokenVerb::List(filter) => {
+            let tokens: TokenList = client.get(&list_path(&filter)).await?;
+            form::list(&tokens, format)
         }
-        TokenVerb::Show { serial } => {
-            let token: Token = client.get(&format!("/v1/tokens/{}", segment(&serial))).await?;
-            show(&token, format)
+        TokenVerb::Show(token) => {
+            let token: Token = client.get(&path(&token.serial, "")).await?;
+            form::show(&token, format)
         }
-        TokenVerb::Disable { serial } => {
-            let token: Token = client.post(&format!("/v1/tokens/{}/disable", segment(&serial))).await?;
-            let words = format!("token {} of {} is disabled", token.serial, token.user);
-            Ok(show(&token, format)?.saying(&words))
+        TokenVerb::Add(order) => add(session, order).await,
+        TokenVerb::Assign(Holder { serial, user }) => {
+            let token: Token = client.post(&path(&serial, "/assign"), &Assign { user }).await?;
+            Ok(form::show(&token, format)?.saying(&format!(
+                "the next login of {} asks for a code of token {}",
+                form::owner(&token),
+                token.serial
+            )))
+        }
+        TokenVerb::Associate(holder) => associate(session, holder).await,
+        TokenVerb::Resync(token) => resynchronize(session, &token.serial).await,
+        TokenVerb::Test(token) => test(session, &token.serial).await,
+        TokenVerb::Disassociate(token) => disassociate(session, &token.serial).await,
+        TokenVerb::Disable(token) => change(session, &token.serial, "disable", "is disabled").await,
+        TokenVerb::Lost(token) => change(session, &token.serial, "lost", "is marked as lost").await,
+        TokenVerb::Enable(token) => change(session, &token.serial, "enable", "is enabled").await,
+        TokenVerb::Import(_) | TokenVerb::ExportTemplate { .. } => {
+            unreachable!("files are `crate::import`'s, which `verbs::run` turns to")
         }
     }
 }
 
-fn show(token: &Token, format: Format) -> Result<Answer, Failure> {
-    Answer::one(format, &Document::new("token", token), || {
-        table::properties([
-            ("serial", token.serial.clone()),
-            ("user", token.user.clone()),
-            ("type", kind(token)),
-            ("state", state(token.state).to_owned()),
-            ("failures", token.failures.to_string()),
-            ("created", token.created.clone()),
-            ("last accepted", or_dash(token.last_accepted.as_deref())),
-        ])
-    })
+fn path(serial: &str, verb: &str) -> String {
+    format!("/v1/tokens/{}{verb}", segment(serial))
 }
 
-fn rows(tokens: &[Token]) -> String {
-    table::list(
-        ["SERIAL", "USER", "TYPE", "STATE", "FAILURES", "CREATED", "LAST ACCEPTED"],
-        tokens.iter().map(|token| {
-            [
-                token.serial.clone(),
-                token.user.clone(),
-                kind(token),
-                state(token.state).to_owned(),
-                token.failures.to_string(),
-                token.created.clone(),
-                or_dash(token.last_accepted.as_deref()),
-            ]
-        }),
-    )
+fn list_path(filter: &TokenFilter) -> String {
+    let state = filter.state.map(|state| format!("state={}", state_name(TokenState::from(state))));
+    let user = filter.user.as_ref().map(|user| format!("user={}", segment(user)));
+    let query: Vec<String> = state.into_iter().chain(user).collect();
+    if query.is_empty() { "/v1/tokens".to_owned() } else { format!("/v1/tokens?{}", query.join("&")) }
 }
 
-/// Type and parameters in one cell: `totp SHA1/6/30s`.
-fn kind(token: &Token) -> String {
-    format!("{} {}/{}/{}s", token.token_type, token.algorithm, token.digits, token.time_interval)
+/// A change that needs no further words.
+async fn change(session: &Session, serial: &str, verb: &str, done: &str) -> Result<Answer, Failure> {
+    let token: Token = session.client.post_nothing(&path(serial, &format!("/{verb}"))).await?;
+    let of_user = token.user.as_ref().map(|user| format!(" of {user}")).unwrap_or_default();
+    let words = format!("token {}{of_user} {done}", token.serial);
+    Ok(form::show(&token, session.format)?.saying(&words))
 }
 
-fn state(state: TokenState) -> &'static str {
-    match state {
-        TokenState::Assigned => "assigned",
-        TokenState::Associated => "associated",
-        TokenState::Disabled => "disabled",
+async fn add(session: &Session, order: AddOrder) -> Result<Answer, Failure> {
+    let secret = order.secret_file.as_deref().map(|path| secret::read(path, &session.typed)).transpose()?;
+    let is_given = secret.is_some();
+    let mut wish = NewToken {
+        serial: order.serial,
+        user: order.user,
+        token_type: order.token_type.into(),
+        secret: secret.map(|secret| secret.to_string()),
+        algorithm: order.algorithm.map(|algorithm| algorithm.name().to_owned()),
+        digits: order.digits,
+        time_interval: order.period,
+        counter: order.counter,
+    };
+    let outcome = session.client.post("/v1/tokens", &wish).await;
+    wish.secret.zeroize();
+    let token: Token = outcome?;
+    let words = match (is_given, &token.user) {
+        (false, _) => format!("the next login of {} shows the QR code", form::owner(&token)),
+        (true, Some(user)) => format!("the next login of {user} asks for a code of token {}", token.serial),
+        (true, None) => format!("token {} is available", token.serial),
+    };
+    Ok(form::show(&token, session.format)?.saying(&words))
+}
+
+/// Asks for a code, and for the next one where the daemon refuses it and there is somebody to ask, or a line of
+/// stdin to read: a token far out of step shows itself by two.
+async fn associate(session: &Session, holder: Holder) -> Result<Answer, Failure> {
+    let code = session.typed.line("the code", "Code of the token: ")?;
+    let is_terminal = io::stdin().is_terminal();
+    let next = if is_terminal { None } else { session.typed.optional_line("the next code", "")? };
+    let token = match try_associate(session, &holder, &code, next).await {
+        Err(Failure::Refused { code: ErrorCode::WrongCode, message }) if is_terminal => {
+            const QUESTION: &str = "Not accepted. Its next code, where it is out of step (else Enter): ";
+            match session.typed.optional_line("the next code", QUESTION)? {
+                Some(next) => try_associate(session, &holder, &code, Some(next)).await?,
+                None => return Err(Failure::Refused { code: ErrorCode::WrongCode, message }),
+            }
+        }
+        outcome => outcome?,
+    };
+    let words = format!("token {} is {}'s", token.serial, form::owner(&token));
+    Ok(form::show(&token, session.format)?.saying(&words))
+}
+
+async fn try_associate(
+    session: &Session,
+    holder: &Holder,
+    code: &Zeroizing<String>,
+    next_code: Option<Zeroizing<String>>,
+) -> Result<Token, Failure> {
+    let wish = Associate {
+        user: holder.user.clone(),
+        code: code.to_string(),
+        next_code: next_code.map(|next| next.to_string()),
+    };
+    session.client.post(&path(&holder.serial, "/associate"), &wish).await
+}
+
+async fn resynchronize(session: &Session, serial: &str) -> Result<Answer, Failure> {
+    let code = session.typed.line("the code", "Code of the token: ")?;
+    let next_code = session.typed.line("the next code", "Its next code: ")?;
+    let wish = Resynchronize { code: code.to_string(), next_code: next_code.to_string() };
+    let token: Token = session.client.post(&path(serial, "/resync"), &wish).await?;
+    let words = format!("token {} is in step again", token.serial);
+    Ok(form::show(&token, session.format)?.saying(&words))
+}
+
+async fn test(session: &Session, serial: &str) -> Result<Answer, Failure> {
+    let code = session.typed.line("the code", "Code of the token: ")?;
+    let check: CodeCheck =
+        session.client.post(&path(serial, "/test"), &Test { code: code.to_string() }).await?;
+    let answer = form::check(&check, session.format)?;
+    if check.right {
+        return Ok(answer);
     }
+    let detail = check.detail.map(|detail| format!(", {detail}")).unwrap_or_default();
+    Ok(answer.failing(Failure::WrongCode { why: format!("{}{detail}", check.reason) }))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_shows_its_parameters_and_state() {
-        let token = Token {
-            serial: "PT1".into(),
-            user: "alice".into(),
-            token_type: "totp".into(),
-            algorithm: "SHA1".into(),
-            digits: 6,
-            time_interval: 30,
-            state: TokenState::Associated,
-            failures: 2,
-            created: "2026-11-01T00:00:00Z".into(),
-            last_accepted: None,
-        };
-        let text = rows(&[token]);
-        let row = text.lines().nth(1).expect("one row");
-        assert_eq!(row, "PT1     alice  totp SHA1/6/30s  associated  2         2026-11-01T00:00:00Z  -");
-    }
+async fn disassociate(session: &Session, serial: &str) -> Result<Answer, Failure> {
+    let caller = proof::caller(&session.client).await?;
+    let proof = proof::proof(session, &caller)?;
+    let taken: Disassociated = session.client.post(&path(serial, "/disassociate"), &proof).await?;
+    let end = if taken.wiped { "is gone with its secret" } else { "is available" };
+    let demand = match taken.otp {
+        OnOff::On => String::new(),
+        OnOff::Off => format!("; no one-time password is demanded of {}", taken.user),
+    };
+    Ok(form::taken(&taken, session.format)?.saying(&format!("token {} {end}{demand}", taken.serial)))
 }

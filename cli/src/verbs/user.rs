@@ -1,12 +1,13 @@
 //! `postern user`: who is asked for a one-time password.
 
-use wire::admin::{OnOff, SetOtp, User, UserList};
+use wire::admin::{EnrolWith, OnOff, SetOtp, TokenType, Unlocked, User, UserList};
 
-use crate::args::{Switch, UserVerb};
+use super::token;
+use crate::args::{Switch, UserVerb, Way};
 use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::output::json::Document;
-use crate::output::table::{self, joined, or_dash, yes_no};
+use crate::output::table::{self, NOTHING_TO_SAY, joined, or_dash, yes_no};
 use crate::output::{Answer, Format};
 
 /// Runs one of the verbs.
@@ -20,10 +21,27 @@ pub async fn run(client: &Client, verb: UserVerb, format: Format) -> Result<Answ
             let user: User = client.get(&format!("/v1/users/{}", segment(&name))).await?;
             show(&user, format)
         }
-        UserVerb::Set { name, otp } => {
-            let wish = SetOtp { otp: if otp == Switch::On { OnOff::On } else { OnOff::Off } };
+        UserVerb::Set { name, otp, with } => {
+            let wish = SetOtp {
+                otp: if otp == Switch::On { OnOff::On } else { OnOff::Off },
+                enrol_with: with.map(|way| match way {
+                    Way::App => EnrolWith::App,
+                    Way::Token => EnrolWith::Token,
+                }),
+            };
             let user: User = client.put(&format!("/v1/users/{}/otp", segment(&name)), &wish).await?;
             Ok(show(&user, format)?.saying(&told(&user)))
+        }
+        UserVerb::Unlock { name } => {
+            let unlocked: Unlocked =
+                client.post_nothing(&format!("/v1/users/{}/unlock", segment(&name))).await?;
+            Answer::one(format, &Document::new("unlocked", &unlocked), || {
+                table::properties([
+                    ("user", unlocked.user.clone()),
+                    ("counts cleared", unlocked.counts_cleared.to_string()),
+                    ("tokens enabled", joined(&unlocked.tokens_enabled)),
+                ])
+            })
         }
     }
 }
@@ -36,7 +54,8 @@ fn show(user: &User, format: Format) -> Result<Answer, Failure> {
             ("activated", yes_no(user.activated)),
             ("grace", grace(user)),
             ("last login", or_dash(user.last_login.as_deref())),
-            ("tokens", joined(&user.tokens)),
+            ("tokens", tokens(user)),
+            ("recovery codes", recovery_codes(user)),
         ])
     })
 }
@@ -51,13 +70,28 @@ fn rows(users: &[User]) -> String {
                 yes_no(user.activated),
                 grace(user),
                 or_dash(user.last_login.as_deref()),
-                joined(&user.tokens),
+                joined(&user.tokens.iter().map(|token| token.serial.clone()).collect::<Vec<_>>()),
             ]
         }),
     )
 }
 
-fn switch(position: OnOff) -> String {
+/// The user's tokens with their types and states, in the order in which they are tried.
+pub fn tokens(user: &User) -> String {
+    let each = user.tokens.iter().map(|of_user| {
+        let (kind, state) = (token::type_name(of_user.token_type), token::state_name(of_user.state));
+        format!("{} ({kind}, {state})", of_user.serial)
+    });
+    joined(&each.collect::<Vec<_>>())
+}
+
+/// How many recovery codes are left.
+pub fn recovery_codes(user: &User) -> String {
+    user.recovery_codes_left.map_or_else(|| NOTHING_TO_SAY.to_owned(), |left| format!("{left} left"))
+}
+
+/// `on` or `off`.
+pub fn switch(position: OnOff) -> String {
     match position {
         OnOff::On => "on",
         OnOff::Off => "off",
@@ -73,16 +107,28 @@ fn grace(user: &User) -> String {
 }
 
 fn told(user: &User) -> String {
+    let name = &user.name;
+    let is_handed = user.tokens.iter().any(|token| token.token_type == TokenType::Hotp);
     match (user.otp, user.activated) {
-        (OnOff::On, true) => format!("every login of {} asks for a one-time password", user.name),
-        (OnOff::On, false) => format!("the next login of {} shows the QR code", user.name),
-        (OnOff::Off, _) => format!("no one-time password is demanded of {}", user.name),
+        (OnOff::On, true) => format!("every login of {name} asks for a one-time password"),
+        (OnOff::On, false) if user.tokens.is_empty() => {
+            format!("the next login of {name} asks for the serial number of a token")
+        }
+        (OnOff::On, false) if is_handed => format!("the next login of {name} asks for a code of the token"),
+        (OnOff::On, false) => format!("the next login of {name} shows the QR code"),
+        (OnOff::Off, _) => format!("no one-time password is demanded of {name}"),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use wire::admin::{TokenState, UserToken};
+
     use super::*;
+
+    fn token(token_type: TokenType) -> UserToken {
+        UserToken { serial: "PT1".into(), token_type, state: TokenState::Assigned }
+    }
 
     fn alice() -> User {
         User {
@@ -92,7 +138,8 @@ mod tests {
             grace_until: Some("2026-12-01T00:00:00Z".into()),
             grace_logins_left: Some(3),
             last_login: None,
-            tokens: vec!["PT1".into()],
+            tokens: vec![token(TokenType::Totp)],
+            recovery_codes_left: Some(9),
         }
     }
 
@@ -106,8 +153,12 @@ mod tests {
 
     #[test]
     fn what_was_done_is_said_in_words() {
-        assert_eq!(told(&alice()), "the next login of alice shows the QR code");
-        let off = User { otp: OnOff::Off, ..alice() };
-        assert_eq!(told(&off), "no one-time password is demanded of alice");
+        let check = |user: User, words: &str| assert_eq!(told(&user), words);
+        check(alice(), "the next login of alice shows the QR code");
+        let without = User { tokens: Vec::new(), ..alice() };
+        check(without, "the next login of alice asks for the serial number of a token");
+        let handed = User { tokens: vec![token(TokenType::Hotp)], ..alice() };
+        check(handed, "the next login of alice asks for a code of the token");
+        check(User { otp: OnOff::Off, ..alice() }, "no one-time password is demanded of alice");
     }
 }

@@ -1,24 +1,46 @@
 //! Destructive verbs: asked on a terminal, `--yes` elsewhere.
 
 use rexpect::session::{PtySession, spawn_command};
+use serde_json::json;
 
-use crate::fake::{Fake, PATIENCE};
+use crate::fake::{Fake, PATIENCE, by_line};
 use crate::forms::{alice, token};
+use crate::recovery::recovery_codes;
+use crate::tokens::taken;
 
 const TURN_OFF: &[&str] = &["user", "set", "alice", "--otp", "off"];
 const DISABLE: &[&str] = &["token", "disable", "PT1"];
 
+/// Every verb that destroys something, an answer to each, and what the command calls it.
+fn destructive() -> Vec<(&'static [&'static str], Fake, &'static str)> {
+    let own = || ("GET /v1/self", 200, json!({"name": "root", "role": "super"}));
+    vec![
+        (TURN_OFF, Fake::saying(200, &alice().to_string()), "`user set --otp off`"),
+        (DISABLE, Fake::saying(200, &token().to_string()), "`token disable`"),
+        (&["token", "lost", "PT1"], Fake::saying(200, &token().to_string()), "`token lost`"),
+        (
+            &["token", "disassociate", "PT1"],
+            by_line(&[own(), ("POST /v1/tokens/PT1/disassociate", 200, taken())]),
+            "`token disassociate`",
+        ),
+        (
+            &["recovery", "regenerate", "alice"],
+            by_line(&[own(), ("POST /v1/users/alice/recovery", 200, recovery_codes())]),
+            "`recovery regenerate`",
+        ),
+    ]
+}
+
 #[test]
 fn without_a_terminal_nothing_is_destroyed_unless_yes_is_said() {
-    let table = [(TURN_OFF, alice(), "`user set --otp off`"), (DISABLE, token(), "`token disable`")];
-    for (words, body, verb) in table {
-        let fake = Fake::saying(200, &body.to_string());
+    for (words, fake, verb) in destructive() {
         let refused = fake.run(words);
         assert_eq!(refused.exit, 2);
         assert_eq!(refused.stderr, format!("postern: {verb} needs --yes where it cannot ask\n"));
         assert_eq!(fake.lines(), [""; 0], "nothing was asked of the daemon");
-        assert_eq!(fake.run(&[words, &["--yes"]].concat()).exit, 0);
-        assert_eq!(fake.lines().len(), 1);
+        let done = fake.run(&[words, &["--yes"]].concat());
+        assert_eq!(done.exit, 0, "{}", done.stderr);
+        assert!(!fake.lines().is_empty());
     }
 }
 
@@ -26,7 +48,7 @@ fn without_a_terminal_nothing_is_destroyed_unless_yes_is_said() {
 fn on_a_terminal_yes_goes_ahead() {
     let fake = Fake::saying(200, &token().to_string());
     let mut terminal = on_a_terminal(&fake, DISABLE);
-    terminal.exp_string("Disable token PT1 for ever? [y/N] ").expect("the question");
+    terminal.exp_string("Accept no code of token PT1 any more? [y/N] ").expect("the question");
     terminal.send_line("y").expect("typed");
     terminal.exp_string("token PT1 of alice is disabled").expect("the result");
     assert_eq!(exit(&terminal), 0);
@@ -38,7 +60,8 @@ fn on_a_terminal_anything_but_yes_changes_nothing() {
     for answer in ["", "n", "no", "yesterday"] {
         let fake = Fake::saying(200, &alice().to_string());
         let mut terminal = on_a_terminal(&fake, TURN_OFF);
-        terminal.exp_string("of alice and wipe the secret? [y/N] ").expect("the question");
+        terminal.exp_string("of alice, wipe the secrets").expect("the question");
+        terminal.exp_string("? [y/N] ").expect("the question");
         terminal.send_line(answer).expect("typed");
         terminal.exp_string("not confirmed; nothing was changed").expect("the result");
         assert_eq!(exit(&terminal), 1, "{answer:?}");
@@ -64,7 +87,7 @@ pub fn on_a_terminal(fake: &Fake, words: &[&str]) -> PtySession {
 }
 
 /// The exit code. rexpect does not export the type it comes in, so it is taken from its `Exited(Pid(7), 0)`.
-fn exit(terminal: &PtySession) -> i32 {
+pub fn exit(terminal: &PtySession) -> i32 {
     let ended = format!("{:?}", terminal.process().wait().expect("it ends"));
     let code = ended.strip_suffix(')').and_then(|text| text.rsplit(", ").next()?.parse().ok());
     code.unwrap_or_else(|| panic!("ended by {ended}"))

@@ -3,8 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::asking::on_a_terminal;
-use crate::fake::{Ended, Fake};
+use crate::fake::{Ended, Fake, by_line};
 use crate::forms::{alice, decision, list, record, status, token};
+use crate::json::unlocked;
+use crate::recovery::{recovery_codes, recovery_status};
+use crate::tokens::{code_check, taken};
 
 /// Screen, clipboard, link, bell, carriage return, C1, bidirectional, separator.
 const NASTY: &[&str] = &[
@@ -21,7 +24,7 @@ const NASTY: &[&str] = &[
 
 /// A copy with every text replaced by the nasty one, where the shape does not demand another.
 fn poisoned(value: &Value, nasty: &str) -> Value {
-    const FIXED: &[&str] = &["otp", "state", "kind", "api_version"];
+    const FIXED: &[&str] = &["otp", "state", "kind", "api_version", "type", "role"];
     match value {
         Value::String(_) => json!(nasty),
         Value::Array(items) => items.iter().map(|item| poisoned(item, nasty)).collect(),
@@ -43,6 +46,7 @@ fn verbs() -> Vec<(&'static [&'static str], Value)> {
     records["tty"] = json!("pts/1");
     records["ruser"] = json!("bob");
     records["token"] = json!("PT1");
+    records["actor"] = json!("dora (helpdesk)");
     let page = json!({"api_version": 1, "kind": "audit_page", "items": [records.clone()], "newest": 1});
     let check = json!({"api_version": 1, "kind": "audit_check", "whole": false, "records": 9, "broken": "here",
         "head": "ab12"});
@@ -53,6 +57,11 @@ fn verbs() -> Vec<(&'static [&'static str], Value)> {
         (&["token", "list"], parse(list("token_list", &[token()]))),
         (&["token", "show", "x"], token()),
         (&["token", "disable", "x", "--yes"], token()),
+        (&["token", "assign", "x", "--user", "x"], token()),
+        (&["token", "add", "--user", "x"], token()),
+        (&["user", "unlock", "x"], unlocked()),
+        (&["recovery", "status", "x"], recovery_status(true)),
+        (&["whoami"], json!({"name": "x", "role": "user", "user": alice()})),
         (&["explain", "7K2M-9QXD"], parse(decision(records))),
         (&["audit", "show"], page),
         (&["audit", "verify"], check),
@@ -75,6 +84,36 @@ fn no_verb_prints_a_control_character_in_any_form() {
                         || ended.stdout.contains(r"\n"),
                     "{words:?} {form}: it was printed: {ended:?}"
                 );
+                assert_harmless(&ended);
+            }
+        }
+    }
+}
+
+/// covers: I01
+#[test]
+fn no_verb_that_takes_a_code_prints_a_control_character() {
+    for nasty in NASTY {
+        let own = json!({"name": nasty, "role": "user"});
+        let poisoned = |answer: Value| poisoned(&answer, nasty);
+        let fake = by_line(&[
+            ("GET /v1/self", 200, own),
+            ("POST /v1/tokens/x/disassociate", 200, poisoned(taken())),
+            ("POST /v1/tokens/x/test", 200, poisoned(code_check(false))),
+            ("POST /v1/tokens/x/associate", 200, poisoned(token())),
+            ("POST /v1/tokens/x/resync", 200, poisoned(token())),
+            ("POST /v1/users/x/recovery", 200, poisoned(recovery_codes())),
+        ]);
+        for words in [
+            &["token", "disassociate", "x", "--yes"][..],
+            &["token", "test", "x"],
+            &["token", "associate", "x", "--user", "x"],
+            &["token", "resync", "x"],
+            &["recovery", "regenerate", "x", "--yes"],
+        ] {
+            for form in ["table", "json", "ndjson"] {
+                let ended = fake.run_with_input(&[words, &["-o", form]].concat(), b"123456\n654321\n");
+                assert!(ended.stdout.contains('\\'), "{words:?} {form}: it was printed: {ended:?}");
                 assert_harmless(&ended);
             }
         }

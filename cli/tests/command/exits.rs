@@ -28,9 +28,13 @@ fn every_refusal_has_its_exit_code() {
     check(404, &error("not_found"), 4, "not_found");
     check(409, &error("conflict"), 6, "conflict");
     check(413, &error("too_large"), 1, "too_large");
+    check(422, &error("wrong_code"), 8, "wrong_code");
+    check(429, &error("throttled"), 7, "throttled");
     check(503, &error("unavailable"), 7, "unavailable");
     check(500, &error("made_up_later"), 1, "unknown");
     check(404, "<html>", 4, "not_found");
+    check(422, "<html>", 8, "wrong_code");
+    check(429, "<html>", 7, "throttled");
     check(500, "", 1, "unknown");
 }
 
@@ -119,6 +123,18 @@ fn wrong_usage_is_exit_2_also_as_json() {
         &["explain", "7K2M"],
         &["audit", "show", "--limit", "0"],
         &["status", "--timeout", "soon"],
+        &["status", "--timeout", "0s"],
+        &["user", "set", "alice", "--otp", "off", "--with", "app", "--yes"],
+        &["token", "list", "--state", "burnt"],
+        &["token", "add"],
+        &["token", "add", "--user", "alice", "--type", "hotp", "--period", "30"],
+        &["token", "add", "--user", "alice", "--counter", "7"],
+        &["token", "add", "--user", "alice", "--digits", "9"],
+        &["token", "assign", "PT1"],
+        &["token", "associate", "PT1"],
+        &["token", "associate", "PT1", "--user", "alice", "123456"],
+        &["token", "test", "PT1", "123456"],
+        &["token", "import"],
         &["nonsense"],
         &[],
     ] {
@@ -140,8 +156,11 @@ fn a_broken_configuration_is_exit_2_and_a_good_one_names_the_socket() {
         fake::run(command.arg(&config).env_remove("POSTERN_SOCKET")).exit
     };
     assert_eq!(run("version = "), 2);
-    assert_eq!(run("[sockets]\nadmin = 1\n"), 2);
-    assert_eq!(run(&format!("[sockets]\nadmin = {:?}\n", fake.socket())), 0);
+    // Root asks at one of them, everybody else at the other; the tests may be run by either.
+    assert_eq!(run("[sockets]\nadmin = 1\nuser = 1\n"), 2);
+    assert_eq!(run(&format!("[sockets]\nadmin = {0:?}\nuser = {0:?}\n", fake.socket())), 0);
+    let (own, other) = if is_root() { ("admin", "user") } else { ("user", "admin") };
+    assert_eq!(run(&format!("[sockets]\n{own} = {:?}\n{other} = \"/nowhere\"\n", fake.socket())), 0);
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! An admin server in the test's own process, and the command pointed at it.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
+
+use serde_json::Value;
 
 /// How long a test waits for something that must happen.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -49,8 +51,13 @@ impl Fake {
         Self::new(move |_| Reply::Says(status, body.clone()))
     }
 
-    /// A server that answers as `decide` says.
+    /// A server that answers as `decide` says to the request's line.
     pub fn new(decide: impl Fn(&str) -> Reply + Send + 'static) -> Self {
+        Self::hearing(move |asked| decide(&asked.line))
+    }
+
+    /// A server that answers as `decide` says.
+    pub fn hearing(decide: impl Fn(&Asked) -> Reply + Send + 'static) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let listener = UnixListener::bind(folder.path().join("admin.sock")).expect("bind");
         let (sender, asked) = mpsc::channel();
@@ -59,7 +66,7 @@ impl Fake {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("accept");
                 let Some(request) = read(&mut stream) else { continue };
-                let reply = decide(&request.line);
+                let reply = decide(&request);
                 // The test may have ended already.
                 let _unheard = sender.send(request);
                 match reply {
@@ -81,6 +88,11 @@ impl Fake {
         self.asked.recv_timeout(PATIENCE).expect("the server was asked")
     }
 
+    /// Whether nobody asks for so long.
+    pub fn is_quiet_for(&self, time: Duration) -> bool {
+        self.asked.recv_timeout(time).is_err()
+    }
+
     /// The requests so far, as lines.
     pub fn lines(&self) -> Vec<String> {
         self.asked.try_iter().map(|asked| asked.line).collect()
@@ -97,6 +109,24 @@ impl Fake {
     pub fn run(&self, words: &[&str]) -> Ended {
         run(&mut self.command(words))
     }
+
+    /// Runs `postern` with these words and this text in its stdin.
+    pub fn run_with_input(&self, words: &[&str], input: &[u8]) -> Ended {
+        let mut file = tempfile::tempfile().expect("a temporary file");
+        file.write_all(input).and_then(|()| file.rewind()).expect("written");
+        run(self.command(words).stdin(file))
+    }
+}
+
+/// Answers by the request's line: the first of these that begins it.
+pub fn by_line(answers: &[(&'static str, u16, Value)]) -> Fake {
+    let answers: Vec<_> =
+        answers.iter().map(|(line, status, body)| (*line, *status, body.to_string())).collect();
+    Fake::new(move |asked| {
+        let found = answers.iter().find(|(line, ..)| asked.starts_with(line));
+        let (_, status, body) = found.unwrap_or_else(|| panic!("no answer to {asked}"));
+        Reply::Says(*status, body.clone())
+    })
 }
 
 /// `postern` with a socket and nothing else of the test's environment.

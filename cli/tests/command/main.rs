@@ -4,8 +4,14 @@
 //! each other is for the whole-system tests to show.
 
 mod asking;
+mod codes;
+mod encrypted;
 mod escaping;
 mod exits;
 mod fake;
 mod forms;
+mod import;
 mod init;
+mod json;
+mod recovery;
+mod tokens;

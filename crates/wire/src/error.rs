@@ -16,6 +16,10 @@ pub enum ErrorCode {
     Conflict,
     /// The body is larger than the limit (HTTP 413).
     TooLarge,
+    /// A code was wrong, or used before (HTTP 422).
+    WrongCode,
+    /// Too many wrong codes: try again later (HTTP 429).
+    Throttled,
     /// The service cannot answer now (HTTP 503).
     Unavailable,
     /// A code of a newer version.

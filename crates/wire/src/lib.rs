@@ -21,3 +21,6 @@ pub const LOGIN_SOCKET: &str = "/run/postern/login.sock";
 
 /// Where `verifierd` answers the `postern` command.
 pub const ADMIN_SOCKET: &str = "/run/postern/admin.sock";
+
+/// Where `verifierd` answers the `postern` command of everybody else, each according to his role.
+pub const USER_SOCKET: &str = "/run/postern/user.sock";

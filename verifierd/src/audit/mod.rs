@@ -23,6 +23,12 @@ pub enum Reason {
     Accepted,
     /// The same, and it was the token's first.
     Activated,
+    /// The same, and the user has shown that he holds a token that was nobody's.
+    Associated,
+    /// Two successive codes told where the token stands.
+    Resynchronized,
+    /// A recovery code was right and had not been used.
+    RecoveryCode,
     /// Nothing is demanded of this user.
     OtpOff,
     /// Postern has no record of the user, and policy asks nothing of such.
@@ -31,16 +37,30 @@ pub enum Reason {
     Grace,
     /// He may do so no longer.
     GraceOver,
+    /// He has not enrolled in the time that policy leaves for it.
+    EnrolmentClosed,
     /// No code near the present time is like this.
     WrongCode,
     /// The code is right, and was used, or is older than one that was.
     Replayed,
+    /// The code is one of the token's, but far from where the token should be.
+    OutOfStep,
+    /// The recovery code was used before.
+    RecoveryUsed,
+    /// Recovery codes may have been used before an unclean stop, and nobody has settled it.
+    RecoveryWaiting,
+    /// No token has this serial number.
+    SerialUnknown,
+    /// The token with this serial number is somebody's already.
+    TokenTaken,
     /// What was typed is not a code.
     Malformed,
     /// Too many wrong codes: not looked at.
     Throttled,
     /// The token is disabled.
     TokenDisabled,
+    /// The token was lost.
+    TokenLost,
     /// The user has no token, or not the one that was asked for.
     TokenMissing,
     /// Postern does not know the user.

@@ -8,7 +8,7 @@ use otp_core::{KeyUri, KeyUriKind, SharedSecret};
 use qrcode::{Color, EcLevel, QrCode};
 use zeroize::Zeroizing;
 
-use crate::accounts::{TokenParameters, UserName};
+use crate::accounts::{Factor, TokenParameters, UserName};
 
 /// Assumed where the host does not know the width: what every terminal has.
 const COLUMNS_DEFAULT: u16 = 80;
@@ -32,6 +32,8 @@ pub struct Enrolment<'a> {
     pub secret: SharedSecret,
     /// What the token computes with.
     pub parameters: &'a TokenParameters,
+    /// The counter expected next, where it counts presses.
+    pub counter: u64,
 }
 
 impl Enrolment<'_> {
@@ -44,7 +46,10 @@ impl Enrolment<'_> {
             secret: self.secret,
             algorithm: self.parameters.algorithm,
             digits: self.parameters.digits,
-            kind: KeyUriKind::Totp { time_interval: self.parameters.time_interval },
+            kind: match self.parameters.factor {
+                Factor::Counter => KeyUriKind::Hotp { counter: self.counter },
+                Factor::Time(time_interval) => KeyUriKind::Totp { time_interval },
+            },
         }
         .to_uri();
         let drawn = draw(&uri, columns.unwrap_or(COLUMNS_DEFAULT));
@@ -116,6 +121,7 @@ mod tests {
             host: "web-1",
             secret: SharedSecret::from_bytes(b"12345678901234567890").unwrap(),
             parameters: &TokenParameters::default(),
+            counter: 0,
         };
         enrolment.text(columns)
     }

@@ -3,6 +3,7 @@
 //! The host carries the state and shows what it is told; all that is decided is decided here and below. The
 //! dialogue never looks at a code itself.
 
+mod answers;
 mod enrolment;
 mod state;
 mod texts;
@@ -15,14 +16,14 @@ use arc_swap::ArcSwap;
 use wire::login::{Begin, Continue, Next, Question, Reply, Verdict};
 use zeroize::Zeroizing;
 
-use crate::accounts::{Accounts, StewardHandle, Token, TokenId, TokenState, UserName, account_exists};
+use crate::accounts::{Accounts, Steward, Token, UserName, account_exists};
 use crate::audit::Reason;
 use crate::clock::Clock;
 use crate::config::{Config, OnUnenrolled};
-use crate::engine::{Attempt, Decision, Engine, Recent, RequestKey, Ruling};
+use crate::engine::{Decision, Engine, Judgement, Occasion, Recent, Ruling};
 use crate::keys::{KeyError, NameHasher, Sealer};
 use crate::login::Login;
-use crate::policy::{Demand, demand, grace_left};
+use crate::policy::{Demand, demand};
 use enrolment::Enrolment;
 use state::{Asked, State, StateError};
 
@@ -36,7 +37,7 @@ pub struct Dialogue {
     /// Users and tokens.
     pub accounts: Arc<Accounts>,
     /// Makes changes to them.
-    pub steward: StewardHandle,
+    pub steward: Arc<Steward>,
     /// Checks codes.
     pub engine: Arc<Engine>,
     /// The present configuration.
@@ -51,8 +52,8 @@ pub struct Dialogue {
     pub request_hasher: NameHasher,
     /// The machine's name, shown in authenticator apps.
     pub host: String,
-    /// Verdicts of the last minute.
-    pub recent: Recent<Decision>,
+    /// Judgements of the last minute.
+    pub recent: Recent<Judgement>,
     /// Whether commits are missing in the store, and nobody has settled it: who needs no code is not known then.
     pub has_loss: AtomicBool,
 }
@@ -108,24 +109,9 @@ impl Dialogue {
             return Err(DialogueError::Malformed("one answer is needed"));
         };
         let answer = Zeroizing::new(answer);
+        let key = self.request_hasher.key(&[request_id.as_bytes(), sealed.as_bytes(), answer.as_bytes()]);
         let State { login, asked, .. } = state;
-        let next = match asked {
-            Asked::Acknowledgement { reference, denied } => {
-                let verdict = if denied { Verdict::Deny } else { Verdict::Unavailable };
-                Answer { show: Vec::new(), next: Next::Done { verdict, reference } }
-            }
-            Asked::Code { token, grace } => {
-                let parts = [request_id.as_bytes(), sealed.as_bytes(), answer.as_bytes()];
-                let key = self.request_hasher.key(&parts);
-                let work = || Arc::clone(self).judge(login.clone(), key, token, grace, answer);
-                let begun = self.clock.elapsed();
-                let decided = self.recent.once(key, begun, work).await.ok_or(DialogueError::Unavailable)?;
-                if decided.verdict == Verdict::Deny {
-                    self.wait_for_the_next_beat(begun).await;
-                }
-                self.conclude(&login, &decided)?
-            }
-        };
+        let next = self.next_step(&login, asked, key, answer).await?;
         Ok(reply(request_id, login, next))
     }
 
@@ -153,59 +139,35 @@ impl Dialogue {
             demanded = demand(Some(&enrolled), true, &config, self.clock.now());
         }
         if self.has_loss.load(Ordering::Relaxed) && !matches!(demanded, Demand::Code) {
-            return self.conclude(login, &self.engine.record(login, Ruling::new(Reason::StoreShort)).await);
+            return self.rule(login, Reason::StoreShort).await;
         }
         match demanded {
-            Demand::Nothing(reason) => {
-                self.conclude(login, &self.engine.record(login, Ruling::new(reason)).await)
-            }
+            Demand::Nothing(reason) => self.rule(login, reason).await,
+            Demand::Closed => self.rule(login, Reason::EnrolmentClosed).await,
             Demand::Code | Demand::Enrol => {
-                let token = user.and_then(|user| user.token.as_ref().map(|token| token.record.id));
-                self.ask(login, Vec::new(), texts::code_question(false), Asked::Code { token, grace: false })
+                let asked = Asked::Code { enrolling: None, grace: false };
+                self.ask(login, Vec::new(), texts::code_question(false), asked)
             }
+            Demand::Association => self.ask(login, Vec::new(), texts::serial_question(), Asked::Serial),
             Demand::Enrolment { token, grace } => {
                 let show = vec![self.enrolment_text(login, &token)?];
-                let asked = Asked::Code { token: Some(token.record.id), grace };
+                let asked = Asked::Code { enrolling: Some(token.record.id), grace };
                 self.ask(login, show, texts::code_question(grace), asked)
             }
         }
     }
 
-    /// Decides about an answer to the question for a code.
-    async fn judge(
-        self: Arc<Self>,
-        login: Login,
-        request: RequestKey,
-        asked_for: Option<TokenId>,
-        grace: bool,
-        typed: Zeroizing<String>,
-    ) -> Decision {
-        let name = login.user_name();
-        let user = name.as_ref().ok().and_then(|name| self.accounts.find(name));
-        let token = user.as_ref().and_then(|user| user.token.clone());
-        if token.as_ref().map(|token| token.record.id) != asked_for {
-            return self.engine.record(&login, Ruling::new(Reason::TokenMissing)).await;
-        }
-        match token {
-            Some(token) if grace && typed.is_empty() => self.go_without(&login, request, &token).await,
-            _ => self.engine.verify(Attempt { login, request, user, typed }).await,
-        }
-    }
-
-    async fn go_without(&self, login: &Login, request: RequestKey, token: &Token) -> Decision {
-        let may = |token: &Token| {
-            let is_new = token.state() == TokenState::Assigned;
-            is_new && grace_left(token, &self.config.load(), self.clock.now()).is_some()
-        };
-        self.engine.claim_grace(login, request, token, may).await
+    /// Ends a login that no answer decides.
+    async fn rule(&self, login: &Login, reason: Reason) -> Result<Answer, DialogueError> {
+        let occasion = Occasion::login(login.clone());
+        self.conclude(login, &self.engine.record(&occasion, Ruling::new(reason)).await)
     }
 
     fn conclude(&self, login: &Login, decision: &Decision) -> Result<Answer, DialogueError> {
         let reference = decision.reference.to_string();
         let done = |show| Answer { show, next: Next::Done { verdict: decision.verdict, reference } };
         match decision.verdict {
-            Verdict::Allow if decision.reason == Reason::Activated => Ok(done(vec![texts::ACTIVATED.into()])),
-            Verdict::Allow | Verdict::NotRequired => Ok(done(Vec::new())),
+            Verdict::Allow | Verdict::NotRequired => Ok(done(texts::welcome(decision).into_iter().collect())),
             Verdict::Deny | Verdict::Unavailable | Verdict::Unknown => {
                 let line = texts::refusal(decision);
                 if !login.needs_question_after_text() {
@@ -243,6 +205,7 @@ impl Dialogue {
             host: &self.host,
             secret,
             parameters: &token.parameters,
+            counter: token.value(),
         };
         Ok(std::mem::take(&mut *enrolment.text(login.columns)))
     }

@@ -3,8 +3,11 @@
 //! It is bound to one login; whoever opens it needs nothing else to go on. It lives five minutes: longer
 //! than sshd waits for a login (LoginGraceTime, 120 s by default), short enough to be of no later use.
 
+use std::fmt;
+
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use crate::accounts::TokenId;
 use crate::clock::UnixTime;
@@ -27,14 +30,42 @@ pub struct State {
 }
 
 /// What was asked last.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub enum Asked {
-    /// A code of this token; of none where there is none. With `grace`, an empty answer will do.
+    /// A code. With `grace`, an empty answer will do.
     Code {
-        /// The token at that moment.
-        token: Option<TokenId>,
+        /// The token whose secret was shown.
+        enrolling: Option<TokenId>,
         /// Whether the user was told that he may do without.
         grace: bool,
+    },
+    /// The serial number of a token that he was handed.
+    Serial,
+    /// A code of the token with this serial number, if there is one.
+    SerialCode {
+        /// As he typed it.
+        serial: String,
+    },
+    /// The code after one that showed that the token is out of step.
+    NextCode {
+        /// Of which token.
+        serial: String,
+        /// The first code. Nobody can read it: the state is sealed.
+        first: Zeroizing<String>,
+        /// Whether the token is to be associated.
+        associates: bool,
+    },
+    /// Whether he wants new recovery codes, now that he has typed his last one.
+    NewCodesWish {
+        /// That one.
+        last: Zeroizing<String>,
+    },
+    /// To write down the new ones.
+    NewCodesShown {
+        /// The last of the old ones.
+        last: Zeroizing<String>,
+        /// The new ones. They are good once the last is used up.
+        codes: Vec<Zeroizing<String>>,
     },
     /// To take note of a refusal.
     Acknowledgement {
@@ -43,6 +74,12 @@ pub enum Asked {
         /// Whether it was a denial; otherwise the service was unavailable.
         denied: bool,
     },
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Asked(..)")
+    }
 }
 
 /// Not a state of ours, or too old.
@@ -74,7 +111,8 @@ impl State {
     /// # Errors
     /// When the kernel gives no random bytes.
     pub fn seal(&self, sealer: &Sealer) -> Result<String, KeyError> {
-        let text = serde_json::to_vec(self).expect("a state holds only texts, numbers and lists");
+        let text = serde_json::to_vec(self).map(Zeroizing::new);
+        let text = text.expect("a state holds only texts, numbers and lists");
         Ok(BASE64URL_NOPAD.encode(&sealer.seal(&text, BINDINGS)?))
     }
 
@@ -114,7 +152,7 @@ mod tests {
     fn a_state_opens_until_it_is_five_minutes_old_and_only_with_our_key() {
         let sealer = Sealer::new(&MasterKey::generate().unwrap(), "dialogue");
         let other = Sealer::new(&MasterKey::generate().unwrap(), "dialogue");
-        let state = State::new(login(), Asked::Code { token: None, grace: false }, 1_000);
+        let state = State::new(login(), Asked::Code { enrolling: None, grace: false }, 1_000);
         let sealed = state.seal(&sealer).unwrap();
         assert_eq!(State::open(&sealed, &sealer, 1_300).unwrap().login, login());
         assert_eq!(State::open(&sealed, &sealer, 1_301).unwrap_err(), StateError::Expired);

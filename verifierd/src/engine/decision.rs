@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use wire::login::Verdict;
 
+use super::Occasion;
 use crate::audit::{AuditRecord, Reason, Reference, rfc3339};
 use crate::clock::UnixTime;
-use crate::login::Login;
 
 /// A decision that has been recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,10 +15,32 @@ pub struct Decision {
     pub verdict: Verdict,
     /// Why.
     pub reason: Reason,
+    /// Why, for the administrator.
+    pub detail: Option<String>,
     /// What the user quotes.
     pub reference: Reference,
     /// How long until another try makes sense.
     pub wait: Option<Duration>,
+    /// Serial of the token that decided it.
+    pub token: Option<String>,
+    /// How many recovery codes are left, after one was used.
+    pub recovery_codes_left: Option<u32>,
+}
+
+/// What follows from a typed code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// The end.
+    Decided(Decision),
+    /// The code is one of a token that is out of step; its next one is needed. Nothing is used up.
+    NextCode {
+        /// Serial of the token.
+        serial: String,
+        /// The record of the code so far.
+        decision: Decision,
+    },
+    /// The code is the user's last recovery code. Nothing is used up.
+    LastRecoveryCode,
 }
 
 /// A decision on its way into the ledger.
@@ -34,12 +56,14 @@ pub struct Ruling {
     pub token: Option<String>,
     /// Refusals it stands for besides its own.
     pub repeats: Option<u64>,
+    /// How many recovery codes are left.
+    pub recovery_codes_left: Option<u32>,
 }
 
 impl Ruling {
     /// A ruling that needs no more words.
     pub fn new(reason: Reason) -> Self {
-        Self { reason, detail: None, wait: None, token: None, repeats: None }
+        Self { reason, detail: None, wait: None, token: None, repeats: None, recovery_codes_left: None }
     }
 
     /// With a word for the administrator.
@@ -58,42 +82,48 @@ impl Ruling {
     }
 
     /// The audit record.
-    pub fn record(&self, login: &Login, at: UnixTime) -> AuditRecord {
+    pub fn record(&self, occasion: &Occasion, at: UnixTime) -> AuditRecord {
         let verdict = serde_json::to_value(verdict_of(self.reason)).ok();
         AuditRecord {
             at: rfc3339(at),
-            event: "login".into(),
             verdict: verdict.and_then(|value| value.as_str().map(str::to_owned)),
             reason: self.reason.word(),
             detail: self.detail.clone(),
-            user: Some(login.user.clone()),
-            service: Some(login.service.clone()),
-            rhost: login.rhost.clone(),
-            tty: login.tty.clone(),
-            ruser: login.ruser.clone(),
             token: self.token.clone(),
             repeats: self.repeats.filter(|repeats| *repeats > 0),
-            ..AuditRecord::default()
+            ..occasion.record()
         }
     }
 
     /// The decision, once it is recorded.
     pub fn decided(self, reference: Reference) -> Decision {
-        Decision { verdict: verdict_of(self.reason), reason: self.reason, reference, wait: self.wait }
+        let Self { reason, detail, wait, token, recovery_codes_left, .. } = self;
+        Decision { verdict: verdict_of(reason), reason, detail, reference, wait, token, recovery_codes_left }
     }
 }
 
 /// The one table from reasons to verdicts.
 pub fn verdict_of(reason: Reason) -> Verdict {
     match reason {
-        Reason::Accepted | Reason::Activated => Verdict::Allow,
+        Reason::Accepted
+        | Reason::Activated
+        | Reason::Associated
+        | Reason::Resynchronized
+        | Reason::RecoveryCode => Verdict::Allow,
         Reason::OtpOff | Reason::Unenrolled | Reason::Grace => Verdict::NotRequired,
         Reason::GraceOver
+        | Reason::EnrolmentClosed
         | Reason::WrongCode
         | Reason::Replayed
+        | Reason::OutOfStep
+        | Reason::RecoveryUsed
+        | Reason::RecoveryWaiting
+        | Reason::SerialUnknown
+        | Reason::TokenTaken
         | Reason::Malformed
         | Reason::Throttled
         | Reason::TokenDisabled
+        | Reason::TokenLost
         | Reason::TokenMissing
         | Reason::UnknownUser
         | Reason::Quarantined => Verdict::Deny,

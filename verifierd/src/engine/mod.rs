@@ -1,45 +1,50 @@
 //! Checks one-time passwords and makes their claims.
 //!
-//! A try is admitted by the throttles, matched against the token, and claimed in the ledger, which alone
-//! decides whether it was the first. No lock is held while hashing or waiting. Every decision is recorded
-//! in the commit of its claim or its failure count, before it is told.
+//! A try is admitted by the throttles, matched against the user's tokens, and claimed in the ledger, which
+//! alone decides whether it was the first. No lock is held while hashing or waiting. Every decision is
+//! recorded in the commit of its claim or its failure count, before it is told.
 
 mod decision;
+mod evaluation;
+mod grace;
+mod hardware;
+mod occasion;
 mod recent;
+mod recovery;
+mod refusal;
 mod source;
 pub mod throttle;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ledger::{Change, Claim, ClaimId, Entry, Ledger, Outcome, Refusal};
-use otp_core::matching::{Match, TotpWindow, find_totp, match_totp};
-use otp_core::{OtpValue, ThrottleRules};
+use zeroize::Zeroizing;
 
-pub use decision::{Decision, Ruling, verdict_of};
+pub use decision::{Decision, Judgement, Ruling, verdict_of};
+pub use evaluation::TOTP_REACH;
+pub use hardware::{Association, Resynchronization};
+pub use occasion::Occasion;
 pub use recent::{Recent, RequestKey};
+pub use recovery::LastCode;
 pub use source::Source;
 
-use crate::accounts::{Repeat, Token, TokenState, User, disable, put_failures};
+use crate::accounts::{
+    Accounts, Actor, ChangeError, Edit, EditedClaim, RecoveryCode, Steward, Token, TokenState, Unlocking,
+    User, UserName,
+};
 use crate::audit::{self, AuditRecord, Reason, Reference};
-use crate::clock::{Clock, UnixTime};
-use crate::login::Login;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::notify::Notifier;
+use evaluation::{Finding, Found, Situation, evaluate_all, replayed_counter, replayed_step};
 use throttle::{Admission, Refused, Subject, Throttles};
-
-/// Time steps tried each way. One: RFC 6238 §5.2 recommends to allow at most one step of delay.
-const DRIFT_WINDOW: u8 = 1;
-
-/// How far a wrong code is looked for, so that the record can say how wrong the clock is: five minutes.
-const DIAGNOSIS_REACH: u32 = 10;
-
-/// How often a login without a code tries again when another took its number: as many as come at once.
-const GRACE_TRIES: u32 = 32;
 
 /// What the daemon counted since its start.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// Codes compared with a token.
+    /// Codes compared with tokens.
     pub codes_evaluated: AtomicU64,
     /// Logins accepted.
     pub accepted: AtomicU64,
@@ -50,49 +55,81 @@ pub struct Counters {
 /// Checks and claims.
 #[derive(Debug)]
 pub struct Engine {
-    ledger: Arc<dyn Ledger>,
-    clock: Arc<dyn Clock>,
-    throttles: Arc<Throttles>,
-    /// After an unclean stop: codes that were admissible at this moment may have been used.
-    quarantined_at: Option<UnixTime>,
-    /// Stands in for the token that an unknown user does not have, so that his code costs the same work.
-    nobody: Arc<Token>,
+    tools: Tools,
     counters: Counters,
 }
 
-/// A code that was typed for a user's token.
+/// What an engine works with.
+#[derive(Debug)]
+pub struct Tools {
+    /// Where claims become durable.
+    pub ledger: Arc<dyn Ledger>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Users and tokens.
+    pub accounts: Arc<Accounts>,
+    /// Makes the claims that change a token's record.
+    pub steward: Arc<Steward>,
+    /// Slows guesses.
+    pub throttles: Arc<Throttles>,
+    /// The present configuration.
+    pub config: Arc<ArcSwap<Config>>,
+    /// Tells people.
+    pub notifier: Arc<Notifier>,
+    /// Stands in for the token that an unknown user does not have, so that his code costs the same work.
+    pub nobody: Arc<Token>,
+}
+
+/// A code that was typed.
 #[derive(Clone, Debug)]
 pub struct Attempt {
-    /// The login it is for.
-    pub login: Login,
+    /// What for.
+    pub occasion: Occasion,
     /// The request that carries it; names the claim.
     pub request: RequestKey,
     /// Whose it is said to be, if Postern knows him.
     pub user: Option<Arc<User>>,
     /// What was typed.
-    pub typed: zeroize::Zeroizing<String>,
+    pub typed: Zeroizing<String>,
+}
+
+/// States in which a token lets its user in.
+const LOGIN_STATES: [TokenState; 2] = [TokenState::Assigned, TokenState::Associated];
+
+/// States in which a token proves that its user is himself.
+const PROOF_STATES: [TokenState; 1] = [TokenState::Associated];
+
+/// Among what a code is looked for.
+struct Among<'a> {
+    tokens: &'a [Arc<Token>],
+    /// The states in which a token decides.
+    permitted: &'a [TokenState],
+    /// Whether recovery codes count too.
+    recovery_codes: bool,
+}
+
+/// What a claim writes.
+enum Write {
+    /// The claim alone.
+    Plain(Claim),
+    /// A change of the token's record too.
+    Edited { token: Arc<Token>, edit: Edit, claim: Claim },
+    /// New recovery codes too.
+    NewCodes { name: UserName, codes: Vec<RecoveryCode>, claim: Claim },
+}
+
+/// The code of a moving factor, about to be claimed.
+struct Candidate<'a> {
+    token: &'a Arc<Token>,
+    to: u64,
+    ruling: Ruling,
+    edit: Option<Edit>,
 }
 
 impl Engine {
     /// An engine.
-    ///
-    /// * `nobody`: a token that belongs to nobody, see [`Token::of_nobody`].
-    /// * `quarantined_at`: the moment of a start after an unclean stop.
-    pub fn new(
-        ledger: Arc<dyn Ledger>,
-        clock: Arc<dyn Clock>,
-        throttles: Arc<Throttles>,
-        nobody: Token,
-        quarantined_at: Option<UnixTime>,
-    ) -> Self {
-        Self {
-            ledger,
-            clock,
-            throttles,
-            quarantined_at,
-            nobody: Arc::new(nobody),
-            counters: Counters::default(),
-        }
+    pub fn new(tools: Tools) -> Self {
+        Self { tools, counters: Counters::default() }
     }
 
     /// What was counted since the start.
@@ -100,40 +137,80 @@ impl Engine {
         &self.counters
     }
 
-    /// Decides about a typed code.
-    pub async fn verify(&self, attempt: Attempt) -> Decision {
-        let unknown = || Subject::Unknown(&attempt.login.user);
-        let subject = attempt.user.as_ref().map_or_else(unknown, |user| Subject::User(user.id));
-        let admission = match self.throttles.admit(subject, &attempt.login.source(), &*self.clock) {
-            Ok(admission) => admission,
-            Err(refused) => return self.throttled(&attempt.login, refused).await,
-        };
-        self.counters.codes_evaluated.fetch_add(1, Ordering::Relaxed);
-        let own = attempt.user.as_ref().and_then(|user| user.token.as_ref());
-        let token = own.unwrap_or(&self.nobody);
-        let evaluation = self.evaluate(token, &attempt.typed);
-        match (evaluation, own) {
-            (Evaluation::Candidate { step }, Some(token)) => {
-                self.claim(&attempt, admission, token, step).await
-            }
-            (Evaluation::Ruled(ruling), Some(token)) => match ruling.reason {
-                Reason::Quarantined | Reason::Replayed => {
-                    self.refuse_again(&attempt.login, token, ruling).await
-                }
-                _ => self.failed(&attempt, admission, token, ruling).await,
-            },
-            // Whatever the stand-in's token says means nothing.
-            (Evaluation::Candidate { .. } | Evaluation::Ruled(_), None) => {
-                let reason = if attempt.user.is_some() { Reason::TokenMissing } else { Reason::UnknownUser };
-                self.failed(&attempt, admission, token, Ruling::new(reason)).await
+    /// Decides about a code typed at a login.
+    pub async fn verify(&self, attempt: Attempt) -> Judgement {
+        let tokens = attempt.user.as_ref().map_or_else(Vec::new, |user| user.tokens.clone());
+        let among = Among { tokens: &tokens, permitted: &LOGIN_STATES, recovery_codes: true };
+        self.judge(&attempt, among).await
+    }
+
+    /// Decides whether a user who acts for himself holds one of his tokens. The code is used up.
+    pub async fn prove(&self, attempt: Attempt) -> Decision {
+        let tokens = attempt.user.as_ref().map_or_else(Vec::new, |user| user.tokens.clone());
+        let among = Among { tokens: &tokens, permitted: &PROOF_STATES, recovery_codes: true };
+        match self.judge(&attempt, among).await {
+            Judgement::Decided(decision) | Judgement::NextCode { decision, .. } => decision,
+            Judgement::LastRecoveryCode => {
+                self.use_last_recovery_code(attempt, LastCode { new_codes: None }).await
             }
         }
     }
 
+    async fn judge(&self, attempt: &Attempt, among: Among<'_>) -> Judgement {
+        let Among { tokens: own, permitted, recovery_codes } = among;
+        let admission = match self.admit(attempt) {
+            Ok(admission) => admission,
+            Err(refused) => return Judgement::Decided(self.throttled(&attempt.occasion, refused).await),
+        };
+        self.counters.codes_evaluated.fetch_add(1, Ordering::Relaxed);
+        let code = recovery_codes.then(|| RecoveryCode::from_typed(&attempt.typed)).flatten();
+        if let Some(code) = code {
+            return self.verify_recovery(attempt, admission, &code).await;
+        }
+        let nobody = std::slice::from_ref(&self.tools.nobody);
+        let tokens = if own.is_empty() { nobody } else { own };
+        let found = evaluate_all(tokens, &attempt.typed, permitted, self.situation());
+        let Found { token, finding, .. } = found.expect("at least nobody's token was looked at");
+        if own.is_empty() {
+            // Whatever the stand-in's token says means nothing.
+            let reason = if attempt.user.is_some() { Reason::TokenMissing } else { Reason::UnknownUser };
+            return Judgement::Decided(self.failed(attempt, admission, own, Ruling::new(reason)).await);
+        }
+        match finding {
+            Finding::Candidate { to, detail, time_drift: _ } => {
+                Judgement::Decided(self.accept(attempt, admission, &token, to, detail).await)
+            }
+            Finding::OutOfStep { detail } => self.out_of_step(attempt, admission, &token, detail).await,
+            Finding::Ruled(ruling) => Judgement::Decided(match ruling.reason {
+                Reason::Quarantined | Reason::Replayed => {
+                    self.refuse_again(&attempt.occasion, &token, ruling).await
+                }
+                _ => self.failed(attempt, admission, &charged(own, attempt, &ruling), ruling).await,
+            }),
+        }
+    }
+
+    /// A right code of a token that a user may log in with; his first one associates it.
+    async fn accept(
+        &self,
+        attempt: &Attempt,
+        admission: Admission,
+        token: &Arc<Token>,
+        to: u64,
+        detail: String,
+    ) -> Decision {
+        let first = attempt.occasion.is_login() && token.record.state == TokenState::Assigned;
+        let reason = if first { Reason::Activated } else { Reason::Accepted };
+        let name = attempt.user.as_ref().map(|user| user.name.clone());
+        let edit = first.then_some(Edit { associate: name, resynchronized: None });
+        let ruling = Ruling::new(reason).token(&token.record.serial).detail(detail);
+        self.claim(attempt, admission, Candidate { token, to, ruling, edit }).await
+    }
+
     /// Records a decision that no code decided.
-    pub async fn record(&self, login: &Login, ruling: Ruling) -> Decision {
+    pub async fn record(&self, occasion: &Occasion, ruling: Ruling) -> Decision {
         let Ok(reference) = Reference::draw() else { return self.without_random(&ruling) };
-        match self.submit(login, ruling, reference, None, Vec::new()).await {
+        match self.submit(occasion, ruling, reference, None, Vec::new()).await {
             Submitted::Decided(decision) => decision,
             Submitted::Superseded { .. } | Submitted::Gone => {
                 unreachable!("an entry without a claim cannot lose one")
@@ -141,228 +218,112 @@ impl Engine {
         }
     }
 
-    /// Uses up one of the logins that a user has before he needs a code.
+    /// Lets a user try again: clears his counts of wrong codes and enables what they had disabled.
     ///
-    /// * `may`: whether the token still leaves one; asked again after each claim that another login won.
-    pub async fn claim_grace(
-        &self,
-        login: &Login,
-        request: RequestKey,
-        token: &Token,
-        may: impl Fn(&Token) -> bool,
-    ) -> Decision {
-        let serial = &token.record.serial;
-        for _ in 0..GRACE_TRIES {
-            if !may(token) {
-                return self.record(login, Ruling::new(Reason::GraceOver).token(serial)).await;
-            }
-            let next = token.grace_used() + 1;
-            let claim =
-                Claim { credential: token.record.id.grace_credential(), to: next, id: ClaimId(request) };
-            let ruling =
-                Ruling::new(Reason::Grace).token(serial).detail(format!("login {next} without a code"));
-            let reference = Reference::of(request);
-            match self.submit(login, ruling, reference, Some(claim), Vec::new()).await {
-                Submitted::Decided(decision) => {
-                    if decision.reason == Reason::Grace {
-                        token.set_grace_used(next);
-                    }
-                    return decision;
-                }
-                Submitted::Superseded { value } => token.set_grace_used(value),
-                Submitted::Gone => {
-                    return self.record(login, Ruling::new(Reason::GraceOver).token(serial)).await;
-                }
-            }
-        }
-        self.record(login, Ruling::new(Reason::Busy).token(serial)).await
+    /// # Errors
+    /// See [`ChangeError`].
+    pub async fn unlock(&self, name: UserName, by: Actor) -> Result<Unlocking, ChangeError> {
+        let user = self.tools.accounts.find(&name);
+        let user = user.ok_or_else(|| ChangeError::NoSuchUser { name: name.clone() })?;
+        let counts = self.tools.throttles.counts_of(Subject::User(user.id));
+        let unlocking = self.tools.steward.unlock(name, counts, by).await?;
+        self.tools.throttles.clear(Subject::User(user.id));
+        Ok(unlocking)
     }
 
-    fn evaluate(&self, token: &Token, typed: &str) -> Evaluation {
-        let ruled = |ruling: Ruling| Evaluation::Ruled(ruling.token(&token.record.serial));
-        let Ok(typed) = OtpValue::from_typed(typed, token.parameters.digits) else {
-            return ruled(Ruling::new(Reason::Malformed));
-        };
-        let Ok(now_step) = token.steps.step_at(self.clock.now()) else {
-            return ruled(
-                Ruling::new(Reason::WrongCode)
-                    .detail("the clock stands before the token's first step".into()),
-            );
-        };
-        let last = token.last_accepted();
-        let floor = self.quarantine_floor(token);
-        let window = TotpWindow {
-            current_step: now_step,
-            drift_window: DRIFT_WINDOW,
-            time_drift: 0,
-            last_accepted: Some(last.max(floor)),
-        };
-        let matched = match_totp(&token.key, &typed, &window);
-        let offset = find_totp(&token.key, &typed, now_step, DIAGNOSIS_REACH);
-        if token.state() == TokenState::Disabled {
-            return ruled(Ruling::new(Reason::TokenDisabled));
-        }
-        match matched {
-            Match::Accepted { factor } => Evaluation::Candidate { step: factor },
-            // The claim of this very request may stand in the ledger: its retry is an accept, all else is not.
-            Match::Replayed { factor } if factor == last => Evaluation::Candidate { step: factor },
-            Match::Replayed { factor } if factor > last => ruled(
-                Ruling::new(Reason::Quarantined)
-                    .detail("the code may have been used before the unclean stop".into())
-                    .wait(self.until_step(token, floor + 1)),
-            ),
-            Match::Replayed { factor } => ruled(self.replayed(token, factor)),
-            Match::NoMatch => {
-                let detail = offset.map(|offset| describe_offset(token, offset));
-                ruled(Ruling { detail, ..Ruling::new(Reason::WrongCode) })
-            }
+    fn admit(&self, attempt: &Attempt) -> Result<Admission, Refused> {
+        let unknown = || Subject::Unknown(&attempt.occasion.login.user);
+        let subject = attempt.user.as_ref().map_or_else(unknown, |user| Subject::User(user.id));
+        self.tools.throttles.admit(subject, attempt.occasion.source(), &*self.tools.clock)
+    }
+
+    fn situation(&self) -> Situation {
+        Situation {
+            now: self.tools.clock.now(),
+            look_ahead: self.tools.config.load().look_ahead,
+            unclean: self.tools.accounts.quarantine.last(),
         }
     }
 
-    async fn claim(&self, attempt: &Attempt, admission: Admission, token: &Token, step: u64) -> Decision {
-        let activates = token.state() == TokenState::Assigned;
-        let reason = if activates { Reason::Activated } else { Reason::Accepted };
-        let claim =
-            Claim { credential: token.record.id.credential(), to: step, id: ClaimId(attempt.request) };
-        let mut changes = admission.success_changes(&*self.clock);
-        if activates {
-            changes.push(token.record.with_state(TokenState::Associated).put());
-            // Whoever is about to go on without a code finds nothing left to claim.
-            changes.push(Change::RemoveCredential { credential: token.record.id.grace_credential() });
-        }
+    async fn claim(&self, attempt: &Attempt, admission: Admission, candidate: Candidate<'_>) -> Decision {
+        let Candidate { token, to, ruling, edit } = candidate;
+        let (reason, serial) = (ruling.reason, token.record.serial.clone());
+        let claim = Claim { credential: token.credential(), to, id: ClaimId(attempt.request) };
+        let mut changes = admission.success_changes(&*self.tools.clock);
         if token.failures() > 0 {
-            changes.push(put_failures(token.record.id, 0));
+            changes.push(token.put_failures(0));
         }
-        let serial = &token.record.serial;
-        let ruling = Ruling::new(reason).token(serial).detail(format!("step {step}"));
+        let write = match edit {
+            Some(edit) => Write::Edited { token: Arc::clone(token), edit, claim },
+            None => Write::Plain(claim),
+        };
         let reference = Reference::of(attempt.request);
-        let decision = match self.submit(&attempt.login, ruling, reference, Some(claim), changes).await {
+        let decision = match self.submit(&attempt.occasion, ruling, reference, Some(write), changes).await {
             Submitted::Decided(decision) => decision,
             Submitted::Superseded { value } => {
-                token.set_last_accepted(value);
-                let ruling = self.replayed(token, step).token(serial);
-                return self.refuse_again(&attempt.login, token, ruling).await;
+                token.set_value(value);
+                return self.refuse_again(&attempt.occasion, token, self.replayed(token, to)).await;
             }
             Submitted::Gone => {
-                return self.record(&attempt.login, Ruling::new(Reason::TokenMissing).token(serial)).await;
+                let ruling = Ruling::new(Reason::TokenMissing).token(&serial);
+                return self.record(&attempt.occasion, ruling).await;
             }
         };
         if decision.reason == reason {
-            token.set_last_accepted(step);
-            token.set_state(TokenState::Associated);
+            token.set_value(to);
             token.clear_failures();
-            admission.succeed(&*self.clock);
+            admission.succeed(&*self.tools.clock);
         }
-        decision
-    }
-
-    /// A wrong code: counts it everywhere, and ends the token's life at the last failure it may have.
-    async fn failed(
-        &self,
-        attempt: &Attempt,
-        admission: Admission,
-        token: &Token,
-        ruling: Ruling,
-    ) -> Decision {
-        let Ok(reference) = Reference::draw() else { return self.without_random(&ruling) };
-        let (pending, ruling, disables) = admission.fail(&*self.clock, |mut changes| {
-            let count = token.add_failure();
-            let disables = ThrottleRules::default().disables(count)
-                && token.state() != TokenState::Disabled
-                && !token.is_nobodys();
-            let ruling = match disables {
-                true => ruling.detail(format!("failure {count} in a row: the token is disabled from now on")),
-                false => ruling,
-            };
-            changes.push(put_failures(token.record.id, count));
-            if disables {
-                changes.extend(disable(token));
-            }
-            let audit = audit::entry(&ruling.record(&attempt.login, self.clock.now()), reference);
-            (self.ledger.submit(Entry { claim: None, changes, audit: Some(audit) }), ruling, disables)
-        });
-        let outcome = pending.await;
-        if disables {
-            token.set_state(TokenState::Disabled);
-            self.report_disabled(&attempt.login.user, &token.record.serial).await;
-        }
-        self.told(&attempt.login, settle(ruling, &outcome), reference)
-    }
-
-    /// Tells administrators, once, in a record of its own and in the log. The user reads a refusal, like any
-    /// guesser.
-    async fn report_disabled(&self, user: &str, serial: &str) {
-        tracing::warn!(serial, user, "token disabled after too many wrong codes");
-        let Ok(reference) = Reference::draw() else { return };
-        let record = AuditRecord {
-            at: audit::rfc3339(self.clock.now()),
-            event: "token_disabled".into(),
-            reason: "too_many_failures".into(),
-            user: Some(user.into()),
-            token: Some(serial.into()),
-            ..AuditRecord::default()
-        };
-        // The change itself is durable already, with its own record: this one only makes it easy to find.
-        self.ledger.submit(Entry { audit: Some(audit::entry(&record, reference)), ..Entry::default() }).await;
-    }
-
-    /// A used code, which is no guess and slows nobody: at most one record a second tells of a token's, so that
-    /// sending it again and again fills no disk.
-    async fn refuse_again(&self, login: &Login, token: &Token, ruling: Ruling) -> Decision {
-        let now = self.clock.elapsed();
-        match token.repeated_refusal(now) {
-            Repeat::Told(reference) => {
-                self.counters.refused.fetch_add(1, Ordering::Relaxed);
-                ruling.decided(reference)
-            }
-            Repeat::ToTell { repeats } => {
-                let decision = self.record(login, Ruling { repeats: Some(repeats), ..ruling }).await;
-                token.refusal_told(now, decision.reference);
-                decision
-            }
-        }
-    }
-
-    async fn throttled(&self, login: &Login, refused: Refused) -> Decision {
-        let ruling =
-            Ruling { repeats: Some(refused.repeats), ..Ruling::new(Reason::Throttled).wait(refused.wait) };
-        if let Some(reference) = refused.recorded {
-            self.counters.refused.fetch_add(1, Ordering::Relaxed);
-            return ruling.decided(reference);
-        }
-        let decision = self.record(login, ruling).await;
-        self.throttles.recorded(&refused, decision.reference, &*self.clock);
         decision
     }
 
     async fn submit(
         &self,
-        login: &Login,
+        occasion: &Occasion,
         ruling: Ruling,
         reference: Reference,
-        claim: Option<Claim>,
+        write: Option<Write>,
         changes: Vec<Change>,
     ) -> Submitted {
-        let audit = Some(audit::entry(&ruling.record(login, self.clock.now()), reference));
-        match self.ledger.submit(Entry { claim, changes, audit }).await {
+        let record = ruling.record(occasion, self.tools.clock.now());
+        let audit = audit::entry(&record, reference);
+        let (ledger, steward) = (&self.tools.ledger, &self.tools.steward);
+        let outcome = match write {
+            None => ledger.submit(Entry { claim: None, changes, audit: Some(audit) }).await,
+            Some(Write::Plain(claim)) => {
+                ledger.submit(Entry { claim: Some(claim), changes, audit: Some(audit) }).await
+            }
+            Some(Write::Edited { token, edit, claim }) => {
+                steward.claim(EditedClaim { token, edit, claim, changes, audit }).await
+            }
+            Some(Write::NewCodes { name, codes, claim }) => {
+                steward.claim_with_new_codes(name, codes, claim, changes, audit).await
+            }
+        };
+        match outcome {
             Outcome::NotCommitted(Refusal::Superseded { value, .. }) => Submitted::Superseded { value },
             Outcome::NotCommitted(Refusal::NoSuchCredential) => Submitted::Gone,
-            outcome => Submitted::Decided(self.told(login, settle(ruling, &outcome), reference)),
+            outcome => {
+                if outcome == Outcome::Committed && ruling.reason != Reason::Accepted {
+                    self.tools.notifier.tell(&AuditRecord { reference: reference.to_string(), ..record });
+                }
+                Submitted::Decided(self.told(occasion, settle(ruling, &outcome), reference))
+            }
         }
     }
 
-    fn told(&self, login: &Login, ruling: Ruling, reference: Reference) -> Decision {
-        let reason = ruling.reason.word();
-        let detail = ruling.detail.clone();
+    fn told(&self, occasion: &Occasion, ruling: Ruling, reference: Reference) -> Decision {
         let decision = ruling.decided(reference);
         let counter = match decision.verdict {
             wire::login::Verdict::Allow | wire::login::Verdict::NotRequired => &self.counters.accepted,
             _ => &self.counters.refused,
         };
         counter.fetch_add(1, Ordering::Relaxed);
+        let login = &occasion.login;
         tracing::info!(
-            verdict = ?decision.verdict, reason, detail, user = ?login.user, service = ?login.service,
-            rhost = ?login.rhost, tty = ?login.tty, %reference, "decided"
+            verdict = ?decision.verdict, reason = decision.reason.word(), detail = decision.detail,
+            user = ?login.user, service = ?login.service, rhost = ?login.rhost, tty = ?login.tty, %reference,
+            "decided"
         );
         decision
     }
@@ -374,38 +335,23 @@ impl Engine {
         Ruling::new(Reason::Busy).decided(Reference::of([0; 16]))
     }
 
-    /// The newest step that may have been used before an unclean stop; 0 after a clean one.
-    fn quarantine_floor(&self, token: &Token) -> u64 {
-        self.quarantined_at
-            .and_then(|at| token.steps.step_at(at).ok())
-            .map_or(0, |step| step.saturating_add(u64::from(DRIFT_WINDOW)))
-    }
-
-    fn replayed(&self, token: &Token, step: u64) -> Ruling {
-        let last = token.last_accepted().max(step);
-        let next = last.saturating_add(1).max(self.quarantine_floor(token).saturating_add(1));
-        let age = self.clock.now().saturating_sub(token.steps.start_of(step));
-        Ruling::new(Reason::Replayed)
-            .detail(format!("step {step}, which began {age} s ago; step {last} was accepted"))
-            .wait(self.until_step(token, next))
-    }
-
-    /// How long until the authenticator shows the code of `step`; at least a second, for people.
-    fn until_step(&self, token: &Token, step: u64) -> Duration {
-        Duration::from_secs(token.steps.start_of(step).saturating_sub(self.clock.now()).max(1))
+    /// The ruling about a claim that another one has overtaken.
+    fn replayed(&self, token: &Token, to: u64) -> Ruling {
+        match token.steps() {
+            Some(steps) => replayed_step(token, steps, to, self.situation()),
+            None => replayed_counter(token, to.saturating_sub(1)),
+        }
     }
 }
 
-fn describe_offset(token: &Token, offset: i64) -> String {
-    let seconds = offset.saturating_mul(i64::from(token.parameters.time_interval.seconds()));
-    format!("clock {seconds:+} s")
-}
-
-enum Evaluation {
-    /// The code of a step that may be claimed.
-    Candidate { step: u64 },
-    /// Decided without a claim.
-    Ruled(Ruling),
+/// The tokens against which a wrong code counts: those it could have been a code of, as far as its length
+/// tells; all when it is no code at all.
+fn charged(own: &[Arc<Token>], attempt: &Attempt, ruling: &Ruling) -> Vec<Arc<Token>> {
+    let fits = |token: &&Arc<Token>| {
+        ruling.reason == Reason::Malformed
+            || otp_core::OtpValue::from_typed(&attempt.typed, token.parameters.digits).is_ok()
+    };
+    own.iter().filter(fits).cloned().collect()
 }
 
 enum Submitted {
@@ -428,7 +374,7 @@ fn settle(ruling: Ruling, outcome: &Outcome) -> Ruling {
         )
         | Outcome::Unknown => Reason::OutcomeUnknown,
     };
-    Ruling { reason, wait: None, ..ruling }
+    Ruling { reason, wait: None, recovery_codes_left: None, ..ruling }
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ pub struct Source(String);
 /// The source of every login without a remote host: consoles, `sudo`, `su`.
 const LOCAL: &str = "local";
 
+/// The source of codes that users tell an administrator.
+const ADMINISTRATION: &str = "administration";
+
 impl Source {
     /// From what PAM or sshd names: an address, a host's name, or nothing.
     ///
@@ -29,9 +32,14 @@ impl Source {
         }
     }
 
-    /// Whether the login came from no remote host.
-    pub fn is_local(&self) -> bool {
-        self.0 == LOCAL
+    /// Codes that users tell an administrator.
+    pub fn administration() -> Self {
+        Self(ADMINISTRATION.into())
+    }
+
+    /// Whether it is no remote host.
+    pub fn is_inside(&self) -> bool {
+        self.0 == LOCAL || self.0 == ADMINISTRATION
     }
 
     /// As bytes, for hashing.
@@ -64,7 +72,9 @@ mod tests {
 
     #[test]
     fn a_remote_host_that_calls_itself_local_is_not() {
-        assert!(!Source::new(Some("local")).is_local());
-        assert!(Source::new(None).is_local());
+        assert!(!Source::new(Some("local")).is_inside());
+        assert!(!Source::new(Some("administration")).is_inside());
+        assert!(Source::new(None).is_inside());
+        assert!(Source::administration().is_inside());
     }
 }

@@ -6,7 +6,6 @@ use ledger::{Ledger, Refusal, StartState};
 use proptest::prelude::*;
 use wire::login::Verdict;
 
-use crate::accounts::TokenState;
 use crate::audit::AuditRecord;
 use crate::trial::{STEP, Trial};
 
@@ -70,7 +69,7 @@ proptest! {
                 trial.advance(Duration::from_secs(seconds));
                 let end = trial.login("alice", "sshd", &trial.code(&key, offset)).await;
                 if end.verdict == Verdict::Allow {
-                    let step = trial.service.dialogue.accounts.users()[0].token.as_ref().unwrap().last_accepted();
+                    let step = trial.token().value();
                     assert!(step > accepted);
                     accepted = step;
                 }
@@ -113,7 +112,7 @@ async fn other_forms_of_a_code_are_the_code_or_one_failure_and_never_a_second_ac
     };
     let trial = Trial::new().await;
     let key = trial.activate("alice").await;
-    let failures = || trial.service.dialogue.accounts.users()[0].token.as_ref().unwrap().failures();
+    let failures = || trial.token().failures();
     for used in [false, true] {
         let code = trial.code(&key, 0);
         if used {
@@ -179,7 +178,7 @@ async fn a_second_login_within_one_step_is_told_when_to_come_back_and_counts_as_
             second.reference
         )
     );
-    assert_eq!(trial.service.dialogue.accounts.users()[0].token.as_ref().unwrap().failures(), 0);
+    assert_eq!(trial.token().failures(), 0);
     trial.advance(Duration::from_secs(15));
     assert_eq!(
         trial.login_from("alice", "sshd", Some("192.0.2.2"), &trial.code(&key, 0)).await.verdict,
@@ -192,9 +191,9 @@ async fn a_second_login_within_one_step_is_told_when_to_come_back_and_counts_as_
 async fn a_claim_on_a_token_that_the_ledger_does_not_know_any_more_is_refused() {
     let trial = Trial::new().await;
     let key = trial.activate("alice").await;
-    let token = trial.service.dialogue.accounts.users()[0].token.clone().unwrap();
+    let token = trial.token();
     // The change is durable, and memory has not heard of it yet.
-    let gone = ledger::Change::RemoveCredential { credential: token.record.id.credential() };
+    let gone = ledger::Change::RemoveCredential { credential: token.credential() };
     trial.ledger.submit(ledger::Entry { changes: vec![gone], ..Default::default() }).await;
     let end = trial.login("alice", "sshd", &trial.code(&key, 0)).await;
     assert_eq!(
@@ -241,7 +240,7 @@ async fn failures_count_on_after_a_restart() {
     trial.login("alice", "sshd", &trial.wrong_code(&key)).await;
     let end = trial.login("alice", "sshd", &trial.code(&key, 0)).await;
     assert!(end.text.starts_with("Too many attempts. Try again in 1 s."), "{}", end.text);
-    let token = trial.service.dialogue.accounts.users()[0].token.clone().unwrap();
+    let token = trial.token();
     assert_eq!(token.failures(), 5);
 }
 
@@ -288,9 +287,7 @@ async fn nothing_but_the_tokens_own_success_ends_its_row_of_failures() {
             .accounts
             .find(&crate::accounts::UserName::new("alice").unwrap())
             .unwrap()
-            .token
-            .as_ref()
-            .unwrap()
+            .tokens[0]
             .failures()
     };
     for count in 1..=4 {
@@ -425,23 +422,19 @@ async fn a_code_that_was_sent_is_used_even_when_the_caller_goes_away() {
     caller.abort();
     trial.ledger.set_fate(Fate::Decide);
     trial.ledger.release();
-    while trial.service.dialogue.accounts.users()[0].token.as_ref().unwrap().last_accepted() * 30 + 30
-        <= crate::trial::NOON + 15
-    {
+    while trial.token().value() * 30 + 30 <= crate::trial::NOON + 15 {
         tokio::task::yield_now().await;
     }
     assert_eq!(trial.login("alice", "sshd", &code).await.verdict, Verdict::Deny);
 }
 
 #[tokio::test]
-async fn states_of_a_token_only_go_forward() {
+async fn the_value_of_a_token_only_rises() {
     let trial = Trial::new().await;
     trial.activate("alice").await;
-    let token = trial.service.dialogue.accounts.users()[0].token.clone().unwrap();
-    token.set_state(TokenState::Assigned);
-    assert_eq!(token.state(), TokenState::Associated);
-    token.set_last_accepted(5);
-    assert!(token.last_accepted() > 5);
+    let token = trial.token();
+    token.set_value(5);
+    assert!(token.value() > 5);
 }
 
 #[tokio::test]

@@ -87,6 +87,8 @@ struct Count {
     usual_since: Option<UnixTime>,
     refused: Option<(Duration, Reference)>,
     repeats: u64,
+    /// Whose try it counts; none for a source's.
+    who: Option<Key>,
 }
 
 /// A count as kept in the ledger.
@@ -95,6 +97,8 @@ struct Stored {
     lane: Lane,
     failures: u32,
     usual: Option<UnixTime>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    who: Option<Key>,
 }
 
 /// All counts.
@@ -151,7 +155,7 @@ impl Throttles {
                 tracing::warn!("a throttle's record is damaged and was left out");
                 continue;
             };
-            let Stored { lane, failures, usual } = stored;
+            let Stored { lane, failures, usual, who } = stored;
             let now = clock.elapsed();
             let wait_until = now + lane.rules().wait_after(failures);
             let count = Count {
@@ -160,6 +164,7 @@ impl Throttles {
                 wait_until,
                 last_failure: now,
                 usual_since: usual,
+                who,
                 ..Count::default()
             };
             self.counts.insert(key, count);
@@ -176,12 +181,10 @@ impl Throttles {
         source: &Source,
         clock: &dyn Clock,
     ) -> Result<Admission, Refused> {
-        let who = match subject {
-            Subject::User(id) => id.0.to_be_bytes().to_vec(),
-            Subject::Unknown(name) => self.hasher.key(&[b"unknown", name.as_bytes()]).to_vec(),
-        };
+        let who = self.name(subject);
+        let owner = self.hasher.key(&[b"who", &who]);
         let pair = self.key(&[b"pair", &who, source.as_bytes()]);
-        let usual = source.is_local() || self.is_usual(&pair, clock.now());
+        let usual = source.is_inside() || self.is_usual(&pair, clock.now());
         let mut wanted = vec![(pair, Lane::Pair)];
         if !usual {
             wanted.push((self.key(&[b"elsewhere", &who]), Lane::Elsewhere));
@@ -189,10 +192,25 @@ impl Throttles {
         }
         let mut admission = Admission { throttles: Arc::clone(self), pair, lanes: Vec::new() };
         for (key, lane) in wanted {
-            self.enter(key, lane, clock)?;
+            self.enter(key, lane, owner, clock)?;
             admission.lanes.push(key);
         }
         Ok(admission)
+    }
+
+    /// What makes it durable that the counts of a user's wrong codes, from wherever, begin anew.
+    pub fn counts_of(&self, subject: Subject<'_>) -> Vec<Change> {
+        let owner = self.hasher.key(&[b"who", &self.name(subject)]);
+        let counts = self.counts.iter().filter(|count| count.who == Some(owner) && count.failures > 0);
+        counts.map(|count| put(*count.key(), &Stored { failures: 0, ..count.stored() })).collect()
+    }
+
+    /// The same in memory, once it is durable: nobody waits any more.
+    pub fn clear(&self, subject: Subject<'_>) {
+        let owner = self.hasher.key(&[b"who", &self.name(subject)]);
+        for mut count in self.counts.iter_mut().filter(|count| count.who == Some(owner)) {
+            (count.failures, count.wait_until) = (0, Duration::ZERO);
+        }
     }
 
     /// Remembers which record tells of a refusal.
@@ -223,9 +241,17 @@ impl Throttles {
         submit(gone.map(|key| Change::Delete { kind: kind::THROTTLE, key: key.into() }).collect())
     }
 
-    fn enter(&self, key: Key, lane: Lane, clock: &dyn Clock) -> Result<(), Refused> {
+    fn name(&self, subject: Subject<'_>) -> [u8; 16] {
+        match subject {
+            Subject::User(id) => id.0.to_be_bytes(),
+            Subject::Unknown(name) => self.hasher.key(&[b"unknown", name.as_bytes()]),
+        }
+    }
+
+    fn enter(&self, key: Key, lane: Lane, owner: Key, clock: &dyn Clock) -> Result<(), Refused> {
         let (now, rules) = (clock.elapsed(), lane.rules());
-        let mut count = self.counts.entry(key).or_insert_with(|| Count { lane, ..Count::default() });
+        let who = (lane != Lane::Source).then_some(owner);
+        let mut count = self.counts.entry(key).or_insert_with(|| Count { lane, who, ..Count::default() });
         let wait = count.wait_until.saturating_sub(now);
         let free = rules.free_failures.saturating_add(1).saturating_sub(count.failures).max(1);
         if wait.is_zero() && count.in_flight < free {
@@ -257,8 +283,13 @@ impl Throttles {
 
     fn change(&self, key: Key) -> Option<Change> {
         let count = self.counts.get(&key)?;
-        let stored = Stored { lane: count.lane, failures: count.failures, usual: count.usual_since };
-        Some(put(key, &stored))
+        Some(put(key, &count.stored()))
+    }
+}
+
+impl Count {
+    fn stored(&self) -> Stored {
+        Stored { lane: self.lane, failures: self.failures, usual: self.usual_since, who: self.who }
     }
 }
 
@@ -301,7 +332,7 @@ impl Admission {
             let known = *key != self.pair
                 || count.usual_since.is_some_and(|since| now.saturating_sub(since) < REFRESH_SECONDS);
             let usual = if known { count.usual_since } else { Some(now) };
-            let stored = Stored { lane: count.lane, failures, usual };
+            let stored = Stored { failures, usual, ..count.stored() };
             (!known || failures != count.failures).then(|| put(*key, &stored))
         };
         self.lanes.iter().filter_map(change).collect()

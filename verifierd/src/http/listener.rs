@@ -1,4 +1,4 @@
-//! A listening socket that only root can reach, and that comes back when somebody removes it.
+//! A listening socket that says who called, and that comes back when somebody removes it.
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -40,10 +40,38 @@ pub enum ListenError {
     },
 }
 
+/// Whom a socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Root only.
+    Root,
+    /// Every account of the machine.
+    Everybody,
+}
+
+impl Audience {
+    /// The socket's mode.
+    fn mode(self) -> u32 {
+        match self {
+            Self::Root => 0o600,
+            Self::Everybody => 0o666,
+        }
+    }
+
+    /// Whether a caller is answered, whatever the socket's mode is.
+    fn admits(self, uid: u32) -> bool {
+        match self {
+            Self::Root => uid == 0,
+            Self::Everybody => true,
+        }
+    }
+}
+
 /// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
     path: PathBuf,
+    audience: Audience,
     inner: UnixListener,
     /// Whether we made the file, and so look after it. systemd looks after its own.
     ours: bool,
@@ -51,36 +79,37 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens at a path: makes its directory (0755) and the socket (0600), and removes a socket that
+    /// Listens at a path: makes its directory (0755) and the socket (0600 or 0666), and removes a socket that
     /// nobody answers any more.
     ///
     /// # Errors
     /// See [`ListenError`].
-    pub fn bind(path: &Path) -> Result<Self, ListenError> {
-        let inner = bind(path)?;
-        Self::wrap(path, inner, true)
+    pub fn bind(path: &Path, audience: Audience) -> Result<Self, ListenError> {
+        let inner = bind(path, audience.mode())?;
+        Self::wrap(path, audience, inner, true)
     }
 
     /// Takes over a socket that systemd opened.
     ///
     /// # Errors
     /// See [`ListenError`].
-    pub fn inherited(path: &Path, inner: StdListener) -> Result<Self, ListenError> {
-        Self::wrap(path, inner, false)
+    pub fn inherited(path: &Path, audience: Audience, inner: StdListener) -> Result<Self, ListenError> {
+        Self::wrap(path, audience, inner, false)
     }
 
-    fn wrap(path: &Path, inner: StdListener, ours: bool) -> Result<Self, ListenError> {
+    fn wrap(path: &Path, audience: Audience, inner: StdListener, ours: bool) -> Result<Self, ListenError> {
         let inner = inner
             .set_nonblocking(true)
             .and_then(|()| UnixListener::from_std(inner))
             .map_err(|source| ListenError::System { path: path.into(), source })?;
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self { path: path.into(), inner, ours, look })
+        Ok(Self { path: path.into(), audience, inner, ours, look })
     }
 
-    /// The next caller that is root. `None` when a caller was refused or none could be taken.
-    pub async fn accept(&mut self) -> Option<UnixStream> {
+    /// The next caller that is of the audience, and his uid. `None` when a caller was refused or none could be
+    /// taken.
+    pub async fn accept(&mut self) -> Option<(UnixStream, u32)> {
         tokio::select! {
             accepted = self.inner.accept() => match accepted {
                 Ok((stream, _)) => self.admit(stream),
@@ -98,9 +127,9 @@ impl Listener {
     }
 
     /// The kernel says who called: the uid in our user namespace, whatever the caller claims to be.
-    fn admit(&self, stream: UnixStream) -> Option<UnixStream> {
+    fn admit(&self, stream: UnixStream) -> Option<(UnixStream, u32)> {
         match stream.peer_cred() {
-            Ok(peer) if peer.uid() == 0 => Some(stream),
+            Ok(peer) if self.audience.admits(peer.uid()) => Some((stream, peer.uid())),
             Ok(peer) => {
                 tracing::warn!(uid = peer.uid(), path = %self.path.display(), "refused a caller that is not root");
                 None
@@ -117,7 +146,7 @@ impl Listener {
         if !self.ours || is_there {
             return;
         }
-        match Self::bind(&self.path) {
+        match Self::bind(&self.path, self.audience) {
             Ok(new) => {
                 tracing::warn!(path = %self.path.display(), "the socket had been removed: made anew");
                 // The file at our path is the new socket's: the old one must not remove it.
@@ -138,7 +167,7 @@ impl Drop for Listener {
     }
 }
 
-fn bind(path: &Path) -> Result<StdListener, ListenError> {
+fn bind(path: &Path, mode: u32) -> Result<StdListener, ListenError> {
     let system = |source| ListenError::System { path: path.into(), source };
     if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
         std::fs::create_dir_all(directory).map_err(system)?;
@@ -147,7 +176,7 @@ fn bind(path: &Path) -> Result<StdListener, ListenError> {
     clear(path)?;
     // The process's umask (see `run`) keeps others out between these two calls.
     let bound = StdListener::bind(path).map_err(system)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(system)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(system)?;
     Ok(bound)
 }
 
@@ -176,16 +205,16 @@ mod tests {
     async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/login.sock");
-        let stale = bind(&path).unwrap();
-        assert!(matches!(Listener::bind(&path), Err(ListenError::InUse { .. })));
+        let stale = bind(&path, 0o600).unwrap();
+        assert!(matches!(Listener::bind(&path, Audience::Root), Err(ListenError::InUse { .. })));
         drop(stale);
-        let fresh = Listener::bind(&path).unwrap();
+        let fresh = Listener::bind(&path, Audience::Root).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
         assert_eq!(std::fs::metadata(path.parent().unwrap()).unwrap().mode() & 0o777, 0o755);
         drop(fresh);
         assert!(!path.exists());
         std::fs::write(&path, "").unwrap();
-        assert!(matches!(Listener::bind(&path), Err(ListenError::NotASocket { .. })));
+        assert!(matches!(Listener::bind(&path, Audience::Root), Err(ListenError::NotASocket { .. })));
     }
 
     // covers: G10
@@ -193,9 +222,18 @@ mod tests {
     async fn a_socket_that_was_removed_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/login.sock");
-        let mut listener = Listener::bind(&path).unwrap();
+        let mut listener = Listener::bind(&path, Audience::Everybody).unwrap();
         std::fs::remove_dir_all(folder.path().join("run")).unwrap();
         listener.look_after();
-        assert!(path.exists());
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o666);
+    }
+
+    // covers: I05
+    #[test]
+    fn nobody_but_root_is_admitted_where_only_root_is_expected() {
+        for uid in [1, 33, 1000, 65_534, u32::MAX] {
+            assert!(!Audience::Root.admits(uid) && Audience::Everybody.admits(uid));
+        }
+        assert!(Audience::Root.admits(0) && Audience::Everybody.admits(0));
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::accounts::{Token, TokenState, User};
+use wire::admin::EnrolWith;
+
+use crate::accounts::{Token, User};
 use crate::audit::Reason;
 use crate::clock::UnixTime;
 use crate::config::{Config, Grace, OnUnenrolled};
@@ -12,17 +14,22 @@ use crate::config::{Config, Grace, OnUnenrolled};
 pub enum Demand {
     /// Nothing.
     Nothing(Reason),
-    /// A code. Also asked of users that are unknown or have no token, who can give none: they are not told.
+    /// A code. Also asked of users that are unknown or whose tokens do not work, who can give none: they are
+    /// not told.
     Code,
-    /// A code of a token that has not shown one yet; its secret is shown.
+    /// A code of an authenticator app that has not shown one yet; its secret is shown.
     Enrolment {
         /// The token.
         token: Arc<Token>,
         /// Whether the user may still do without.
         grace: bool,
     },
-    /// The user is to be enrolled first.
+    /// The user is to be enrolled with an app first.
     Enrol,
+    /// The serial number and a code of a token that the user was handed.
+    Association,
+    /// He had time to enrol, and it is over.
+    Closed,
 }
 
 /// What is demanded of a user.
@@ -30,18 +37,41 @@ pub enum Demand {
 /// * `user`: as Postern knows him, if it does.
 /// * `account_exists`: whether the machine has an account of exactly this name.
 pub fn demand(user: Option<&User>, account_exists: bool, config: &Config, now: UnixTime) -> Demand {
-    match user {
-        None => match config.on_unenrolled {
-            OnUnenrolled::Ignore if account_exists => Demand::Nothing(Reason::Unenrolled),
-            OnUnenrolled::Enroll if account_exists => Demand::Enrol,
-            OnUnenrolled::Deny | OnUnenrolled::Ignore | OnUnenrolled::Enroll => Demand::Code,
-        },
-        Some(user) if !user.otp_on => Demand::Nothing(Reason::OtpOff),
-        Some(User { token: Some(token), .. }) if token.state() == TokenState::Assigned => {
+    let Some(user) = user else { return demand_of_stranger(account_exists, config) };
+    if user.tokens.is_empty() {
+        return match (user.otp_on, config.require_token) {
+            (false, false) => Demand::Nothing(Reason::OtpOff),
+            (true, _) if is_closed(user.otp_since, config, now) => Demand::Closed,
+            (true, _) | (false, true) => Demand::Association,
+        };
+    }
+    let enrolling = user.tokens.iter().find(|token| token.is_enrolling());
+    match enrolling.filter(|_| !user.has_associated()) {
+        Some(token) if is_closed(token.record.created.max(token.record.assigned), config, now) => {
+            Demand::Closed
+        }
+        Some(token) => {
             Demand::Enrolment { token: Arc::clone(token), grace: grace_left(token, config, now).is_some() }
         }
-        Some(_) => Demand::Code,
+        None => Demand::Code,
     }
+}
+
+/// What is demanded of somebody Postern has no record of.
+fn demand_of_stranger(account_exists: bool, config: &Config) -> Demand {
+    match config.on_unenrolled {
+        OnUnenrolled::Ignore if account_exists && config.require_token => Demand::Association,
+        OnUnenrolled::Ignore if account_exists => Demand::Nothing(Reason::Unenrolled),
+        OnUnenrolled::Enroll if account_exists => match config.enrolment.with {
+            EnrolWith::App => Demand::Enrol,
+            EnrolWith::Token => Demand::Association,
+        },
+        OnUnenrolled::Deny | OnUnenrolled::Ignore | OnUnenrolled::Enroll => Demand::Code,
+    }
+}
+
+fn is_closed(since: UnixTime, config: &Config, now: UnixTime) -> bool {
+    config.enrolment.open_for.is_some_and(|open| now >= since.saturating_add(open.as_secs()))
 }
 
 /// What is left of the time before a code is needed.

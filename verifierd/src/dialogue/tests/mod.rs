@@ -1,9 +1,12 @@
+mod hardware;
+mod recovery;
+
 use ledger::StartState;
 use ledger::memory::Fate;
 use wire::login::Verdict;
 
 use super::*;
-use crate::trial::{STEP, Trial, asked, ended, secret_shown};
+use crate::trial::{STEP, Trial, asked, ended, root, secret_shown};
 
 // covers: T3, T4, T5
 #[tokio::test]
@@ -52,8 +55,10 @@ async fn the_code_that_activated_is_used_up() {
 /// add its row to `SURFACES` when it does.
 fn takes_a_code(asked: &state::Asked) -> bool {
     match asked {
-        state::Asked::Code { .. } => true,
-        state::Asked::Acknowledgement { .. } => false,
+        state::Asked::Code { .. } | state::Asked::SerialCode { .. } | state::Asked::NextCode { .. } => true,
+        // A code typed before is used up by these; they take none.
+        state::Asked::NewCodesWish { .. } | state::Asked::NewCodesShown { .. } => false,
+        state::Asked::Serial | state::Asked::Acknowledgement { .. } => false,
     }
 }
 
@@ -63,7 +68,7 @@ const SURFACES: [&str; 5] = ["sshd", "sudo", "su", "login", "gdm-password"];
 // covers: A13, T10
 #[tokio::test]
 async fn one_code_serves_one_purpose_whatever_the_surfaces() {
-    assert!(takes_a_code(&state::Asked::Code { token: None, grace: true }));
+    assert!(takes_a_code(&state::Asked::Code { enrolling: None, grace: true }));
     for first in SURFACES {
         for second in SURFACES {
             let trial = Trial::new().await;
@@ -167,8 +172,8 @@ async fn a_token_disabled_between_prompt_and_answer_is_refused() {
     let trial = Trial::new().await;
     let key = trial.activate("alice").await;
     let prompts = [trial.ask("alice", "sshd", None).await, trial.ask("alice", "sudo", None).await];
-    let serial = trial.service.dialogue.accounts.users()[0].token.as_ref().unwrap().record.serial.clone();
-    trial.service.dialogue.steward.disable_token(serial).await.unwrap();
+    let serial = trial.token().record.serial.clone();
+    trial.service.dialogue.steward.disable(serial, root()).await.unwrap();
     for asked in prompts {
         let end = trial.answer(&asked, &trial.code(&key, 0)).await;
         assert_eq!(

@@ -1,0 +1,285 @@
+//! Puts together what the machine holds, service by service. Asks nobody: everything is in [`Machine`].
+
+use super::demand::{self, Demand};
+use super::finding::{Code, Finding, Place};
+use super::installed::{self, Configuration, Lines};
+use super::judge::{self, Judged};
+use super::line::{self, Kind, Words};
+use super::machine::Machine;
+use super::report::{Report, Verdict};
+use super::sshd::{self, Settings};
+use super::stack::{self, Entry, Stack};
+use super::sudo::{self, Listing};
+use super::verdict::{self, Passage};
+use super::{arguments, not_checked};
+
+/// The services that are looked at where none is named, as far as they are there.
+const SERVICES: [&str; 4] = ["sshd", "login", "sudo", "su"];
+
+/// Where the services' files are, for looking through all of them.
+const FOLDER: &str = "/etc/pam.d";
+
+/// What is asked of the doctor.
+pub struct Question {
+    /// A Unix account.
+    pub user: Option<String>,
+    /// PAM services; none: the usual ones.
+    pub services: Vec<String>,
+}
+
+/// What holds for all services.
+struct Case<'a> {
+    machine: &'a Machine,
+    user: Option<&'a str>,
+    is_root: bool,
+    /// Whether this machine is known to have no such account.
+    is_stranger: bool,
+    demand: Demand,
+    /// Files with our line that others include.
+    shared: Vec<Place>,
+    is_somewhere: bool,
+}
+
+/// Looks at everything.
+pub fn examine(machine: &Machine, question: &Question) -> Report {
+    let (configuration, mut findings) = Configuration::read(machine);
+    let (account, more) = account(machine);
+    findings.extend(more);
+    let daemon = &machine.told.daemon;
+    let is_stranger = account.is_none() && question.user.is_some();
+    let (demand, more) = demand::of_user(daemon.user.as_ref(), &configuration.policy, !is_stranger);
+    let (shared, is_somewhere) = our_files(machine);
+    // What Postern demands matters where it is asked.
+    findings.extend(more.into_iter().filter(|_| is_somewhere));
+    let is_root = account.is_some_and(|account| account.is_root) || question.user.as_deref() == Some("root");
+    let user = question.user.as_deref();
+    let case = Case { machine, user, is_root, is_stranger, demand, shared, is_somewhere };
+
+    let mut verdicts = Vec::new();
+    let mut lines = Lines { modules: Vec::new(), sockets: Vec::new() };
+    for service in services(machine, question) {
+        let (verdict, more) = case.service(&service, &mut lines);
+        verdicts.push(verdict);
+        findings.extend(more);
+    }
+    if !is_somewhere {
+        let message = format!("no file in {FOLDER} asks for a code: no login on this machine does");
+        findings.push(Finding::new(Code::ModuleNowhere, message, "the lines in docs/recipes.md"));
+    }
+    findings.extend(installed::files(machine, &configuration, &lines));
+    findings.extend(installed::daemon(daemon, is_somewhere));
+    findings.extend(installed::clock(machine));
+    Report { user: question.user.clone(), verdicts, findings }
+}
+
+fn services(machine: &Machine, question: &Question) -> Vec<String> {
+    if !question.services.is_empty() {
+        return question.services.clone();
+    }
+    let there = |service: &&str| stack::service_file(machine, service).is_some();
+    SERVICES.into_iter().filter(there).map(str::to_owned).collect()
+}
+
+impl Case<'_> {
+    fn service(&self, service: &str, lines: &mut Lines) -> (Verdict, Vec<Finding>) {
+        let mut findings = Vec::new();
+        let settings = (service == "sshd").then(|| self.ssh_settings(&mut findings)).flatten();
+        let listing =
+            matches!(service, "sudo" | "sudo-i").then(|| self.sudo_listing(&mut findings)).flatten();
+        let pam = match (&settings, &listing) {
+            (Some(settings), _) => settings.pam_service.as_str(),
+            (_, Some(listing)) => listing.value(sudo_key(service)).unwrap_or(service),
+            _ => service,
+        };
+        let stack = stack::load(self.machine, pam, Kind::Auth);
+        // Where sshd's settings could not be read, a key may come first: nothing is said against that.
+        let factor_before = settings.as_ref().map_or(service == "sshd", Settings::has_factor_before_pam);
+        let Judged { walks, findings: judged } = judge::judge(&stack, factor_before);
+        findings.extend(judged);
+        findings.extend(self.whole_service(pam, &stack));
+        let ours: Vec<&Entry> = stack.entries.iter().filter(|entry| entry.is_ours()).collect();
+        note(&ours, lines);
+
+        if let (Some(settings), false) = (&settings, ours.is_empty()) {
+            findings.extend(settings.findings(self.machine, self.is_root, self.demand.is_code()));
+        }
+        let places = self.user.map(|user| sudo::places(self.machine, user)).unwrap_or_default();
+        if let (Some(listing), false, false) = (&listing, ours.is_empty(), self.is_root) {
+            findings.extend(listing.findings(&places));
+        }
+        let demand = self.demand_by(&ours);
+        let passage = Passage::through(&stack, &walks, &demand);
+        let (sentence, asks_code) = match (&settings, &listing) {
+            _ if self.is_stranger => ("is refused: there is no such account".to_owned(), Some(false)),
+            (Some(settings), _) => verdict::ssh(&passage, settings, &demand, self.is_root),
+            (_, Some(listing)) => {
+                let place = places.first().map(Place::text);
+                verdict::sudo(&passage, listing, place, self.is_root)
+            }
+            _ if service == "sshd" => {
+                (format!("not known for sshd itself; by its PAM stack: {}", passage.sentence()), None)
+            }
+            _ => (passage.sentence(), Some(passage.asks_ours)),
+        };
+        let named = |finding: Finding| finding.of(service);
+        let verdict = Verdict { service: service.to_owned(), sentence, asks_code };
+        (verdict, findings.into_iter().map(named).collect())
+    }
+
+    /// What is demanded through these lines: what holds for the user, unless the lines cannot ask.
+    fn demand_by(&self, ours: &[&Entry]) -> Demand {
+        let obstacle = ours.iter().find_map(|entry| {
+            let rule = entry.rule()?;
+            let socket = arguments::parse(&rule.arguments).ok().map(|arguments| arguments.socket);
+            installed::obstacle(self.machine, &rule.module, socket.as_deref())
+        });
+        obstacle.unwrap_or_else(|| self.demand.clone())
+    }
+
+    /// What is to be said of a service's files beside its auth stack.
+    fn whole_service(&self, service: &str, auth: &Stack) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if stack::service_file(self.machine, service).is_none() {
+            let message = format!("{service} has no file in {FOLDER}: PAM uses that of `other`");
+            findings.push(Finding::new(
+                Code::ServiceFileMissing,
+                message,
+                "the name of a service that is there",
+            ));
+        }
+        let account = stack::load(self.machine, service, Kind::Account);
+        findings.extend(account.faults);
+        if let Some(entry) = account.entries.iter().find(|entry| entry.is_ours()) {
+            let message = "our line in the account stack refuses a login whose user was exchanged after the code, \
+                           and asks for nothing";
+            findings.push(at(Code::AccountLine, message, "nothing; it may stay or go", entry));
+        }
+        for kind in [Kind::Password, Kind::Session] {
+            let other = stack::load(self.machine, service, kind);
+            if let Some(entry) = other.entries.iter().find(|entry| entry.is_ours()) {
+                let message = "our line asks for codes in the auth stack only, and does nothing here";
+                findings.push(at(Code::LineOfWrongType, message, "`auth requisite pam_postern.so`", entry));
+            }
+        }
+        if !auth.entries.iter().any(Entry::is_ours) && self.is_somewhere {
+            findings.push(match self.shared.first() {
+                Some(place) => {
+                    let message =
+                        format!("no code is asked: our line in {} is not included here", place.text());
+                    let remedy =
+                        format!("`@include {}`, or our line in this service's own file", name(&place.file));
+                    Finding::new(Code::LineNotReached, message, remedy)
+                }
+                None => Finding::new(
+                    Code::NotAsked,
+                    "no code is asked: our line is not in this service's auth stack",
+                    "nothing, if that is meant; else the recipe for it in docs/recipes.md",
+                ),
+            });
+        }
+        findings
+    }
+
+    fn ssh_settings(&self, findings: &mut Vec<Finding>) -> Option<Settings> {
+        if let (None, Some(place)) = (self.user, sshd::first_line(self.machine, "match")) {
+            let what =
+                format!("Match blocks of sshd, such as {}: they count where --user names one", place.text());
+            findings.push(not_checked(&what));
+        }
+        match &self.machine.told.sshd {
+            Ok(text) => Some(Settings::parse(text)),
+            Err(why) => {
+                findings.push(not_checked(&format!("sshd's settings: {why}")));
+                None
+            }
+        }
+    }
+
+    fn sudo_listing(&self, findings: &mut Vec<Finding>) -> Option<Listing> {
+        match self.machine.told.sudo.as_ref()? {
+            Ok(text) => Some(Listing::parse(text)),
+            Err(why) => {
+                findings.push(not_checked(&format!("what sudo allows the user: {why}")));
+                None
+            }
+        }
+    }
+}
+
+fn sudo_key(service: &str) -> &'static str {
+    if service == "sudo-i" { "pam_login_service" } else { "pam_service" }
+}
+
+fn at(code: Code, message: &str, remedy: &str, entry: &Entry) -> Finding {
+    Finding::new(code, message, remedy).at(entry.place.clone())
+}
+
+fn note(ours: &[&Entry], lines: &mut Lines) {
+    for entry in ours {
+        let Some(rule) = entry.rule() else { continue };
+        if !lines.modules.iter().any(|(module, _)| *module == rule.module) {
+            lines.modules.push((rule.module.clone(), entry.place.clone()));
+        }
+        let Ok(arguments) = arguments::parse(&rule.arguments) else { continue };
+        if !lines.sockets.iter().any(|(socket, _)| *socket == arguments.socket) {
+            lines.sockets.push((arguments.socket, entry.place.clone()));
+        }
+    }
+}
+
+/// The files with our auth line that are there to be included, and whether there is our line in any file.
+fn our_files(machine: &Machine) -> (Vec<Place>, bool) {
+    let mut ours = Vec::new();
+    let mut included: Vec<String> = Vec::new();
+    for file in machine.names(FOLDER) {
+        let path = format!("{FOLDER}/{file}");
+        for line in line::parse(&machine.read(&path).unwrap_or_default()) {
+            match line.words {
+                Words::IncludeAll(target) | Words::Include(_, target) | Words::Substack(_, target) => {
+                    included.push(name(&target).to_owned());
+                }
+                Words::Rule(Kind::Auth, rule) if rule.is_ours() => ours.push(Place::line(&path, line.number)),
+                Words::Rule(..) | Words::Malformed(..) => {}
+            }
+        }
+    }
+    let is_somewhere = !ours.is_empty();
+    let is_shared = |place: &Place| {
+        let file = name(&place.file);
+        file.starts_with("common-") || included.iter().any(|target| target == file)
+    };
+    (ours.into_iter().filter(is_shared).collect(), is_somewhere)
+}
+
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+struct Account {
+    is_root: bool,
+}
+
+/// The account by what `getent` said.
+fn account(machine: &Machine) -> (Option<Account>, Vec<Finding>) {
+    let text = match &machine.told.account {
+        None => return (None, Vec::new()),
+        Some(Ok(text)) => text.trim_end(),
+        // Not known is not missing.
+        Some(Err(why)) => {
+            let unknown = Some(Account { is_root: false });
+            return (unknown, vec![not_checked(&format!("the account: {why}"))]);
+        }
+    };
+    let fields: Vec<&str> = text.split(':').collect();
+    let [_, _, uid, _, _, _, shell] = fields.as_slice() else {
+        let message = "the user has no account on this machine: every login is refused";
+        let remedy = "the account's exact name, or the name service that should know it";
+        return (None, vec![Finding::new(Code::AccountMissing, message, remedy)]);
+    };
+    let ends = matches!(name(shell), "nologin" | "false");
+    let no_shell = ends.then(|| {
+        let message = format!("the account's shell is {shell}: a login ends at once, code or not");
+        Finding::new(Code::NoShell, message, "nothing, if that is meant; else chsh")
+    });
+    (Some(Account { is_root: *uid == "0" }), no_shell.into_iter().collect())
+}

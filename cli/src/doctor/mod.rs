@@ -1,0 +1,112 @@
+//! `postern doctor`: says what will happen at a login, before anybody is locked out.
+//!
+//! It reads, asks and judges, and never changes anything. It does not log in: what it says follows from files and
+//! settings. docs/doctor.md explains each finding.
+//!
+//! * [`machine`]: what is known, files below a root and what others said; [`programs`] and [`daemon`] ask them.
+//! * [`line`](mod@line), [`stack`], [`modules`], [`walk`], [`judge`]: PAM, from the text of a file to what is wrong
+//!   in it.
+//! * [`sshd`], [`sudo`], [`demand`], [`installed`]: what else a login rests on.
+//! * [`examine`](mod@examine), [`verdict`], [`finding`], [`report`]: what is said about it.
+
+mod arguments;
+mod daemon;
+mod demand;
+mod examine;
+mod finding;
+mod installed;
+mod judge;
+mod line;
+mod machine;
+mod modules;
+mod programs;
+mod report;
+mod sshd;
+mod stack;
+mod sudo;
+mod verdict;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+use crate::args::{DoctorArgs, Globals};
+use crate::client::{Client, Patience};
+use crate::failure::Failure;
+use crate::output::Answer;
+use crate::settings::{self, Side};
+use examine::{Question, examine};
+use finding::{Code, Finding};
+use machine::{Machine, Told};
+
+/// Longest name of a user or a service, in bytes: what a login may carry.
+const NAME_BYTES_MAX: usize = 256;
+
+/// Looks at this machine, and says what will happen.
+///
+/// # Errors
+/// Names that no account or service can have. Problems that were found come with the answer.
+pub fn run(globals: &Globals, args: DoctorArgs) -> Result<Answer, Failure> {
+    if !args.user.as_deref().is_none_or(is_name) {
+        return Err(Failure::Usage { problem: "--user is not the name of an account" });
+    }
+    if !args.service.iter().all(|service| is_name(service) && !service.starts_with('.')) {
+        return Err(Failure::Usage { problem: "--service is not the name of a PAM service, such as sshd" });
+    }
+    let question = Question { user: args.user, services: args.service };
+    let socket = settings::socket(globals, Side::ours())?;
+    let client = Client::new(socket, globals.verbose, Patience::together(globals.timeout));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Failure::Runtime { source })?;
+    let told = runtime.block_on(async {
+        tokio::select! {
+            told = ask(&client, question.user.as_deref()) => Ok(told),
+            _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+        }
+    })?;
+    let configuration = globals.config.as_deref().map(|path| path.to_string_lossy().into_owned());
+    let configuration = configuration.unwrap_or_else(|| installed::CONFIGURATION.to_owned());
+    let machine = Machine { root: PathBuf::from("/"), root_uid: 0, configuration, told };
+    examine(&machine, &question).answer(globals.format())
+}
+
+/// Whether a name can go into a command line and a path: no blanks, no list of several, no option, no other path.
+fn is_name(name: &str) -> bool {
+    let fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.starts_with('-');
+    let foreign = |c: char| c.is_control() || c.is_whitespace() || matches!(c, ',' | '=' | '/' | ':');
+    fits && !name.contains(foreign) && name != "." && name != ".."
+}
+
+/// Asks everybody at the same time. Whoever does not answer leaves a gap in the report, and does not end it.
+async fn ask(client: &Client, user: Option<&str>) -> Told {
+    let connection = user.map(|user| format!("user={user},host=client.example,addr=192.0.2.1"));
+    let mut sshd = vec!["-T"];
+    sshd.extend(connection.as_deref().into_iter().flat_map(|connection| ["-C", connection]));
+    let about_user = async {
+        let Some(user) = user else { return (None, None) };
+        let (rules, entry) = (["-n", "-l", "-U", user], ["passwd", "--", user]);
+        let (sudo, account) = tokio::join!(
+            programs::run(&["/usr/bin/sudo", "/usr/local/bin/sudo"], &rules, &[0]),
+            // Exit 2: no such account.
+            programs::run(&["/usr/bin/getent", "/bin/getent"], &entry, &[0, 2]),
+        );
+        (Some(sudo), Some(account))
+    };
+    let (sshd, (sudo, account), clock, daemon) = tokio::join!(
+        programs::run(&["/usr/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/sshd"], &sshd, &[0]),
+        about_user,
+        programs::run(&["/usr/bin/timedatectl"], &["show", "-p", "NTPSynchronized", "--value"], &[0]),
+        daemon::ask(client, user),
+    );
+    Told { sshd, sudo, account, clock, daemon }
+}
+
+/// Something that the doctor could not look at.
+fn not_checked(what: &str) -> Finding {
+    let message = format!("not looked at: {what}");
+    Finding::new(Code::NotChecked, message, "a look at it by hand; root can read more than others")
+}

@@ -1,0 +1,99 @@
+//! What the `postern` command asks of `verifierd`, on the admin socket (root) or the user socket (everybody).
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET /v1/self` | [`SelfInfo`] |
+//! | `GET /v1/users` | [`UserList`] |
+//! | `GET /v1/users/{name}` | [`User`] |
+//! | `PUT /v1/users/{name}/otp` with [`SetOtp`] | [`User`] |
+//! | `POST /v1/users/{name}/unlock` | [`Unlocked`] |
+//! | `GET /v1/users/{name}/recovery` | [`RecoveryStatus`] |
+//! | `POST /v1/users/{name}/recovery` with [`Proof`] | [`RecoveryCodes`] |
+//! | `GET /v1/tokens?state=S&user=U` | [`TokenList`] |
+//! | `POST /v1/tokens` with [`NewToken`] | [`Token`] |
+//! | `GET /v1/tokens/{serial}` | [`Token`] |
+//! | `POST /v1/tokens/{serial}/assign` with [`Assign`] | [`Token`] |
+//! | `POST /v1/tokens/{serial}/associate` with [`Associate`] | [`Token`] |
+//! | `POST /v1/tokens/{serial}/resync` with [`Resynchronize`] | [`Token`] |
+//! | `POST /v1/tokens/{serial}/test` with [`Test`] | [`CodeCheck`] |
+//! | `POST /v1/tokens/{serial}/disassociate` with [`Proof`] | [`Disassociated`] |
+//! | `POST /v1/tokens/{serial}/disable` | [`Token`] |
+//! | `POST /v1/tokens/{serial}/lost` | [`Token`] |
+//! | `POST /v1/tokens/{serial}/enable` | [`Token`] |
+//! | `POST /v1/imports` with [`NewImport`] | [`Import`] |
+//! | `POST /v1/imports/{id}/rows` with [`ImportRows`] | [`ImportCheck`] |
+//! | `POST /v1/imports/{id}/finish` | [`Imported`] |
+//! | `DELETE /v1/imports/{id}` | [`Imported`], with no tokens |
+//! | `GET /v1/decisions/{reference}` | [`Decision`] |
+//! | `GET /v1/audit?after=N&limit=M` | [`AuditPage`] |
+//! | `GET /v1/audit/verify` | [`AuditCheck`] |
+//! | `GET /v1/status` | [`Status`] |
+//! | `POST /v1/store/settle` | [`Status`] |
+//!
+//! Errors are [`crate::error::ErrorBody`]. Times are RFC 3339 in UTC. No answer holds a secret, but for
+//! [`RecoveryCodes`], which is told once.
+
+mod audit;
+mod imports;
+mod tokens;
+mod users;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use audit::{AUDIT_PAGE_MAX, AuditCheck, AuditPage, AuditRecord, Decision};
+pub use imports::{
+    IMPORT_ROWS_MAX, IMPORT_TOKENS_MAX, Import, ImportCheck, ImportFault, ImportRow, ImportRows, Imported,
+    NewImport,
+};
+pub use tokens::{
+    Assign, Associate, CodeCheck, DisabledBy, Disassociated, NewToken, Resynchronize, Test, Token, TokenList,
+    TokenState, TokenType,
+};
+pub use users::{
+    EnrolWith, OnOff, Proof, RecoveryCodes, RecoveryStatus, Role, SelfInfo, SetOtp, Unlocked, User, UserList,
+    UserToken,
+};
+
+/// How the daemon is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// [`crate::API_VERSION`].
+    pub api_version: u16,
+    /// Always `status`.
+    pub kind: String,
+    /// The daemon's version.
+    pub version: String,
+    /// Whether logins are decided.
+    pub ready: bool,
+    /// Why not, or what is degraded; empty when all is well.
+    pub reasons: Vec<String>,
+    /// When it started.
+    pub started: String,
+    /// How many users Postern knows.
+    pub users: u64,
+    /// How many tokens it holds.
+    pub tokens: u64,
+    /// One-time passwords compared since the start.
+    pub codes_evaluated: u64,
+    /// Logins accepted since the start.
+    pub accepted: u64,
+    /// Logins refused since the start.
+    pub refused: u64,
+    /// How the store was found at the start: `clean`, `unclean`, `short`.
+    pub store_start: String,
+}
+
+/// Messages that hold a code or a secret tell nothing of it when they are printed.
+macro_rules! debug_tells_nothing {
+    ($($message:ty),*) => {$(
+        impl fmt::Debug for $message {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($message)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+debug_tells_nothing!(Proof, RecoveryCodes, NewToken, Associate, Resynchronize, Test, ImportRows, ImportRow);

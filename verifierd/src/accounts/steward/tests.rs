@@ -1,0 +1,169 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use ledger::memory::Fate;
+use ledger::{Ledger as _, Refusal, StartState};
+use otp_core::SharedSecret;
+use wire::admin::{EnrolWith, TokenState};
+use wire::login::Verdict;
+
+use super::*;
+use crate::accounts::{Factor, NewHardware, TOKENS_MAX, TokenParameters, kind};
+use crate::trial::{Fob, Trial, root};
+
+const SERIAL: &str = "2600123456789";
+
+fn name(user: &str) -> UserName {
+    UserName::new(user).unwrap()
+}
+
+fn steward(trial: &Trial) -> Arc<Steward> {
+    Arc::clone(&trial.service.dialogue.steward)
+}
+
+fn box_of(count: u64) -> Vec<NewHardware> {
+    let new = |number: u64| NewHardware {
+        serial: format!("26{number:011}"),
+        parameters: TokenParameters { factor: Factor::Counter, ..TokenParameters::default() },
+        secret: SharedSecret::from_bytes(&[7; 20]).unwrap(),
+        counter: number,
+        time_drift: 0,
+    };
+    (0..count).map(new).collect()
+}
+
+/// Kinds of records that an import leaves.
+fn stored(trial: &Trial, kind: u8) -> usize {
+    trial.ledger.load().unwrap().records.iter().filter(|record| record.kind == kind).count()
+}
+
+// covers: A5
+#[tokio::test]
+async fn an_import_brings_all_tokens_with_their_counters() {
+    let trial = Trial::new().await;
+    assert_eq!(steward(&trial).import(box_of(600), root()).await.unwrap(), 600);
+    assert_eq!(trial.service.dialogue.accounts.token_count(), 600);
+    let trial = trial.restart(StartState::Clean).await;
+    let token = trial.token_of("2600000000599");
+    assert_eq!((token.state(), token.value()), (TokenState::Available, 599));
+    assert_eq!(stored(&trial, kind::IMPORT), 0);
+}
+
+// covers: A5, A18
+#[tokio::test]
+async fn an_import_that_ends_in_the_middle_leaves_nothing() {
+    for done in 0..4 {
+        let trial = Trial::new().await;
+        let importing = steward(&trial);
+        trial.ledger.set_fate(Fate::Hold);
+        let task = tokio::spawn(async move { importing.import(box_of(600), root()).await });
+        for _ in 0..=done {
+            while trial.ledger.held() == 0 {
+                tokio::task::yield_now().await;
+            }
+            trial.ledger.release();
+        }
+        while trial.ledger.held() == 0 {
+            tokio::task::yield_now().await;
+        }
+        trial.ledger.set_fate(Fate::Decide);
+        // The last entry is decided when it is handed in: only before it nothing may be left.
+        let ended = stored(&trial, kind::IMPORT) == 0;
+        task.abort();
+        let trial = trial.restart(StartState::Unclean).await;
+        let left = trial.service.dialogue.accounts.token_count();
+        assert_eq!((done, left), (done, if ended { 600 } else { 0 }));
+        assert_eq!((stored(&trial, kind::IMPORT), stored(&trial, kind::TOKEN)), (0, left));
+        assert_eq!(trial.ledger.load().unwrap().credentials.len(), left);
+    }
+}
+
+// covers: A5
+#[tokio::test]
+async fn an_import_that_the_store_refuses_can_be_made_again() {
+    let trial = Trial::new().await;
+    let importing = steward(&trial);
+    trial.ledger.set_fate(Fate::Hold);
+    let task = tokio::spawn(async move { importing.import(box_of(600), root()).await });
+    for fate in [Fate::Hold, Fate::Refuse(Refusal::StorageFull)] {
+        while trial.ledger.held() == 0 {
+            tokio::task::yield_now().await;
+        }
+        trial.ledger.set_fate(fate);
+        trial.ledger.release();
+    }
+    assert!(matches!(task.await.unwrap(), Err(ChangeError::NotStored { .. })));
+    trial.ledger.set_fate(Fate::Decide);
+    assert_eq!(trial.service.dialogue.accounts.token_count(), 0);
+    assert_eq!(steward(&trial).import(box_of(600), root()).await.unwrap(), 600);
+    let trial = trial.restart(StartState::Clean).await;
+    assert_eq!(trial.service.dialogue.accounts.token_count(), 600);
+}
+
+// covers: A3
+#[tokio::test]
+async fn a_token_is_one_users_at_a_time_and_its_serial_is_never_used_twice() {
+    let trial = Trial::new().await;
+    let fob = Fob::hotp(SERIAL);
+    trial.add(&fob, Some("alice")).await;
+    let again = steward(&trial).add_token(fob.new_token(None), root()).await.unwrap_err();
+    assert!(again.to_string().contains("exists already"), "{again}");
+    let other = steward(&trial).assign(SERIAL.into(), name("bob"), root()).await.unwrap_err();
+    assert_eq!(other.to_string(), "token 2600123456789 is assigned: disassociate it first");
+    assert!(matches!(
+        steward(&trial).assign("none".into(), name("bob"), root()).await,
+        Err(ChangeError::NoSuchToken { .. })
+    ));
+}
+
+// covers: P2
+#[tokio::test]
+async fn a_user_has_a_bounded_number_of_tokens() {
+    let trial = Trial::new().await;
+    for number in 0..TOKENS_MAX {
+        trial.add(&Fob::hotp(&format!("260000000000{number}")), Some("alice")).await;
+    }
+    let more = Fob::hotp("2600000000009");
+    let refused = steward(&trial).add_token(more.new_token(Some(name("alice").as_str())), root()).await;
+    assert!(refused.unwrap_err().to_string().contains("8 tokens already"));
+}
+
+// covers: A9
+#[tokio::test]
+async fn turning_the_demand_off_frees_hardware_tokens_and_keeps_their_counters() {
+    let trial = Trial::new().await;
+    let fob = Fob::hotp(SERIAL);
+    trial.add(&fob, Some("alice")).await;
+    assert_eq!(trial.login("alice", "sshd", &fob.code(4)).await.verdict, Verdict::Allow);
+    trial.set_otp("alice", false).await;
+    let trial = trial.restart(StartState::Clean).await;
+    let token = trial.token_of(SERIAL);
+    assert_eq!((token.state(), token.value(), token.record.user), (TokenState::Available, 5, None));
+}
+
+// covers: A16
+#[tokio::test]
+async fn a_claim_on_its_way_while_the_token_changes_hands_is_lost() {
+    let trial = Trial::new().await;
+    let fob = Fob::hotp(SERIAL);
+    trial.add(&fob, Some("alice")).await;
+    assert_eq!(trial.login("alice", "sshd", &fob.code(0)).await.verdict, Verdict::Allow);
+    // What a login of alice saw before.
+    let seen = trial.token_of(SERIAL);
+    let steward = steward(&trial);
+    steward.disassociate(SERIAL.into(), false, root()).await.unwrap();
+    steward.assign(SERIAL.into(), name("bob"), root()).await.unwrap();
+    let claim = ledger::Claim { credential: seen.credential(), to: 2, id: ledger::ClaimId([9; 16]) };
+    let entry = Entry { claim: Some(claim), ..Entry::default() };
+    assert_eq!(trial.ledger.submit(entry).await, Outcome::NotCommitted(Refusal::NoSuchCredential));
+}
+
+#[tokio::test]
+async fn a_record_names_who_made_the_change() {
+    let trial = Trial::new().await;
+    let by = Actor("dora (helpdesk)".into());
+    steward(&trial).set_otp(name("alice"), true, EnrolWith::App, by).await.unwrap();
+    let record = trial.audit().pop().unwrap();
+    assert_eq!((record.event.as_str(), record.actor.as_deref()), ("user_otp_on", Some("dora (helpdesk)")));
+    trial.advance(Duration::from_secs(1));
+}

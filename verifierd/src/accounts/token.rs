@@ -1,0 +1,240 @@
+//! A token as logins see it.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ledger::{Change, CredentialId};
+use otp_core::ThrottleRules;
+use otp_core::hotp::OtpKey;
+use otp_core::totp::TimeSteps;
+
+use super::transitions::Before;
+use super::{
+    ChangeError, Factor, NewSecret, Origin, RecordError, TokenId, TokenParameters, TokenRecord, kind,
+};
+use crate::audit::Reference;
+use crate::keys::{Sealer, random_bytes};
+use otp_core::SharedSecret;
+use wire::admin::{DisabledBy, TokenState};
+
+/// No token that is drawn has this id: 127 random bits are not all zero.
+const NOBODYS_TOKEN: TokenId = TokenId(0);
+
+/// Length of a new secret in bytes: RFC 4226 §4 R6 recommends 160 bits.
+const SECRET_BYTES: usize = 20;
+
+/// At most one record in this time tells of a token's used codes.
+const REFUSAL_RECORD_EVERY: Duration = Duration::from_secs(1);
+
+/// A token as logins see it. Its record does not change: a change makes a new one, which shares what moves.
+#[derive(Debug)]
+pub struct Token {
+    /// As in the ledger.
+    pub record: TokenRecord,
+    /// What it computes with.
+    pub parameters: TokenParameters,
+    /// The secret as a keyed state.
+    pub key: OtpKey,
+    moving: Arc<Moving>,
+}
+
+/// What moves with every login.
+#[derive(Debug, Default)]
+struct Moving {
+    value: AtomicU64,
+    failures: AtomicU32,
+    grace_used: AtomicU64,
+    /// The last refusal that was recorded, and those since; locked for a look and an update.
+    refusals: Mutex<Refusals>,
+}
+
+#[derive(Debug, Default)]
+struct Refusals {
+    told: Option<(Duration, Reference)>,
+    repeats: u64,
+}
+
+/// Whether a refusal like the last one needs a record of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// No: this record of just before tells of it too.
+    Told(Reference),
+    /// Yes, and it stands for this many before it.
+    ToTell {
+        /// Refusals since the last record.
+        repeats: u64,
+    },
+}
+
+impl Token {
+    /// Unseals a record.
+    ///
+    /// # Errors
+    /// When its parameters or its secret are not valid.
+    pub fn open(record: TokenRecord, sealer: &Sealer) -> Result<Self, RecordError> {
+        let parameters = record.parameters()?;
+        let key = OtpKey::new(&record.secret(sealer)?, parameters.algorithm, parameters.digits);
+        Ok(Self { record, parameters, key, moving: Arc::default() })
+    }
+
+    /// The same token with a changed record.
+    pub fn with_record(&self, record: TokenRecord) -> Self {
+        let (parameters, key) = (self.parameters.clone(), self.key.clone());
+        Self { record, parameters, key, moving: Arc::clone(&self.moving) }
+    }
+
+    /// A token that belongs to nobody: its secret is drawn and forgotten, it has no record and no credential.
+    ///
+    /// # Errors
+    /// When the kernel gives no random bytes.
+    pub fn of_nobody(sealer: &Sealer) -> Result<Self, ChangeError> {
+        let new = NewSecret {
+            serial: String::new(),
+            parameters: &TokenParameters::default(),
+            secret: &draw_secret()?,
+            origin: Origin::App,
+        };
+        Ok(Self::open(TokenRecord::new(NOBODYS_TOKEN, new, sealer, 0)?, sealer)?)
+    }
+
+    /// Whether it belongs to nobody.
+    pub fn is_nobodys(&self) -> bool {
+        self.record.id == NOBODYS_TOKEN
+    }
+
+    /// When its time steps begin; `None` for one that counts presses.
+    pub fn steps(&self) -> Option<TimeSteps> {
+        match self.parameters.factor {
+            Factor::Counter => None,
+            Factor::Time(time_interval) => Some(TimeSteps { initial_time: 0, time_interval }),
+        }
+    }
+
+    /// Where it is in its life, as everybody sees it: disabled from the hundredth wrong code on, also
+    /// before its record says so.
+    pub fn state(&self) -> TokenState {
+        match self.record.state {
+            TokenState::Available | TokenState::Assigned | TokenState::Associated if self.is_locked() => {
+                TokenState::Disabled
+            }
+            state => state,
+        }
+    }
+
+    /// Why it is disabled.
+    pub fn disabled_by(&self) -> Option<DisabledBy> {
+        self.record
+            .disabled_by
+            .or_else(|| (self.state() == TokenState::Disabled).then_some(DisabledBy::WrongCodes))
+    }
+
+    /// Whether a login may use it.
+    pub fn is_usable(&self) -> bool {
+        matches!(self.state(), TokenState::Assigned | TokenState::Associated)
+    }
+
+    /// Whether it waits for its user to take its secret over into an authenticator app.
+    pub fn is_enrolling(&self) -> bool {
+        self.record.origin == Origin::App && self.state() == TokenState::Assigned
+    }
+
+    /// Whether too many wrong codes in a row have disabled it.
+    pub fn is_locked(&self) -> bool {
+        !self.is_nobodys() && ThrottleRules::default().disables(self.failures())
+    }
+
+    /// What it was before it was disabled or lost.
+    pub fn before(&self) -> Before {
+        Before { owned: self.record.user.is_some(), proved: self.record.associated.is_some() }
+    }
+
+    /// The ledger's name for its moving factor.
+    pub fn credential(&self) -> CredentialId {
+        self.record.id.credential(self.record.generation)
+    }
+
+    /// The ledger's name for its logins without a code.
+    pub fn grace_credential(&self) -> CredentialId {
+        self.record.id.grace_credential(self.record.generation)
+    }
+
+    /// The value of its credential: for TOTP the newest time step of which a code was accepted (0 for none),
+    /// for HOTP the counter expected next. May lag behind the ledger for a moment, never ahead of it.
+    pub fn value(&self) -> u64 {
+        self.moving.value.load(Ordering::Acquire)
+    }
+
+    /// Records the value; it only ever rises. To be called after the claim is durable.
+    pub fn set_value(&self, value: u64) {
+        self.moving.value.fetch_max(value, Ordering::Release);
+    }
+
+    /// Wrong codes in a row.
+    pub fn failures(&self) -> u32 {
+        self.moving.failures.load(Ordering::Relaxed)
+    }
+
+    /// Counts a wrong code and returns how many there are now.
+    pub fn add_failure(&self) -> u32 {
+        self.moving.failures.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// Ends the row. Returns how long it was.
+    pub fn clear_failures(&self) -> u32 {
+        self.moving.failures.swap(0, Ordering::Relaxed)
+    }
+
+    /// Takes over the row as stored.
+    pub fn restore_failures(&self, count: u32) {
+        self.moving.failures.fetch_max(count, Ordering::Relaxed);
+    }
+
+    /// The ledger change that keeps its row of wrong codes.
+    pub fn put_failures(&self, count: u32) -> Change {
+        put_failures(self.record.id.0, count)
+    }
+
+    /// Asks whether a refusal at `now` needs a record, and counts it when it does not.
+    pub fn repeated_refusal(&self, now: Duration) -> Repeat {
+        let mut refusals = self.moving.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        match refusals.told {
+            Some((at, reference)) if now.saturating_sub(at) < REFUSAL_RECORD_EVERY => {
+                refusals.repeats = refusals.repeats.saturating_add(1);
+                Repeat::Told(reference)
+            }
+            _ => Repeat::ToTell { repeats: std::mem::take(&mut refusals.repeats) },
+        }
+    }
+
+    /// Remembers which record tells of refusals from now on.
+    pub fn refusal_told(&self, now: Duration, reference: Reference) {
+        let mut refusals = self.moving.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        refusals.told = Some((now, reference));
+    }
+
+    /// Logins without a code so far.
+    pub fn grace_used(&self) -> u64 {
+        self.moving.grace_used.load(Ordering::Acquire)
+    }
+
+    /// Records a login without a code. To be called after the claim is durable.
+    pub fn set_grace_used(&self, count: u64) {
+        self.moving.grace_used.fetch_max(count, Ordering::Release);
+    }
+}
+
+/// The ledger change that keeps a row of wrong codes, by the id of the token or the set of recovery codes.
+pub(super) fn put_failures(id: u128, count: u32) -> Change {
+    let key = id.to_be_bytes().into();
+    match count {
+        0 => Change::Delete { kind: kind::FAILURES, key },
+        count => Change::Put { kind: kind::FAILURES, key, value: count.to_be_bytes().into() },
+    }
+}
+
+/// A new secret.
+pub(super) fn draw_secret() -> Result<SharedSecret, ChangeError> {
+    let bytes = zeroize::Zeroizing::new(random_bytes::<SECRET_BYTES>()?);
+    Ok(SharedSecret::from_bytes(bytes.as_slice()).expect("20 bytes are a valid length"))
+}

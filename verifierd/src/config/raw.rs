@@ -1,0 +1,259 @@
+//! The file as written, and the checks that need nothing but the file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use otp_core::matching::LOOK_AHEAD_MAX;
+use serde::{Deserialize, Serialize};
+use wire::admin::EnrolWith;
+
+use super::roles::RawRoles;
+use super::{Config, Enrolment, Faults, Grace, OnUnenrolled};
+
+/// The file as written.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawConfig {
+    version: u32,
+    #[serde(default = "default_state_dir")]
+    state_dir: PathBuf,
+    key_file: Option<PathBuf>,
+    #[serde(default)]
+    on_unenrolled: OnUnenrolled,
+    #[serde(default)]
+    sockets: RawSockets,
+    #[serde(default)]
+    enrolment: RawEnrolment,
+    #[serde(default)]
+    token: RawToken,
+    #[serde(default)]
+    access: RawAccess,
+    #[serde(default)]
+    notify: RawNotify,
+    #[serde(default)]
+    roles: RawRoles,
+}
+
+fn default_state_dir() -> PathBuf {
+    "/var/lib/postern".into()
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawSockets {
+    login: PathBuf,
+    admin: PathBuf,
+    user: PathBuf,
+}
+
+impl Default for RawSockets {
+    fn default() -> Self {
+        Self {
+            login: wire::LOGIN_SOCKET.into(),
+            admin: wire::ADMIN_SOCKET.into(),
+            user: wire::USER_SOCKET.into(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawEnrolment {
+    issuer: String,
+    with: EnrolWith,
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    open_for: Option<Duration>,
+    grace: RawGrace,
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    grace_period: Option<Duration>,
+    grace_logins: Option<u32>,
+}
+
+impl Default for RawEnrolment {
+    fn default() -> Self {
+        Self {
+            issuer: "Postern".into(),
+            with: EnrolWith::App,
+            open_for: None,
+            grace: RawGrace::Unlimited,
+            grace_period: None,
+            grace_logins: None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawGrace {
+    None,
+    Limited,
+    Unlimited,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawToken {
+    /// Wide enough for every number a file can hold, so that the fault names the number.
+    look_ahead: i128,
+}
+
+impl Default for RawToken {
+    /// Nine presses in a pocket are absorbed.
+    fn default() -> Self {
+        Self { look_ahead: 10 }
+    }
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawAccess {
+    require_token: bool,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawNotify {
+    command: Option<Vec<String>>,
+}
+
+impl From<&Config> for RawConfig {
+    fn from(config: &Config) -> Self {
+        let enrolment = &config.enrolment;
+        let (grace, grace_period, grace_logins) = match enrolment.grace {
+            Grace::None => (RawGrace::None, None, None),
+            Grace::Unlimited => (RawGrace::Unlimited, None, None),
+            Grace::Limited { period, logins } => (RawGrace::Limited, period, logins),
+        };
+        Self {
+            version: 1,
+            state_dir: config.state_dir.clone(),
+            key_file: config.key_file.clone(),
+            on_unenrolled: config.on_unenrolled,
+            sockets: RawSockets {
+                login: config.login_socket.clone(),
+                admin: config.admin_socket.clone(),
+                user: config.user_socket.clone(),
+            },
+            enrolment: RawEnrolment {
+                issuer: enrolment.issuer.clone(),
+                with: enrolment.with,
+                open_for: enrolment.open_for,
+                grace,
+                grace_period,
+                grace_logins,
+            },
+            token: RawToken { look_ahead: config.look_ahead.into() },
+            access: RawAccess { require_token: config.require_token },
+            notify: RawNotify { command: config.notify.clone() },
+            roles: RawRoles::from(&config.roles),
+        }
+    }
+}
+
+impl RawConfig {
+    pub(super) fn check(self) -> Result<Config, Faults> {
+        let mut faults = Vec::new();
+        if self.version != 1 {
+            faults.push(format!("version = {}: this daemon reads version 1", self.version));
+        }
+        self.check_paths(&mut faults);
+        let enrolment = self.enrolment.check(&mut faults);
+        let look_ahead = self.token.check(&mut faults);
+        let notify = self.notify.check(&mut faults);
+        let roles = self.roles.check(&mut faults);
+        if !faults.is_empty() {
+            return Err(Faults(faults));
+        }
+        Ok(Config {
+            state_dir: self.state_dir,
+            key_file: self.key_file,
+            on_unenrolled: self.on_unenrolled,
+            login_socket: self.sockets.login,
+            admin_socket: self.sockets.admin,
+            user_socket: self.sockets.user,
+            enrolment,
+            look_ahead,
+            require_token: self.access.require_token,
+            notify,
+            roles,
+        })
+    }
+
+    fn check_paths(&self, faults: &mut Vec<String>) {
+        let sockets = [
+            ("sockets.login", &self.sockets.login),
+            ("sockets.admin", &self.sockets.admin),
+            ("sockets.user", &self.sockets.user),
+        ];
+        let others = [("state_dir", Some(&self.state_dir)), ("key_file", self.key_file.as_ref())];
+        let others = others.into_iter().filter_map(|(name, path)| Some((name, path?)));
+        for (name, path) in others.chain(sockets).filter(|(_, path)| !path.is_absolute()) {
+            faults.push(format!("{name} = {path:?}: an absolute path is needed"));
+        }
+        let mut taken = BTreeMap::new();
+        for (name, path) in sockets {
+            if let Some(other) = taken.insert(path, name) {
+                faults.push(format!("{other} and {name} are the same path: each socket needs its own"));
+            }
+        }
+    }
+}
+
+impl RawEnrolment {
+    fn check(self, faults: &mut Vec<String>) -> Enrolment {
+        let printable = self.issuer.chars().all(|c| (c.is_ascii_graphic() || c == ' ') && c != ':');
+        if self.issuer.trim().is_empty() || self.issuer.len() > 32 || !printable {
+            faults.push(format!(
+                "enrolment.issuer = {:?}: 1 to 32 printable ASCII characters without a colon are needed",
+                self.issuer
+            ));
+        }
+        if self.open_for.is_some_and(|open_for| open_for.is_zero()) {
+            faults.push(
+                "enrolment.open_for = \"0s\": a time such as \"30d\" is needed, or none for no limit".into(),
+            );
+        }
+        let limits = (self.grace_period, self.grace_logins);
+        let grace = match (self.grace, limits) {
+            (RawGrace::None, (None, None)) => Grace::None,
+            (RawGrace::Unlimited, (None, None)) => Grace::Unlimited,
+            (RawGrace::Limited, (None, None)) => {
+                faults.push("enrolment.grace = \"limited\": grace_period or grace_logins is needed".into());
+                Grace::None
+            }
+            (RawGrace::Limited, (period, logins)) => Grace::Limited { period, logins },
+            (RawGrace::None | RawGrace::Unlimited, _) => {
+                faults.push(
+                    "enrolment.grace_period and grace_logins: these go with enrolment.grace = \"limited\" only".into(),
+                );
+                Grace::None
+            }
+        };
+        Enrolment { issuer: self.issuer, with: self.with, open_for: self.open_for, grace }
+    }
+}
+
+impl RawToken {
+    fn check(&self, faults: &mut Vec<String>) -> u32 {
+        let given = self.look_ahead;
+        let right = u32::try_from(given).ok().filter(|given| (1..=LOOK_AHEAD_MAX).contains(given));
+        right.unwrap_or_else(|| {
+            faults.push(format!("token.look_ahead = {given}: 1 to {LOOK_AHEAD_MAX} is needed"));
+            1
+        })
+    }
+}
+
+impl RawNotify {
+    fn check(self, faults: &mut Vec<String>) -> Option<Vec<String>> {
+        let command = self.command?;
+        let is_absolute = command.first().is_some_and(|program| program.starts_with('/'));
+        if !is_absolute || command.iter().any(|part| part.contains('\0')) {
+            faults.push(format!(
+                "notify.command = {command:?}: the absolute path of a program is needed, then its arguments"
+            ));
+        }
+        Some(command)
+    }
+}

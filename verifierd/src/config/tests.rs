@@ -1,0 +1,144 @@
+use super::*;
+
+fn check(text: &str, expected: &str) {
+    let faults = Config::parse(text).expect_err(text).to_string();
+    assert!(faults.contains(expected), "{faults:?} does not say {expected:?}");
+}
+
+// covers: I13
+#[test]
+fn a_configuration_that_says_only_its_version_has_the_safe_defaults() {
+    let config = Config::parse("version = 1").unwrap();
+    assert_eq!(config.on_unenrolled, OnUnenrolled::Deny);
+    assert_eq!(config.login_socket, Path::new(wire::LOGIN_SOCKET));
+    assert_eq!(config.user_socket, Path::new(wire::USER_SOCKET));
+    let enrolment =
+        Enrolment { issuer: "Postern".into(), with: EnrolWith::App, open_for: None, grace: Grace::Unlimited };
+    assert_eq!(config.enrolment, enrolment);
+    assert_eq!((config.look_ahead, config.require_token, config.notify), (10, false, None));
+}
+
+// covers: I13
+#[test]
+fn faults_name_the_key_the_value_and_what_would_be_right() {
+    check("", "missing field `version`");
+    check("version = 2", "version = 2: this daemon reads version 1");
+    check("version = 1\nstate_dri = \"/x\"", "state_dri");
+    check("version = 1\nstate_dir = \"x\"", "state_dir = \"x\": an absolute path is needed");
+    check("version = 1\non_unenrolled = \"allow\"", "unknown variant `allow`");
+    check("version = 1\n[enrolment]\ngrace = \"limited\"", "grace_period or grace_logins is needed");
+    check("version = 1\n[enrolment]\ngrace_logins = 3", "go with enrolment.grace = \"limited\" only");
+    check("version = 1\n[enrolment]\nissuer = \"a:b\"", "without a colon");
+    check("version = 1\n[enrolment]\nwith = \"card\"", "unknown variant `card`");
+    check("version = 1\n[enrolment]\nopen_for = \"0s\"", "enrolment.open_for = \"0s\": a time such as");
+    check("version = 1\n[enrolment]\nopen_for = 30", "open_for = 30");
+    check("version = 1\n[sockets]\nadmin = \"/run/postern/login.sock\"", "the same path");
+    check("version = 1\n[sockets]\nuser = \"/run/postern/admin.sock\"", "sockets.admin and sockets.user");
+    check("version = 1\n[sockets]\nuser = \"user.sock\"", "sockets.user = \"user.sock\": an absolute path");
+    check("version = 1\n[access]\nrequire_token = 1", "require_token = 1");
+}
+
+// covers: A09
+#[test]
+fn a_look_ahead_outside_its_bounds_is_refused_with_its_value() {
+    let with = |value: &str| format!("version = 1\n[token]\nlook_ahead = {value}");
+    for value in ["1", "10", "100"] {
+        assert_eq!(Config::parse(&with(value)).unwrap().look_ahead.to_string(), value);
+    }
+    let outside = [
+        "0",
+        "101",
+        "-1",
+        "4294967295",
+        "4294967296",
+        "4294967297",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551617",
+        "-9223372036854775808",
+    ];
+    for value in outside {
+        check(&with(value), &format!("token.look_ahead = {value}: 1 to 100 is needed"));
+    }
+    for value in ["10.0", "\"10\"", "true", "[10]"] {
+        check(&with(value), &format!("look_ahead = {value}"));
+    }
+}
+
+#[test]
+fn the_program_to_be_told_is_an_absolute_path() {
+    let with = |value: &str| format!("version = 1\n[notify]\ncommand = {value}");
+    for value in
+        ["[]", "[\"tell\"]", "[\"\", \"/x\"]", "[\"/bin/tell\\u0000\"]", "[\"/bin/tell\", \"a\\u0000\"]"]
+    {
+        check(&with(value), "the absolute path of a program is needed");
+    }
+    check(&with("\"/bin/tell\""), "command");
+    let command = Config::parse(&with("[\"/usr/local/sbin/tell\", \"by mail\"]")).unwrap().notify;
+    assert_eq!(command, Some(vec!["/usr/local/sbin/tell".into(), "by mail".into()]));
+}
+
+// covers: E25
+#[test]
+fn a_program_that_others_may_change_is_a_fault_of_the_configuration() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let set =
+        |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    set(folder.path(), 0o700);
+    let (program, file) = (folder.path().join("tell"), folder.path().join("verifierd.toml"));
+    std::fs::write(&program, "#!/bin/sh\n").unwrap();
+    std::fs::write(&file, format!("version = 1\n[notify]\ncommand = [{program:?}]\n")).unwrap();
+    set(&file, 0o600);
+    set(&program, 0o755);
+    Config::load(&file).unwrap();
+    set(&program, 0o757);
+    let fault = Config::load(&file).unwrap_err().to_string();
+    assert!(fault.contains("notify.command") && fault.contains("take away 0002"), "{fault}");
+    std::fs::remove_file(&program).unwrap();
+    let fault = Config::load(&file).unwrap_err().to_string();
+    assert!(fault.contains("no file"), "{fault}");
+}
+
+#[test]
+fn all_faults_are_reported_at_once() {
+    let faults = Config::parse("version = 3\nstate_dir = \"a\"\nkey_file = \"b\"").unwrap_err();
+    assert_eq!(faults.0.len(), 3);
+}
+
+#[test]
+fn what_is_shown_is_a_configuration_with_the_same_settings() {
+    for text in [
+        "version = 1",
+        "version = 1\nkey_file = \"/k\"\non_unenrolled = \"enroll\"\n[enrolment]\ngrace = \"none\"",
+        "version = 1\n[enrolment]\ngrace = \"limited\"\ngrace_period = \"90m\"\ngrace_logins = 2",
+        "version = 1\n[enrolment]\nwith = \"token\"\nopen_for = \"30d\"\n[token]\nlook_ahead = 100\n\
+         [access]\nrequire_token = true\n[notify]\ncommand = [\"/bin/tell\", \"a\"]\n\
+         [roles]\nadmin = [\"ann\"]\nhelpdesk = [\"dora\", \"eve\"]\n[sockets]\nuser = \"/run/u\"",
+    ] {
+        let config = Config::parse(text).unwrap();
+        assert_eq!(Config::parse(&config.to_text()).unwrap(), config);
+    }
+}
+
+#[test]
+fn the_sample_file_is_the_defaults() {
+    let sample = Config::parse(include_str!("../../../systemd/verifierd.toml")).unwrap();
+    let defaults = Config::parse("version = 1\nkey_file = \"/etc/postern/master.key\"").unwrap();
+    assert_eq!(sample, defaults);
+}
+
+#[test]
+fn limited_grace_has_a_period_a_number_of_logins_or_both() {
+    let text = "version = 1\n[enrolment]\ngrace = \"limited\"\ngrace_period = \"14d\"\ngrace_logins = 5";
+    let grace = Config::parse(text).unwrap().enrolment.grace;
+    assert_eq!(grace, Grace::Limited { period: Some(Duration::from_secs(14 * 86_400)), logins: Some(5) });
+}
+
+#[test]
+fn only_paths_that_are_open_already_need_a_restart() {
+    let old = Config::parse("version = 1").unwrap();
+    let newer =
+        "version = 1\n[sockets]\nuser = \"/run/u\"\n[token]\nlook_ahead = 5\n[roles]\nadmin = [\"ann\"]";
+    assert_eq!(old.needs_restart(&Config::parse(newer).unwrap()), ["sockets.user"]);
+}

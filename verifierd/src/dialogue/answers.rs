@@ -1,0 +1,158 @@
+//! What follows from an answer: a decision, or one more question.
+//!
+//! A code that needs a second answer (the next code of a token out of step, the wish for new recovery codes)
+//! is kept in the sealed state, and used up with that answer or not at all.
+
+use std::sync::Arc;
+
+use wire::login::{Next, Verdict};
+use zeroize::Zeroizing;
+
+use super::state::Asked;
+use super::{Answer, Dialogue, DialogueError, texts};
+use crate::accounts::{RecoveryCode, Token, TokenId, draw_codes};
+use crate::audit::Reason;
+use crate::engine::{
+    Association, Attempt, Decision, Judgement, LastCode, Occasion, RequestKey, Resynchronization, Ruling,
+    TOTP_REACH,
+};
+use crate::login::Login;
+use crate::policy::grace_left;
+
+/// Longest serial number that is looked at, in bytes: twice the longest that is stored.
+const SERIAL_BYTES_MAX: usize = 128;
+
+impl Dialogue {
+    pub(super) async fn next_step(
+        self: &Arc<Self>,
+        login: &Login,
+        asked: Asked,
+        key: RequestKey,
+        answer: Zeroizing<String>,
+    ) -> Result<Answer, DialogueError> {
+        match asked {
+            Asked::Acknowledgement { reference, denied } => {
+                let verdict = if denied { Verdict::Deny } else { Verdict::Unavailable };
+                return Ok(Answer { show: Vec::new(), next: Next::Done { verdict, reference } });
+            }
+            Asked::Serial => {
+                let asked = Asked::SerialCode { serial: serial_of(&answer) };
+                return self.ask(login, Vec::new(), texts::code_question(false), asked);
+            }
+            Asked::NewCodesWish { last } if matches!(answer.trim(), "y" | "Y" | "yes") => {
+                return self.show_new_codes(login, last);
+            }
+            _ => {}
+        }
+        let associates = matches!(asked, Asked::SerialCode { .. });
+        let begun = self.clock.elapsed();
+        let typed = answer.clone();
+        let work = || Arc::clone(self).judge(login.clone(), key, asked, answer);
+        let judged = self.recent.once(key, begun, work).await.ok_or(DialogueError::Unavailable)?;
+        match judged {
+            Judgement::Decided(decision) => {
+                if decision.verdict == Verdict::Deny {
+                    self.wait_for_the_next_beat(begun).await;
+                }
+                self.conclude(login, &decision)
+            }
+            Judgement::NextCode { serial, .. } => {
+                self.wait_for_the_next_beat(begun).await;
+                let asked = Asked::NextCode { serial, first: typed, associates };
+                self.ask(login, Vec::new(), texts::next_code_question(), asked)
+            }
+            Judgement::LastRecoveryCode => {
+                let show = vec![texts::LAST_RECOVERY_CODE.into()];
+                self.ask(login, show, texts::new_codes_question(), Asked::NewCodesWish { last: typed })
+            }
+        }
+    }
+
+    /// Decides about an answer, once for each request.
+    async fn judge(
+        self: Arc<Self>,
+        login: Login,
+        request: RequestKey,
+        asked: Asked,
+        typed: Zeroizing<String>,
+    ) -> Judgement {
+        let name = login.user_name();
+        let user = name.as_ref().ok().and_then(|name| self.accounts.find(name));
+        let occasion = Occasion::login(login);
+        match asked {
+            Asked::Code { enrolling: Some(id), grace } => {
+                let token = user.as_ref().and_then(|user| token_of(&user.tokens, id));
+                match token {
+                    None => Judgement::Decided(
+                        self.engine.record(&occasion, Ruling::new(Reason::TokenMissing)).await,
+                    ),
+                    Some(token) if grace && typed.is_empty() => {
+                        Judgement::Decided(self.go_without(&occasion, request, &token).await)
+                    }
+                    Some(_) => self.engine.verify(Attempt { occasion, request, user, typed }).await,
+                }
+            }
+            Asked::Code { enrolling: None, .. } => {
+                self.engine.verify(Attempt { occasion, request, user, typed }).await
+            }
+            Asked::SerialCode { serial } => {
+                let Ok(name) = name else { return self.no_such_user(&occasion).await };
+                let wish = Association { occasion, request, name, serial, code: typed, next_code: None };
+                self.engine.associate(wish).await
+            }
+            Asked::NextCode { serial, first, associates: true } => {
+                let Ok(name) = name else { return self.no_such_user(&occasion).await };
+                let (code, next_code) = (first, Some(typed));
+                self.engine.associate(Association { occasion, request, name, serial, code, next_code }).await
+            }
+            Asked::NextCode { serial, first: code, associates: false } => {
+                let (next_code, reach) = (typed, TOTP_REACH);
+                let wish = Resynchronization { occasion, request, user, serial, code, next_code, reach };
+                Judgement::Decided(self.engine.resynchronize(wish).await)
+            }
+            Asked::NewCodesWish { last } => {
+                let attempt = Attempt { occasion, request, user, typed: last };
+                let wish = LastCode { new_codes: None };
+                Judgement::Decided(self.engine.use_last_recovery_code(attempt, wish).await)
+            }
+            Asked::NewCodesShown { last, codes } => {
+                let attempt = Attempt { occasion, request, user, typed: last };
+                let codes = codes.iter().filter_map(|code| RecoveryCode::from_typed(code)).collect();
+                let wish = LastCode { new_codes: Some(codes) };
+                Judgement::Decided(self.engine.use_last_recovery_code(attempt, wish).await)
+            }
+            Asked::Acknowledgement { .. } | Asked::Serial => {
+                unreachable!("these are answered without a judgement")
+            }
+        }
+    }
+
+    async fn no_such_user(&self, occasion: &Occasion) -> Judgement {
+        Judgement::Decided(self.engine.record(occasion, Ruling::new(Reason::UnknownUser)).await)
+    }
+
+    async fn go_without(&self, occasion: &Occasion, request: RequestKey, token: &Token) -> Decision {
+        let may = |token: &Token| {
+            let is_new = token.is_enrolling();
+            is_new && grace_left(token, &self.config.load(), self.clock.now()).is_some()
+        };
+        self.engine.claim_grace(occasion, request, token, may).await
+    }
+
+    fn show_new_codes(&self, login: &Login, last: Zeroizing<String>) -> Result<Answer, DialogueError> {
+        let codes = draw_codes().map_err(|_| DialogueError::Unavailable)?;
+        let codes: Vec<_> = codes.iter().map(RecoveryCode::expose).collect();
+        let show = vec![texts::new_recovery_codes(&codes).to_string()];
+        self.ask(login, show, texts::codes_shown_question(), Asked::NewCodesShown { last, codes })
+    }
+}
+
+fn token_of(tokens: &[Arc<Token>], id: TokenId) -> Option<Arc<Token>> {
+    tokens.iter().find(|token| token.record.id == id).cloned()
+}
+
+/// A serial number as people copy it from the back of a token: spaces and dashes do not count.
+fn serial_of(answer: &str) -> String {
+    let kept = answer.chars().filter(|character| !matches!(character, ' ' | '-')).take(SERIAL_BYTES_MAX);
+    kept.collect()
+}

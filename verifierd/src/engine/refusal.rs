@@ -1,0 +1,150 @@
+//! Refusals: what is counted, what is recorded, and what is told once for many.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ledger::{Change, Entry};
+
+use super::{Attempt, Decision, Engine, Judgement, Occasion, Ruling, settle};
+use crate::accounts::{RecoverySet, Repeat, Token};
+use crate::audit::{self, Reason, Reference};
+use crate::engine::throttle::{Admission, Refused};
+
+/// What a wrong code changes.
+struct Counted {
+    changes: Vec<Change>,
+    /// That it was the last one.
+    note: Option<String>,
+}
+
+impl Engine {
+    /// A wrong code: counts it everywhere. The last failure that a token may have disables it.
+    ///
+    /// * `charged`: the tokens against which it counts.
+    pub(super) async fn failed(
+        &self,
+        attempt: &Attempt,
+        admission: Admission,
+        charged: &[Arc<Token>],
+        ruling: Ruling,
+    ) -> Decision {
+        let mut disabled = Vec::new();
+        let count = || {
+            let mut changes = Vec::with_capacity(charged.len());
+            for token in charged {
+                let was_locked = token.is_locked();
+                changes.push(token.put_failures(token.add_failure()));
+                if token.is_locked() && !was_locked {
+                    disabled.push(token);
+                }
+            }
+            let note = (!disabled.is_empty()).then(|| {
+                format!("failure {} in a row: the token is disabled from now on", disabled[0].failures())
+            });
+            Counted { changes, note }
+        };
+        let decision = self.count_failure(attempt, admission, ruling, count).await;
+        for token in disabled {
+            self.disable(token).await;
+        }
+        decision
+    }
+
+    /// A wrong recovery code: counts against the set, if there is one.
+    pub(super) async fn failed_recovery(
+        &self,
+        attempt: &Attempt,
+        admission: Admission,
+        set: Option<&RecoverySet>,
+        ruling: Ruling,
+    ) -> Decision {
+        let count = || {
+            let changes = set.map(|set| set.put_failures(set.add_failure())).into_iter().collect();
+            let locked = set.is_some_and(|set| set.is_locked());
+            Counted { changes, note: locked.then(|| "the recovery codes are disabled from now on".into()) }
+        };
+        self.count_failure(attempt, admission, ruling, count).await
+    }
+
+    /// `count` runs while the counts of this try are in order.
+    async fn count_failure(
+        &self,
+        attempt: &Attempt,
+        admission: Admission,
+        ruling: Ruling,
+        count: impl FnOnce() -> Counted,
+    ) -> Decision {
+        let Ok(reference) = Reference::draw() else { return self.without_random(&ruling) };
+        let clock = &*self.tools.clock;
+        let (pending, ruling) = admission.fail(clock, |mut changes| {
+            let counted = count();
+            changes.extend(counted.changes);
+            let ruling = match counted.note {
+                Some(note) => ruling.detail(note),
+                None => ruling,
+            };
+            let audit = audit::entry(&ruling.record(&attempt.occasion, clock.now()), reference);
+            (self.tools.ledger.submit(Entry { claim: None, changes, audit: Some(audit) }), ruling)
+        });
+        let outcome = pending.await;
+        self.told(&attempt.occasion, settle(ruling, &outcome), reference)
+    }
+
+    /// A code of a token that is out of step counts as a try that failed, and its next one is asked for.
+    pub(super) async fn out_of_step(
+        &self,
+        attempt: &Attempt,
+        admission: Admission,
+        token: &Arc<Token>,
+        detail: String,
+    ) -> Judgement {
+        let serial = token.record.serial.clone();
+        let detail = format!("{detail}; its next code was asked for");
+        let ruling = Ruling::new(Reason::OutOfStep).token(&serial).detail(detail);
+        let decision = self.failed(attempt, admission, std::slice::from_ref(token), ruling).await;
+        if decision.reason == Reason::OutOfStep && !token.is_locked() {
+            Judgement::NextCode { serial, decision }
+        } else {
+            Judgement::Decided(decision)
+        }
+    }
+
+    /// The number of wrong codes has disabled the token; its record is to say so too. The user reads a
+    /// refusal, like any guesser.
+    async fn disable(&self, token: &Token) {
+        let serial = &token.record.serial;
+        tracing::warn!(serial, "token disabled after too many wrong codes");
+        if let Err(error) = self.tools.steward.disable_after_wrong_codes(serial.clone()).await {
+            tracing::warn!(serial, %error, "the token's record does not say yet that it is disabled");
+        }
+    }
+
+    /// A used code, which is no guess and slows nobody: at most one record a second tells of a token's, so that
+    /// sending it again and again fills no disk.
+    pub(super) async fn refuse_again(&self, occasion: &Occasion, token: &Token, ruling: Ruling) -> Decision {
+        let now = self.tools.clock.elapsed();
+        match token.repeated_refusal(now) {
+            Repeat::Told(reference) => {
+                self.counters.refused.fetch_add(1, Ordering::Relaxed);
+                ruling.decided(reference)
+            }
+            Repeat::ToTell { repeats } => {
+                let decision = self.record(occasion, Ruling { repeats: Some(repeats), ..ruling }).await;
+                token.refusal_told(now, decision.reference);
+                decision
+            }
+        }
+    }
+
+    pub(super) async fn throttled(&self, occasion: &Occasion, refused: Refused) -> Decision {
+        let ruling =
+            Ruling { repeats: Some(refused.repeats), ..Ruling::new(Reason::Throttled).wait(refused.wait) };
+        if let Some(reference) = refused.recorded {
+            self.counters.refused.fetch_add(1, Ordering::Relaxed);
+            return ruling.decided(reference);
+        }
+        let decision = self.record(occasion, ruling).await;
+        self.tools.throttles.recorded(&refused, decision.reference, &*self.tools.clock);
+        decision
+    }
+}

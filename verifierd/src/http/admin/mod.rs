@@ -1,0 +1,198 @@
+//! The `postern` command's requests: `wire::admin` has the table.
+//!
+//! A handler reads what is asked, asks the parts that know, and says it in the messages of `wire`. Who may
+//! ask is decided before it runs (see [`routes`]); on whose behalf, by [`routes::Granted`].
+
+mod asked;
+mod audit;
+mod codes;
+mod imports;
+mod recovery;
+mod refusals;
+mod routes;
+mod shown;
+mod store;
+mod tokens;
+mod users;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::Method;
+use http_body_util::{BodyExt, Full};
+use hyper::Request;
+use hyper::body::Incoming;
+use ledger::{Ledger, ReadError, StartState};
+use tokio::sync::Semaphore;
+use wire::admin::Role;
+use wire::error::ErrorCode;
+
+use super::imports::Imports;
+use super::roles::{Caller, Verb};
+use super::{Reply, error_reply, read_body};
+use crate::clock::UnixTime;
+use crate::dialogue::Dialogue;
+use asked::RequestBody;
+use refusals::{Refusal, refusal};
+use routes::Routes;
+
+/// Requests of callers without a role that are worked on at once. Each may have one order with the steward,
+/// who takes 64, and one thread that asks the name service: a quarter of that leaves room for everybody else.
+const USER_REQUESTS_MAX: usize = 16;
+
+/// Everything that administration needs.
+#[derive(Debug)]
+pub struct Administration {
+    /// What logins use.
+    pub dialogue: Arc<Dialogue>,
+    /// For reading the audit trail.
+    pub ledger: Arc<dyn Ledger>,
+    /// When the daemon started.
+    pub started: UnixTime,
+    /// The import that is on its way.
+    pub imports: Imports,
+    store_start: StartState,
+    user_requests: Arc<Semaphore>,
+    router: Router<Arc<Self>>,
+}
+
+impl Administration {
+    /// Puts the routes together.
+    pub fn new(
+        dialogue: Arc<Dialogue>,
+        ledger: Arc<dyn Ledger>,
+        started: UnixTime,
+        store_start: StartState,
+    ) -> Self {
+        Self {
+            dialogue,
+            ledger,
+            started,
+            imports: Imports::default(),
+            store_start,
+            user_requests: Arc::new(Semaphore::new(USER_REQUESTS_MAX)),
+            router: routes().into_router(),
+        }
+    }
+
+    /// Answers a request of the `postern` command.
+    ///
+    /// * `uid`: the caller's, as the kernel says.
+    pub async fn answer(self: Arc<Self>, uid: u32, request: Request<Incoming>) -> Reply {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let body = match read_body(request).await {
+            Ok(body) => body,
+            Err(refusal) => return refusal,
+        };
+        let mut inner = Request::new(axum::body::Body::empty());
+        (*inner.method_mut(), *inner.uri_mut()) = (method, uri);
+        inner.extensions_mut().insert(RequestBody::new(body));
+        // In a task of its own: what was begun is finished, also when the caller hangs up.
+        match tokio::spawn(self.decide(uid, inner)).await {
+            Ok(reply) => reply,
+            Err(_) => error_reply(ErrorCode::Unavailable, "the request was not finished".into()),
+        }
+    }
+
+    async fn decide(self: Arc<Self>, uid: u32, mut request: Request<axum::body::Body>) -> Reply {
+        let role = self.dialogue.config.load().roles.of(uid);
+        let permit = match role {
+            Role::User => Arc::clone(&self.user_requests).try_acquire_owned().map(Some),
+            Role::Auditor | Role::Helpdesk | Role::Admin | Role::Super => Ok(None),
+        };
+        let Ok(permit) = permit else {
+            return error_reply(ErrorCode::Unavailable, "too many requests at once: try again".into());
+        };
+        let Some(name) = name_of(uid).await else {
+            return error_reply(
+                ErrorCode::Unavailable,
+                format!("the name service does not answer for uid {uid}"),
+            );
+        };
+        request.extensions_mut().insert(Caller { uid, name, role });
+        let reply = self.route(request).await;
+        drop(permit);
+        reply
+    }
+
+    async fn route(self: Arc<Self>, request: Request<axum::body::Body>) -> Reply {
+        let router = self.router.clone().with_state(self);
+        let Ok(response) = tower::ServiceExt::oneshot(router, request).await;
+        let (head, body) = response.into_parts();
+        match body.collect().await {
+            Ok(body) => Reply::from_parts(head, Full::new(body.to_bytes())),
+            Err(_) => error_reply(ErrorCode::Unavailable, "the answer could not be put together".into()),
+        }
+    }
+
+    /// Reads the ledger off the runtime's threads.
+    async fn read<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&dyn Ledger) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let ledger = Arc::clone(&self.ledger);
+        match tokio::task::spawn_blocking(move || what(&*ledger)).await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the store cannot be read");
+                Err(refusal(ErrorCode::Unavailable, error.to_string()))
+            }
+            Err(_) => Err(refusal(ErrorCode::Unavailable, "the store cannot be read".into())),
+        }
+    }
+}
+
+/// The account of a uid; `uid 1234` where it has none. `None` when nobody knows. Asks the name service, off the
+/// runtime's threads, for everybody but root.
+async fn name_of(uid: u32) -> Option<String> {
+    if uid == 0 {
+        return Some("root".into());
+    }
+    let found = tokio::task::spawn_blocking(move || nix::unistd::User::from_uid(uid.into())).await;
+    match found {
+        Ok(Ok(found)) => Some(found.map_or_else(|| format!("uid {uid}"), |found| found.name)),
+        Ok(Err(error)) => {
+            tracing::warn!(uid, %error, "the name service failed");
+            None
+        }
+        Err(_) => None,
+    }
+}
+
+fn routes() -> Routes {
+    const GET: Method = Method::GET;
+    const PUT: Method = Method::PUT;
+    const POST: Method = Method::POST;
+    const DELETE: Method = Method::DELETE;
+    Routes::new()
+        .add(Verb::SelfShow, GET, "/v1/self", users::show_self)
+        .add(Verb::UserList, GET, "/v1/users", users::list)
+        .add(Verb::UserShow, GET, "/v1/users/{name}", users::show)
+        .add(Verb::UserSetOtp, PUT, "/v1/users/{name}/otp", users::set_otp)
+        .add(Verb::UserUnlock, POST, "/v1/users/{name}/unlock", users::unlock)
+        .add(Verb::RecoveryStatus, GET, "/v1/users/{name}/recovery", recovery::status)
+        .add(Verb::RecoveryRegenerate, POST, "/v1/users/{name}/recovery", recovery::regenerate)
+        .add(Verb::TokenList, GET, "/v1/tokens", tokens::list)
+        .add(Verb::TokenAdd, POST, "/v1/tokens", tokens::add)
+        .add(Verb::TokenShow, GET, "/v1/tokens/{serial}", tokens::show)
+        .add(Verb::TokenAssign, POST, "/v1/tokens/{serial}/assign", tokens::assign)
+        .add(Verb::TokenAssociate, POST, "/v1/tokens/{serial}/associate", tokens::associate)
+        .add(Verb::TokenResync, POST, "/v1/tokens/{serial}/resync", tokens::resynchronize)
+        .add(Verb::TokenTest, POST, "/v1/tokens/{serial}/test", tokens::test)
+        .add(Verb::TokenDisassociate, POST, "/v1/tokens/{serial}/disassociate", tokens::disassociate)
+        .add(Verb::TokenDisable, POST, "/v1/tokens/{serial}/disable", tokens::disable)
+        .add(Verb::TokenLost, POST, "/v1/tokens/{serial}/lost", tokens::lost)
+        .add(Verb::TokenEnable, POST, "/v1/tokens/{serial}/enable", tokens::enable)
+        .add(Verb::TokenImport, POST, "/v1/imports", imports::begin)
+        .add(Verb::TokenImport, POST, "/v1/imports/{id}/rows", imports::add)
+        .add(Verb::TokenImport, POST, "/v1/imports/{id}/finish", imports::finish)
+        .add(Verb::TokenImport, DELETE, "/v1/imports/{id}", imports::abandon)
+        .add(Verb::Explain, GET, "/v1/decisions/{reference}", audit::explain)
+        .add(Verb::AuditShow, GET, "/v1/audit", audit::show)
+        .add(Verb::AuditVerify, GET, "/v1/audit/verify", audit::verify)
+        .add(Verb::Status, GET, "/v1/status", store::status)
+        .add(Verb::StoreSettle, POST, "/v1/store/settle", store::settle)
+}
+
+#[cfg(test)]
+mod tests;

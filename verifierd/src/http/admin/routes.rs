@@ -1,0 +1,139 @@
+//! Routes and their guards. There is no way to add a route but [`Routes::add`], which wants its verb.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRequestParts, Request};
+use axum::handler::Handler;
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, on};
+use wire::error::ErrorCode;
+
+use super::Administration;
+use super::refusals::{Refusal, refusal};
+use crate::accounts::{Actor, Token, UserName};
+use crate::http::roles::{Caller, Right, Verb, right};
+
+/// Routes, each guarded by its verb.
+pub(super) struct Routes {
+    router: Router<Arc<Administration>>,
+    /// What was added, for a test that walks it.
+    added: Vec<(Verb, Method, &'static str)>,
+}
+
+impl Routes {
+    pub(super) fn new() -> Self {
+        Self { router: Router::new(), added: Vec::new() }
+    }
+
+    /// Adds a route. Its handler runs only for callers whom the table of roles grants the verb.
+    pub(super) fn add<H, T>(mut self, verb: Verb, method: Method, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Arc<Administration>>,
+        T: 'static,
+    {
+        let filter = MethodFilter::try_from(method.clone()).expect("the methods are those of HTTP");
+        let guarded = on(filter, handler)
+            .route_layer(from_fn(move |request: Request, next: Next| guard(verb, request, next)));
+        self.router = self.router.route(path, guarded);
+        self.added.push((verb, method, path));
+        self
+    }
+
+    /// The router, with an answer of ours wherever nothing is.
+    pub(super) fn into_router(self) -> Router<Arc<Administration>> {
+        self.router.fallback(nothing_here).method_not_allowed_fallback(nothing_here)
+    }
+
+    /// What was added.
+    #[cfg(test)]
+    pub(super) fn added(&self) -> &[(Verb, Method, &'static str)] {
+        &self.added
+    }
+}
+
+async fn nothing_here() -> Refusal {
+    refusal(ErrorCode::NotFound, "nothing is at this path with this method on this socket".into())
+}
+
+async fn guard(verb: Verb, mut request: Request, next: Next) -> Response {
+    let Some(caller) = request.extensions().get::<Caller>().cloned() else {
+        return refusal(ErrorCode::NotAllowed, "nobody knows who you are".into()).into_response();
+    };
+    let only_own = match right(verb, caller.role) {
+        Right::Nothing => return refusal(ErrorCode::NotAllowed, denial(&caller)).into_response(),
+        Right::Own => true,
+        Right::All => false,
+    };
+    request.extensions_mut().insert(Granted { caller, only_own });
+    next.run(request).await
+}
+
+fn denial(caller: &Caller) -> String {
+    let role = serde_json::to_value(caller.role).ok();
+    let role = role.as_ref().and_then(|role| role.as_str()).unwrap_or_default().to_owned();
+    format!("your role ({role}) does not permit this")
+}
+
+/// A caller who was granted the verb of this route, for everybody or for himself alone. A handler that reads the
+/// caller from anywhere else does not exist.
+#[derive(Clone, Debug)]
+pub(super) struct Granted {
+    caller: Caller,
+    only_own: bool,
+}
+
+impl Granted {
+    pub(super) fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    pub(super) fn actor(&self) -> Actor {
+        self.caller.actor()
+    }
+
+    /// Whether he acts for himself, and so has to prove that he holds a token.
+    pub(super) fn is_only_for_himself(&self) -> bool {
+        self.only_own
+    }
+
+    /// The user that a path names, if the caller may do this to him.
+    pub(super) fn user(&self, name: &str) -> Result<UserName, Refusal> {
+        let parsed = UserName::new(name);
+        if self.only_own {
+            return parsed
+                .ok()
+                .filter(|name| self.caller.account().as_ref() == Some(name))
+                .ok_or_else(not_yours);
+        }
+        parsed.map_err(|error| refusal(ErrorCode::Malformed, format!("{name:?}: {error}")))
+    }
+
+    /// The token that a path names, if the caller may do this to it.
+    pub(super) fn token(&self, admin: &Administration, serial: &str) -> Result<Arc<Token>, Refusal> {
+        let token = admin.dialogue.accounts.find_by_serial(serial);
+        if !self.only_own {
+            return token.ok_or_else(|| refusal(ErrorCode::NotFound, format!("no token {serial:?}")));
+        }
+        let own = self.caller.account().and_then(|name| admin.dialogue.accounts.find(&name));
+        let own = own.map(|user| user.id);
+        token.filter(|token| own.is_some() && token.record.user == own).ok_or_else(not_yours)
+    }
+}
+
+/// The one answer to whoever names something that is not his: it does not tell whether it exists.
+fn not_yours() -> Refusal {
+    refusal(ErrorCode::NotAllowed, "this is not yours, or does not exist".into())
+}
+
+impl<S: Sync> FromRequestParts<S> for Granted {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        // Only a route without a guard could get here, and there is none.
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| StatusCode::FORBIDDEN.into_response())
+    }
+}

@@ -1,0 +1,100 @@
+//! How the daemon and its store are, and the end of what an unclean or short start holds back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::Json;
+use axum::extract::State;
+use ledger::StartState;
+use wire::admin::Status;
+use wire::error::ErrorCode;
+
+use super::Administration;
+use super::refusals::{Refusal, refusal};
+use super::routes::Granted;
+use crate::audit::rfc3339;
+
+type Admin = State<Arc<Administration>>;
+
+pub(super) async fn status(State(admin): Admin) -> Json<Status> {
+    Json(admin.show_status())
+}
+
+/// Lets go on what waits for an administrator: logins without a code after the store lost something, recovery
+/// codes after an unclean stop.
+pub(super) async fn settle(State(admin): Admin, granted: Granted) -> Result<Json<Status>, Refusal> {
+    let has_loss = admin.dialogue.has_loss.load(Ordering::Relaxed);
+    if !has_loss && admin.waiting_users(&admin.dialogue.accounts.users()) == 0 {
+        let message =
+            "nothing is missing in the store and no recovery codes wait: there is nothing to settle";
+        return Err(refusal(ErrorCode::Conflict, message.into()));
+    }
+    if has_loss {
+        admin.read(|ledger| ledger.settle_loss()).await?;
+    }
+    admin.dialogue.steward.settle(granted.actor()).await?;
+    admin.dialogue.has_loss.store(false, Ordering::Relaxed);
+    Ok(Json(admin.show_status()))
+}
+
+impl Administration {
+    fn show_status(&self) -> Status {
+        let users = self.dialogue.accounts.users();
+        let counters = self.dialogue.engine.counters();
+        let store_start = match self.store_start {
+            StartState::Clean => "clean",
+            StartState::Unclean => "unclean",
+            StartState::Short { .. } => "short",
+        };
+        let reasons = [self.loss(), waiting(self.waiting_users(&users))];
+        Status {
+            api_version: wire::API_VERSION,
+            kind: "status".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            ready: true,
+            reasons: reasons.into_iter().flatten().collect(),
+            started: rfc3339(self.started),
+            users: users.len() as u64,
+            tokens: self.dialogue.accounts.token_count() as u64,
+            codes_evaluated: counters.codes_evaluated.load(Ordering::Relaxed),
+            accepted: counters.accepted.load(Ordering::Relaxed),
+            refused: counters.refused.load(Ordering::Relaxed),
+            store_start: store_start.into(),
+        }
+    }
+
+    fn loss(&self) -> Option<String> {
+        let StartState::Short { found, expected } = self.store_start else { return None };
+        self.dialogue.has_loss.load(Ordering::Relaxed).then(|| {
+            format!(
+                "the store ends at commit {found}, but commit {expected} had been made: an old copy, or damage; \
+                 until `postern store settle` nobody gets in without a code"
+            )
+        })
+    }
+}
+
+fn waiting(users: usize) -> Option<String> {
+    let whose = match users {
+        0 => return None,
+        1 => "the recovery codes of 1 user wait".to_owned(),
+        users => format!("the recovery codes of {users} users wait"),
+    };
+    Some(format!(
+        "{whose}: one may have been used just before an unclean stop; `postern store settle` lets them be used again"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::waiting;
+
+    // covers: A14
+    #[test]
+    fn recovery_codes_that_wait_are_counted_and_the_way_out_is_named() {
+        assert_eq!(waiting(0), None);
+        assert!(waiting(1).unwrap().starts_with("the recovery codes of 1 user wait:"));
+        let many = waiting(12).unwrap();
+        assert!(many.contains("12 users") && many.contains("`postern store settle`"), "{many}");
+    }
+}

@@ -1,0 +1,222 @@
+//! Who is calling, and what he may do: one table of verbs and roles.
+//!
+//! Whatever the table does not grant is refused. A route cannot be registered without its verb (see
+//! `admin::Routes`), so nothing is left to be forgotten.
+
+use wire::admin::Role;
+
+use crate::accounts::{Actor, UserName};
+
+/// Who is calling, as the kernel and the name service say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The uid of the process at the other end.
+    pub uid: u32,
+    /// The account of that uid; `uid 1234` where there is none, which is no account name.
+    pub name: String,
+    /// What the configuration gives to that uid.
+    pub role: Role,
+}
+
+impl Caller {
+    /// His name in audit records.
+    pub fn actor(&self) -> Actor {
+        let role = match self.role {
+            Role::Super => return Actor(self.name.clone()),
+            Role::Admin => "admin",
+            Role::Helpdesk => "helpdesk",
+            Role::Auditor => "auditor",
+            Role::User => "user",
+        };
+        Actor(format!("{} ({role})", self.name))
+    }
+
+    /// His account, if he has one.
+    pub fn account(&self) -> Option<UserName> {
+        UserName::new(&self.name).ok()
+    }
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Who he is.
+    SelfShow,
+    /// All users.
+    UserList,
+    /// One user.
+    UserShow,
+    /// Turn the demand on or off.
+    UserSetOtp,
+    /// Clear counts of wrong codes.
+    UserUnlock,
+    /// How many recovery codes are left.
+    RecoveryStatus,
+    /// New recovery codes.
+    RecoveryRegenerate,
+    /// All tokens.
+    TokenList,
+    /// One token.
+    TokenShow,
+    /// A new token.
+    TokenAdd,
+    /// Many new tokens.
+    TokenImport,
+    /// Give a token to a user.
+    TokenAssign,
+    /// The same, proved by a code.
+    TokenAssociate,
+    /// Find counter or drift again.
+    TokenResync,
+    /// Check a code.
+    TokenTest,
+    /// Take a token from its user.
+    TokenDisassociate,
+    /// Stop a token.
+    TokenDisable,
+    /// Mark it as lost.
+    TokenLost,
+    /// Let it work again.
+    TokenEnable,
+    /// Explain a decision.
+    Explain,
+    /// Read the audit trail.
+    AuditShow,
+    /// Check the whole chain.
+    AuditVerify,
+    /// How the daemon is.
+    Status,
+    /// Accept that the store lost something.
+    StoreSettle,
+}
+
+/// How far a role reaches with a verb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// Not at all.
+    Nothing,
+    /// His own user and tokens.
+    Own,
+    /// Everybody's.
+    All,
+}
+
+use Right::{All, Nothing, Own};
+
+/// Verbs and what each role may do with them.
+#[rustfmt::skip]
+const TABLE: [(Verb, [Right; 5]); 24] = [
+    //                           user     auditor  helpdesk admin    super
+    (Verb::SelfShow,            [Own,     Own,     Own,     Own,     Own]),
+    (Verb::UserList,            [Nothing, All,     All,     All,     All]),
+    (Verb::UserShow,            [Nothing, All,     All,     All,     All]),
+    (Verb::UserSetOtp,          [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::UserUnlock,          [Nothing, Nothing, All,     All,     All]),
+    (Verb::RecoveryStatus,      [Own,     All,     All,     All,     All]),
+    (Verb::RecoveryRegenerate,  [Own,     Nothing, Nothing, All,     All]),
+    (Verb::TokenList,           [Nothing, All,     All,     All,     All]),
+    (Verb::TokenShow,           [Own,     All,     All,     All,     All]),
+    (Verb::TokenAdd,            [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::TokenImport,         [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::TokenAssign,         [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::TokenAssociate,      [Nothing, Nothing, All,     All,     All]),
+    (Verb::TokenResync,         [Own,     Nothing, All,     All,     All]),
+    (Verb::TokenTest,           [Own,     Nothing, All,     All,     All]),
+    (Verb::TokenDisassociate,   [Own,     Nothing, Nothing, All,     All]),
+    (Verb::TokenDisable,        [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::TokenLost,           [Own,     Nothing, All,     All,     All]),
+    (Verb::TokenEnable,         [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::Explain,             [Nothing, All,     All,     All,     All]),
+    (Verb::AuditShow,           [Nothing, All,     Nothing, All,     All]),
+    (Verb::AuditVerify,         [Nothing, All,     Nothing, All,     All]),
+    (Verb::Status,              [Nothing, All,     All,     All,     All]),
+    (Verb::StoreSettle,         [Nothing, Nothing, Nothing, Nothing, All]),
+];
+
+/// What a role may do with a verb; nothing, where the table does not say.
+pub fn right(verb: Verb, role: Role) -> Right {
+    let column = match role {
+        Role::User => 0,
+        Role::Auditor => 1,
+        Role::Helpdesk => 2,
+        Role::Admin => 3,
+        Role::Super => 4,
+    };
+    TABLE.iter().find(|(known, _)| *known == verb).map_or(Nothing, |(_, rights)| rights[column])
+}
+
+/// Every verb, for tests that walk them.
+#[cfg(test)]
+pub(super) fn verbs() -> impl Iterator<Item = Verb> {
+    TABLE.iter().map(|(verb, _)| *verb)
+}
+
+/// Every role, for tests that walk them.
+#[cfg(test)]
+pub(super) const ROLES: [Role; 5] = [Role::User, Role::Auditor, Role::Helpdesk, Role::Admin, Role::Super];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the documentation promises, role by role, without a look at the table above.
+    fn promised(role: Role, verb: Verb) -> Right {
+        use Verb::*;
+        if verb == SelfShow {
+            return Own;
+        }
+        match role {
+            Role::Super => All,
+            Role::Admin => {
+                if verb == StoreSettle {
+                    Nothing
+                } else {
+                    All
+                }
+            }
+            Role::Helpdesk => match verb {
+                UserList | UserShow | TokenList | TokenShow => All,
+                TokenAssociate | TokenResync | TokenTest | TokenLost | UserUnlock => All,
+                RecoveryStatus | Explain | Status => All,
+                _ => Nothing,
+            },
+            Role::Auditor => match verb {
+                UserList | UserShow | TokenList | TokenShow => All,
+                RecoveryStatus | Explain | AuditShow | AuditVerify | Status => All,
+                _ => Nothing,
+            },
+            Role::User => match verb {
+                RecoveryStatus | RecoveryRegenerate => Own,
+                TokenShow | TokenResync | TokenTest | TokenLost | TokenDisassociate => Own,
+                _ => Nothing,
+            },
+        }
+    }
+
+    // covers: I05, I06
+    #[test]
+    fn every_role_may_do_with_every_verb_what_is_promised() {
+        for role in ROLES {
+            for verb in verbs() {
+                assert_eq!(right(verb, role), promised(role, verb), "{role:?} {verb:?}");
+            }
+        }
+    }
+
+    // covers: I05
+    #[test]
+    fn every_verb_stands_in_the_table_once() {
+        for verb in verbs() {
+            assert_eq!(verbs().filter(|other| *other == verb).count(), 1, "{verb:?}");
+        }
+    }
+
+    // covers: I05
+    #[test]
+    fn an_actor_says_who_and_in_which_role() {
+        let actor = |uid, name: &str, role| Caller { uid, name: name.into(), role }.actor().0;
+        assert_eq!(actor(0, "root", Role::Super), "root");
+        assert_eq!(actor(502, "dora", Role::Helpdesk), "dora (helpdesk)");
+        assert_eq!(Caller { uid: 9, name: "uid 9".into(), role: Role::User }.account(), None);
+    }
+}
