@@ -5,6 +5,7 @@ use std::process::Command;
 use wire::login::Verdict;
 
 use crate::authenticator::{Authenticator, enrol};
+use crate::fob::Fob;
 use crate::login_socket::{Login, verdict};
 use crate::machine::{Account, Machine};
 use crate::postern;
@@ -16,6 +17,16 @@ use crate::verifier::Verifier;
 pub const QUESTION: &str = "One-time password: ";
 /// The same while the user may do without.
 pub const GRACE_QUESTION: &str = "One-time password (Enter to continue without): ";
+/// Asks for the next code of a token that is out of step.
+pub const NEXT_CODE_QUESTION: &str = "Your token is out of step; type its next code: ";
+/// Said when two codes have brought it back.
+pub const IN_STEP_AGAIN: &str = "Your token is in step again.";
+/// Asks a user who has no token for the one he was handed.
+pub const SERIAL_QUESTION: &str = "Serial number of your token: ";
+/// Asks who has used up his recovery codes.
+pub const NEW_SET_QUESTION: &str = "Make ten new ones now? [y/N]: ";
+/// Asks who was shown new recovery codes.
+pub const WRITTEN_DOWN_QUESTION: &str = "Write them down, then press Enter to log in: ";
 /// Ends a refusal under sshd.
 pub const PRESS_ENTER: &str = "Press Enter to continue: ";
 /// What the command of an ssh login says, so that a test sees that it ran.
@@ -90,20 +101,40 @@ pub fn activated(verifier: &Verifier, user: &str) -> Authenticator {
     phone
 }
 
+/// Tells the daemon a hardware token and gives it to a user, who shows its next code. The demand is then on.
+///
+/// # Panics
+/// When the daemon refuses.
+#[track_caller]
+pub fn associated(fob: &mut Fob, user: &str) {
+    postern::add_token(fob, None);
+    let code = fob.press();
+    let output = postern::associate(&fob.serial, user, &code);
+    assert!(output.status.success(), "{}", postern::said(&output));
+}
+
 /// Logs in by ssh with password and one-time password.
 pub fn ssh_login(account: Account, code: &str) -> Outcome {
-    let mut terminal = sshd::login_up_to_password(account, SAY_WHO);
-    terminal.expect(QUESTION);
-    terminal.type_line(code);
-    ssh_outcome(terminal)
+    ssh_dialogue(account, &[(QUESTION, code)])
 }
 
 /// Logs in by ssh with password and an empty answer while that is allowed.
 pub fn ssh_login_without_code(account: Account) -> Outcome {
+    ssh_dialogue(account, &[(GRACE_QUESTION, "")])
+}
+
+/// Logs in by ssh with password, and answers one question after the other.
+pub fn ssh_dialogue(account: Account, answers: &[(&str, &str)]) -> Outcome {
     let mut terminal = sshd::login_up_to_password(account, SAY_WHO);
-    terminal.expect(GRACE_QUESTION);
-    terminal.type_line("");
+    answer_all(&mut terminal, answers);
     ssh_outcome(terminal)
+}
+
+fn answer_all(terminal: &mut Terminal, answers: &[(&str, &str)]) {
+    for (question, answer) in answers {
+        terminal.expect(question);
+        terminal.type_line(answer);
+    }
 }
 
 /// Reads an ssh login to its end, and presses Enter where a refusal asks for it.
@@ -130,9 +161,13 @@ pub fn sudo_up_to_code(machine: &Machine, account: Account) -> Terminal {
 
 /// `sudo id -un` with password and one-time password. A refused sudo asks anew; it is interrupted then.
 pub fn sudo(machine: &Machine, account: Account, code: &str) -> Outcome {
+    sudo_dialogue(machine, account, &[(QUESTION, code)])
+}
+
+/// `sudo id -un` with password, and one answer after the other.
+pub fn sudo_dialogue(machine: &Machine, account: Account, answers: &[(&str, &str)]) -> Outcome {
     let mut terminal = sudo_up_to_code(machine, account);
-    terminal.expect(QUESTION);
-    terminal.type_line(code);
+    answer_all(&mut terminal, answers);
     let again = format!("password for {}: ", account.name);
     let (which, _) = terminal.expect_any(&["root\r\n", &again]);
     if which == 0 {
@@ -155,9 +190,13 @@ pub fn console_up_to_code(account: Account) -> Terminal {
 
 /// A console login with password and one-time password.
 pub fn console(account: Account, code: &str) -> Outcome {
+    console_dialogue(account, &[(QUESTION, code)])
+}
+
+/// A console login with password, and one answer after the other.
+pub fn console_dialogue(account: Account, answers: &[(&str, &str)]) -> Outcome {
     let mut terminal = console_up_to_code(account);
-    terminal.expect(QUESTION);
-    terminal.type_line(code);
+    answer_all(&mut terminal, answers);
     let (which, _) = terminal.expect_any(&["$ ", "Login incorrect"]);
     if which == 0 {
         terminal.type_line(&format!("{SAY_WHO}; exit"));

@@ -58,12 +58,36 @@ impl History {
         assert!(twice.is_empty(), "accepted more than once, say the clients: {twice:?}");
     }
 
+    /// Of a token with a button, each counter accepted is above the one before it in the trail.
+    ///
+    /// # Panics
+    /// When one is not, or when an accept of a token with a button does not tell its counter.
+    pub fn judge_counters(&self, audit: &[AuditRecord]) {
+        let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
+        for record in audit.iter().filter(|record| record.verdict.as_deref() == Some("allow")) {
+            let Some((token, counter)) = record.token.as_deref().zip(counter(record)) else { continue };
+            let before = newest.insert(token, counter);
+            assert!(
+                before.is_none_or(|before| before < counter),
+                "{token}: counter {counter} was accepted after {before:?}"
+            );
+        }
+        let told = newest.values().len();
+        assert!(told > 0 || self.accepted() == 0, "no accept tells its counter");
+    }
+
     fn accepts(&self) -> impl Iterator<Item = &Answer> {
         self.answers.iter().filter(|answer| answer.verdict == Verdict::Allow)
     }
 }
 
-/// The user, the token and the step (`detail`) of an accepted login: what may be accepted once.
+/// The counter of an accepted code, where the token has a button: `counter 17`.
+fn counter(record: &AuditRecord) -> Option<u64> {
+    let words = record.detail.as_deref()?.split_once("counter ")?.1;
+    words.split(|it: char| !it.is_ascii_digit()).next()?.parse().ok()
+}
+
+/// The user, the token and the step or counter (`detail`) of an accepted login: what may be accepted once.
 fn password(record: &AuditRecord) -> [&str; 3] {
     [&record.user, &record.token, &record.detail].map(|field| field.as_deref().unwrap_or_default())
 }
@@ -116,6 +140,28 @@ mod tests {
     #[should_panic(expected = "more than once, say the clients")]
     fn a_password_accepted_twice_under_one_reference_is_found() {
         check(&["A", "A"], &[("A", 1)]);
+    }
+
+    /// * `counters`: as accepted, in the order of the trail.
+    fn check_counters(counters: &[u64]) {
+        let record = |counter: &u64| AuditRecord {
+            verdict: Some("allow".into()),
+            token: Some("2600000000001".into()),
+            detail: Some(format!("counter {counter}")),
+            ..AuditRecord::default()
+        };
+        History::default().judge_counters(&counters.iter().map(record).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn counters_that_rise_pass() {
+        check_counters(&[0, 1, 11]);
+    }
+
+    #[test]
+    #[should_panic(expected = "counter 3 was accepted after Some(7)")]
+    fn a_counter_that_falls_is_found() {
+        check_counters(&[1, 7, 3]);
     }
 
     #[test]

@@ -15,21 +15,31 @@
 //! | [`postern`] | the command `postern` |
 //! | [`flows`] | what people do again and again: enrol, log in, get refused |
 //! | [`authenticator`] | a phone: reads the enrolment off the screen, tells one-time passwords |
+//! | [`fob`] | a hardware token: a button that counts, or a clock that is off |
+//! | [`batch`] | the file that comes with a box of tokens: PSKC and CSV |
+//! | [`faults`] | system calls of the daemon that fail |
+//! | [`notices`] | the command that tells users what happened |
+//! | [`witness`] | command lines and environments while something goes on |
 //! | [`history`] | judges a run: nothing accepted twice, every accept in the audit trail |
 
 #![forbid(unsafe_code)]
 
 pub mod authenticator;
+pub mod batch;
+pub mod faults;
 pub mod flows;
+pub mod fob;
 pub mod history;
 pub mod login_socket;
 pub mod machine;
+pub mod notices;
 pub mod postern;
 pub mod programs;
 pub mod sshd;
 pub mod terminal;
 pub mod time;
 pub mod verifier;
+pub mod witness;
 
 /// How many rounds a test makes: few in `cargo xtask test`, all of them in `cargo xtask soak`.
 ///

@@ -83,6 +83,27 @@ pub struct Dialogue {
 }
 
 impl Dialogue {
+    /// Answers the one question, where another may follow.
+    ///
+    /// # Panics
+    /// When the daemon does not answer.
+    #[track_caller]
+    pub fn follow(&self, answer: &str) -> Self {
+        Self { reply: self.answer(answer).expect("an answer") }
+    }
+
+    /// What is asked.
+    ///
+    /// # Panics
+    /// When the dialogue is over.
+    #[track_caller]
+    pub fn question(&self) -> &str {
+        match &self.reply.next {
+            Next::Ask { questions, .. } => &questions[0].text,
+            Next::Done { .. } => panic!("decided instead of asking: {:?}", self.reply),
+        }
+    }
+
     /// Answers the one question. A dialogue that is over stays so.
     ///
     /// # Errors

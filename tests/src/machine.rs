@@ -30,6 +30,12 @@ pub struct Account {
 pub const ALICE: Account = Account { name: "alice", password: "alicepw" };
 /// May use sudo too.
 pub const BOB: Account = Account { name: "bob", password: "bobpw" };
+/// Sits at the help desk.
+pub const DORA: Account = Account { name: "dora", password: "dorapw" };
+/// Looks over everybody's shoulder.
+pub const OTTO: Account = Account { name: "otto", password: "ottopw" };
+/// Administers, without being root.
+pub const ANN: Account = Account { name: "ann", password: "annpw" };
 
 /// The sandbox as a machine with two users. One at a time.
 pub struct Machine {
@@ -66,6 +72,13 @@ impl Machine {
             fs::write(pam_file(service), debian_pam_file(service)).expect("restoring the PAM file");
         }
         Self { log: catch_log() }
+    }
+
+    /// Makes the accounts of the staff: [`ANN`], [`DORA`] and [`OTTO`].
+    pub fn add_staff(&self) {
+        for account in [ANN, DORA, OTTO] {
+            add_user(account);
+        }
     }
 
     /// Makes accounts that exist and can do nothing: `NAME0`, `NAME1` and so on.

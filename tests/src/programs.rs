@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// Debian's own interpreter, the one that sees Debian's modules.
+pub const PYTHON: &str = "/usr/bin/python3";
+
 /// The workspace's root folder.
 pub fn workspace() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));

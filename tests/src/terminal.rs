@@ -161,6 +161,18 @@ impl Terminal {
         self.finish()
     }
 
+    /// Waits until the program ends, and presses Enter at whatever it asks meanwhile.
+    ///
+    /// # Panics
+    /// With the transcript when it does not end.
+    pub fn finish_or_enter(mut self) -> Ended {
+        wait_for("a program to end that is told nothing but Enter", || {
+            self.type_line("");
+            self.child.try_wait().expect("waiting for the program")
+        });
+        self.finish()
+    }
+
     /// Presses ^C until the program ends; tells how, and whether the terminal shows what is typed again.
     ///
     /// # Panics

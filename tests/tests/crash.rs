@@ -7,9 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use system_tests::authenticator::Authenticator;
-use system_tests::flows::{activated, ssh_login};
+use system_tests::flows::{activated, associated, ssh_login};
+use system_tests::fob::Fob;
 use system_tests::history::{Answer, History};
-use system_tests::login_socket::{Login, reference, verdict};
+use system_tests::login_socket::{Dialogue, Login, reference, verdict};
 use system_tests::machine::{ALICE, Machine};
 use system_tests::sshd::Sshd;
 use system_tests::verifier::{Verifier, config};
@@ -60,7 +61,7 @@ fn failures_are_counted_across_a_kill() {
         assert_eq!(login.verdict(&verifier.wrong_code(&phone)), Verdict::Deny);
         verifier.clock.advance(10);
     }
-    let serial = postern::user("alice").tokens[0].clone();
+    let serial = postern::only_token("alice").serial;
     assert_eq!(postern::token(&serial).failures, 7);
 
     verifier.crash_and_return();
@@ -104,6 +105,73 @@ fn every_accept_outlives_a_kill_at_any_moment() {
     let output = postern::run(&["audit", "verify"]);
     assert!(output.status.success(), "{output:?}");
     println!("{kills} kills, {} accepts, all in the store and none twice", history.accepted());
+}
+
+// covers: A08, G01
+#[test]
+fn a_counter_never_falls_whenever_the_daemon_dies() {
+    let _machine = Machine::new();
+    let mut verifier = Verifier::start();
+    let mut fob = Fob::with_button("2600123456789").shaped(otp_core::Algorithm::Sha1, 8);
+    associated(&mut fob, "alice");
+    let history = Mutex::new(History::default());
+    let mut before = 0;
+    let kills = rounds("POSTERN_KILLS", 10);
+    for kill in 0..kills {
+        let moment = Duration::from_micros(20_000 + (kill as u64 * 7919) % 40_000);
+        let last_accepted = press_until_kill(&mut verifier, &mut fob, moment, &history);
+        verifier.launch();
+        let counter = postern::token(&fob.serial).counter.expect("a counter");
+        assert!(counter >= before, "kill {kill}: the counter fell from {before} to {counter}");
+        if let Some(accepted) = last_accepted {
+            assert!(counter > accepted, "kill {kill}: {accepted} was accepted, and {counter} is next");
+            submit("alice", &fob.value(accepted), &history);
+        }
+        before = counter;
+        postern::unlock("alice");
+    }
+    let history = history.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let audit = postern::audit();
+    history.judge(&audit);
+    history.judge_counters(&audit);
+    assert!(history.accepted() > kills, "only {} accepts: this was no load", history.accepted());
+    println!("{} accepts and {kills} kills", history.accepted());
+}
+
+/// Logs in with one code after the other until the daemon is killed; returns the counter of the last accept.
+fn press_until_kill(
+    verifier: &mut Verifier,
+    fob: &mut Fob,
+    moment: Duration,
+    history: &Mutex<History>,
+) -> Option<u64> {
+    let gone = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let user = scope.spawn(|| {
+            let mut last = None;
+            while !gone.load(Ordering::Relaxed) {
+                let Ok(prompt) = Login::by_ssh("alice").begin() else { continue };
+                let Ok(mut reply) = prompt.answer(&fob.press()) else { continue };
+                // After an unclean stop two codes are asked for, once.
+                if matches!(reply.next, Next::Ask { .. }) {
+                    let Ok(after) = (Dialogue { reply }).answer(&fob.press()) else { continue };
+                    reply = after;
+                }
+                let (verdict, reference) = (verdict(&reply), reference(&reply));
+                if verdict == Verdict::Allow {
+                    last = Some(fob.counter() - 1);
+                }
+                let code = fob.value(fob.counter() - 1);
+                let answer = Answer { user: "alice".into(), code, verdict, reference };
+                history.lock().unwrap_or_else(PoisonError::into_inner).push(answer);
+            }
+            last
+        });
+        time::wait_at_most(moment, || None::<()>);
+        verifier.kill();
+        gone.store(true, Ordering::Relaxed);
+        user.join().expect("no panic")
+    })
 }
 
 /// Everybody logs in again and again until the daemon is gone; returns every password that was sent.

@@ -1,17 +1,15 @@
 //! A fresh installation fails closed, and no secret shows where other users can look.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use system_tests::flows::{SAY_WHO, activated, ssh_login, ssh_outcome, sudo};
 use system_tests::machine::{ALICE, Machine};
 use system_tests::postern;
 use system_tests::sshd::{self, Sshd};
 use system_tests::verifier::{CONFIG, STATE, Verifier, config, log_text};
+use system_tests::witness::watch;
 
 // covers: I13
 #[test]
@@ -131,15 +129,7 @@ fn no_secret_shows_in_arguments_or_environments() {
     let machine = Machine::new();
     let verifier = Verifier::start();
     let _sshd = Sshd::start();
-    let done = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let watcher = scope.spawn(|| {
-            let mut seen = BTreeSet::new();
-            while !done.load(Ordering::Relaxed) {
-                look_at_processes(&mut seen);
-            }
-            seen
-        });
+    let (secrets, seen) = watch(|| {
         let phone = activated(&verifier, "alice");
         let mut secrets = vec![phone.secret().to_owned()];
         for _ in 0..2 {
@@ -156,25 +146,12 @@ fn no_secret_shows_in_arguments_or_environments() {
             assert!(secrets.iter().all(|secret| !said.contains(secret)), "postern {arguments:?}");
         }
         postern::otp_off("alice");
-        done.store(true, Ordering::Relaxed);
-        let seen = watcher.join().expect("no panic");
-        assert!(seen.iter().any(|text| text.contains("verifierd")), "the watcher saw nothing");
-        for secret in &secrets {
-            assert!(!log_text().contains(secret.as_str()), "a secret is in the daemon's log");
-            let shown = seen.iter().find(|text| text.contains(secret.as_str()));
-            assert!(shown.is_none(), "a secret is in {shown:?}");
-        }
-        assert!(machine.logged().iter().all(|line| secrets.iter().all(|secret| !line.contains(secret))));
+        secrets
     });
-}
-
-/// Adds every command line and environment on the machine.
-fn look_at_processes(seen: &mut BTreeSet<String>) {
-    for entry in fs::read_dir("/proc").expect("/proc").flatten() {
-        for part in ["cmdline", "environ"] {
-            if let Ok(bytes) = fs::read(entry.path().join(part)) {
-                seen.insert(String::from_utf8_lossy(&bytes).into_owned());
-            }
-        }
+    for secret in &secrets {
+        assert!(!log_text().contains(secret.as_str()), "a secret is in the daemon's log");
+        let shown = seen.iter().find(|text| text.contains(secret.as_str()));
+        assert!(shown.is_none(), "a secret is in {shown:?}");
     }
+    assert!(machine.logged().iter().all(|line| secrets.iter().all(|secret| !line.contains(secret))));
 }

@@ -1,13 +1,13 @@
 //! The disk fails, is full, is read-only, is shared, is gone: no accept without a durable record.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use system_tests::authenticator::Authenticator;
+use system_tests::faults::Injector;
 use system_tests::flows::activated;
 use system_tests::login_socket::Login;
 use system_tests::machine::{Machine, run};
@@ -35,7 +35,7 @@ fn a_write_that_fails_accepts_nothing_and_is_not_tried_again() {
     ] {
         let mut verifier = Verifier::start();
         let phone = activated(&verifier, "alice");
-        let injector = Injector::attach(verifier.id().as_raw_nonzero().get(), fault);
+        let injector = Injector::attach(verifier.id(), fault);
         let before = accepts();
         for _ in 0..3 {
             let answer = attempt(&verifier, &phone);
@@ -203,45 +203,6 @@ fn accepts() -> u64 {
     let output = postern::run(&["--json", "status"]);
     let status: Option<wire::admin::Status> = serde_json::from_slice(&output.stdout).ok();
     status.map_or(0, |status| status.accepted)
-}
-
-/// strace that makes system calls of a running program fail.
-struct Injector {
-    strace: Child,
-}
-
-impl Injector {
-    fn attach(pid: i32, fault: &str) -> Self {
-        let calls = fault.split(':').next().unwrap_or_default();
-        let mut strace = Command::new("strace");
-        strace.args([
-            "-f",
-            "-p",
-            &pid.to_string(),
-            "-e",
-            &format!("trace={calls}"),
-            "-e",
-            &format!("inject={fault}"),
-        ]);
-        let mut strace = strace.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("strace");
-        let mut said = BufReader::new(strace.stderr.take().expect("its words"));
-        let mut line = String::new();
-        said.read_line(&mut line).expect("strace says that it is attached");
-        assert!(line.contains("attached"), "{line}");
-        // Its words must be read on, or it stands still when the pipe is full.
-        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-        Self { strace }
-    }
-}
-
-impl Drop for Injector {
-    fn drop(&mut self) {
-        let _ = kill_process(Pid::from_child(&self.strace), Signal::INT);
-        // strace may wait for ever for threads of a program that has ended.
-        time::wait_at_most(Duration::from_secs(2), || self.strace.try_wait().expect("strace"));
-        let _ = self.strace.kill();
-        let _ = self.strace.wait();
-    }
 }
 
 /// A small file system where the state lies.

@@ -25,7 +25,7 @@ fn start() -> (Machine, Verifier, Authenticator) {
 }
 
 fn failures(user: &str) -> u32 {
-    postern::token(&postern::user(user).tokens[0]).failures
+    postern::only_token(user).failures
 }
 
 // covers: B01, P3
@@ -38,7 +38,7 @@ fn the_hundredth_failure_disables_the_token_on_every_surface() {
         assert_eq!(failures("alice"), guess, "every guess was looked at");
         verifier.clock.advance(3_700);
     }
-    assert_eq!(postern::token(&postern::user("alice").tokens[0]).state, TokenState::Disabled);
+    assert_eq!(postern::only_token("alice").state, TokenState::Disabled);
     let _sshd = Sshd::start();
     let shown = ssh_login(ALICE, &verifier.next_code(&phone)).refused();
     assert!(shown.contains("Access denied."), "{shown}");

@@ -1,4 +1,4 @@
-//! The demo: one machine, one user, every kind of login, all of it real. `cargo xtask demo` runs it in a sandbox.
+//! The demo: one machine, two users, every kind of login, all of it real. `cargo xtask demo` runs it in a sandbox.
 //!
 //! Time is real too: where a person would wait for the next one-time password, the demo waits.
 
@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use system_tests::authenticator::{Authenticator, enrol};
 use system_tests::flows::{
-    GRACE_QUESTION, Outcome, QUESTION, SAY_WHO, console, reference_in, ssh_login, ssh_outcome, sudo,
+    GRACE_QUESTION, NEXT_CODE_QUESTION, Outcome, QUESTION, SAY_WHO, SERIAL_QUESTION, console, reference_in,
+    ssh_dialogue, ssh_login, ssh_outcome, sudo,
 };
-use system_tests::machine::{ALICE, Machine};
+use system_tests::fob::{Fob, drawer};
+use system_tests::machine::{ALICE, BOB, Machine};
 use system_tests::sshd::{self, Sshd};
 use system_tests::verifier::{Verifier, config};
-use system_tests::{postern, time};
+use system_tests::{batch, postern, time};
 
 /// Seconds in a time step of the demo's token.
 const STEP_SECONDS: u64 = 30;
@@ -40,7 +42,7 @@ fn main() {
     let _sshd = Sshd::start();
     story.scene("The administrator: postern user set alice --otp on");
     postern::otp_on(ALICE.name);
-    show(&String::from_utf8_lossy(&postern::run(&["user", "show", ALICE.name]).stdout));
+    show(&postern::done(&["user", "show", ALICE.name]));
 
     let (phone, enrolment) = story.enrol();
     let code = wait_for_next_code(&phone);
@@ -49,7 +51,7 @@ fn main() {
     story.scene("Somebody who looked over her shoulder uses both at once");
     let shown = story.refusal(ssh_login(ALICE, &code), "already used");
     story.scene("The administrator asks why");
-    show(&String::from_utf8_lossy(&postern::run(&["explain", &reference_in(&shown)]).stdout));
+    show(&postern::done(&["explain", &reference_in(&shown)]));
     story.scene("A wrong one-time password");
     story.refusal(ssh_login(ALICE, &phone.wrong_code(time::unix_now())), "Access denied.");
     story.scene("The one-time password of the login does not serve sudo");
@@ -60,6 +62,7 @@ fn main() {
     let code = wait_for_next_code(&phone);
     story.scene("The console");
     story.login(console(ALICE, &code));
+    story.hardware(&machine);
 
     if stay {
         invite(&enrolment);
@@ -91,6 +94,48 @@ impl Story {
         (phone, enrolment)
     }
 
+    /// A box of tokens with buttons: from the vendor's file to the token that got lost.
+    fn hardware(&mut self, machine: &Machine) {
+        let mut fobs = drawer(3);
+        self.scene("A box of hardware tokens arrives, and a file: postern token import tokens.xml");
+        let file = batch::file("tokens.xml", batch::pskc(&fobs));
+        show(&postern::said(&postern::import(&file, &[])));
+        show(&postern::done(&["token", "list"]));
+        let fob = &mut fobs[0];
+
+        self.scene("bob is handed one: postern user set bob --otp on --with token");
+        postern::otp_on_with_token(BOB.name);
+        self.scene("bob logs in by ssh; the prompt asks what stands on its back, and for a code");
+        let answers = [(SERIAL_QUESTION, fob.serial.clone()), (QUESTION, fob.press())];
+        self.login(dialogue(&answers));
+        show(&postern::done(&["token", "show", &fob.serial]));
+        self.scene("Nine presses in a pocket: the window takes them in");
+        fob.press_and_lose(9);
+        self.login(ssh_login(BOB, &fob.press()));
+        self.scene("Thirty-seven presses: the prompt asks for one more code, and the token is in step again");
+        fob.press_and_lose(37);
+        let answers = [(QUESTION, fob.press()), (NEXT_CODE_QUESTION, fob.press())];
+        self.login(dialogue(&answers));
+        self.login(sudo(machine, BOB, &fob.press()));
+        self.recovery(machine, fob);
+    }
+
+    /// The token is gone, and bob has his printed codes.
+    fn recovery(&mut self, machine: &Machine, fob: &mut Fob) {
+        self.scene("Ten recovery codes for bob's wallet: postern recovery regenerate bob");
+        let codes = postern::recovery_codes(BOB.name);
+        show(&codes.join("\n"));
+        self.scene("The token lies at home; one of them lets him in, once");
+        self.login(sudo(machine, BOB, &codes[0]));
+        self.refusal(ssh_login(BOB, &codes[0]), "Reference ");
+        self.scene("It does not lie at home: postern token lost");
+        show(&postern::lost(&fob.serial));
+        self.scene("Whoever found it gets nowhere");
+        let shown = self.refusal(ssh_login(BOB, &fob.press()), "Access denied.");
+        show(&postern::done(&["explain", &reference_in(&shown)]));
+        show(&postern::done(&["user", "show", BOB.name]));
+    }
+
     fn login(&mut self, outcome: Outcome) {
         show(&outcome.logged_in());
         self.logins += 1;
@@ -103,6 +148,12 @@ impl Story {
         self.refusals += 1;
         shown
     }
+}
+
+/// bob answers by ssh what he is asked.
+fn dialogue(answers: &[(&str, String)]) -> Outcome {
+    let answers: Vec<_> = answers.iter().map(|(question, answer)| (*question, answer.as_str())).collect();
+    ssh_dialogue(BOB, &answers)
 }
 
 /// What a terminal showed, set off from the story.
