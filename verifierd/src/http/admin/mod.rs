@@ -36,8 +36,9 @@ use asked::RequestBody;
 use refusals::{Refusal, refusal};
 use routes::Routes;
 
-/// Requests of callers without a role that are worked on at once. Each may have one order with the steward,
-/// who takes 64, and one thread that asks the name service: a quarter of that leaves room for everybody else.
+/// Requests of callers without a role that are worked on at once. Each may have one change waiting with the
+/// steward, who lets a thousand wait, and one thread that asks the name service: enough for many people who
+/// each run a command, and a small part of both.
 const USER_REQUESTS_MAX: usize = 16;
 
 /// Everything that administration needs.
