@@ -24,9 +24,9 @@ pub const IN_STEP_AGAIN: &str = "Your token is in step again.";
 /// Asks a user who has no token for the one he was handed.
 pub const SERIAL_QUESTION: &str = "Serial number of your token: ";
 /// Asks who has used up his recovery codes.
-pub const NEW_SET_QUESTION: &str = "Make ten new ones now? [y/N]: ";
+pub const NEW_SET_QUESTION: &str = "Make ten new ones now? [y/n]: ";
 /// Asks who was shown new recovery codes.
-pub const WRITTEN_DOWN_QUESTION: &str = "Write them down, then press Enter to log in: ";
+pub const WRITTEN_DOWN_QUESTION: &str = "Write them down, then type yes to log in: ";
 /// Ends a refusal under sshd.
 pub const PRESS_ENTER: &str = "Press Enter to continue: ";
 /// What the command of an ssh login says, so that a test sees that it ran.

@@ -235,9 +235,18 @@ pub fn import(file: &Path, more: &[&str]) -> Output {
     run(&[&["token", "import", &file, "--yes"], more].concat())
 }
 
-/// How the daemon is.
+/// How the daemon is; one that complains of something answers too.
+///
+/// # Panics
+/// When it does not answer.
 pub fn status() -> Status {
-    ask(&["status"])
+    read(&run(&["--json", "status"]))
+}
+
+/// Whether the daemon decides logins.
+pub fn is_ready() -> bool {
+    let output = run(&["--json", "status"]);
+    serde_json::from_slice::<Status>(&output.stdout).is_ok_and(|status| status.ready)
 }
 
 /// Why a login was decided as it was.

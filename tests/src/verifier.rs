@@ -124,7 +124,7 @@ impl Verifier {
             let ended = child.try_wait().expect("verifierd");
             assert!(ended.is_none(), "verifierd ended: {ended:?}\n{}", log_text());
             UnixStream::connect(wire::LOGIN_SOCKET).ok()?;
-            postern::run(&["--json", "status"]).status.success().then_some(())
+            postern::is_ready().then_some(())
         });
     }
 

@@ -164,7 +164,7 @@ fn each_use_says_how_many_are_left_and_the_last_one_offers_ten_new_ones() {
     let new: Vec<String> =
         block.lines().map(str::trim).filter(|line| is_code(line)).map(Into::into).collect();
     assert_eq!(new.len(), 10, "ten, one to a line: {block}");
-    terminal.type_line("");
+    terminal.type_line("yes");
     ssh_outcome(terminal).logged_in();
 
     assert_eq!(left(), 10);
@@ -182,7 +182,7 @@ fn is_code(line: &str) -> bool {
 #[test]
 fn whoever_wants_no_new_ones_logs_in_with_the_last_and_has_none() {
     let (machine, _verifier, _sshd, _fob) = start();
-    for (answer, surface) in [("n", "sshd"), ("", "sshd"), ("maybe", "sudo")] {
+    for (answer, surface) in [("n", "sshd"), ("no", "sshd"), ("maybe", "sudo")] {
         let codes = postern::recovery_codes("alice");
         let login = Login::by_ssh("alice");
         codes[..9].iter().for_each(|code| assert_eq!(login.verdict(code), Verdict::Allow));
@@ -248,12 +248,14 @@ fn after_an_unclean_stop_the_codes_wait_for_an_administrator() {
     verifier.kill();
     verifier.launch();
     assert!(postern::recovery_status("alice").waiting);
+    assert!(!postern::status().reasons.is_empty(), "the status tells of it");
     let shown = ssh_login(ALICE, &codes[1]).refused();
     assert!(shown.contains("Recovery codes wait for your administrator. Reference "), "{shown}");
     assert_eq!(postern::explain(&reference_in(&shown)).reason, "recovery_waiting");
 
     postern::done(&["store", "settle", "--yes"]);
     assert!(!postern::recovery_status("alice").waiting);
+    assert!(postern::run(&["status"]).status.success());
     let shown = ssh_login(ALICE, &codes[1]).logged_in();
     assert!(shown.contains(LOGGED_IN));
     ssh_login(ALICE, &codes[0]).refused();

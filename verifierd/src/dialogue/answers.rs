@@ -39,8 +39,9 @@ impl Dialogue {
                 let asked = Asked::SerialCode { serial: serial_of(&answer) };
                 return self.ask(login, Vec::new(), texts::code_question(false), asked);
             }
-            Asked::NewCodesWish { last } if matches!(answer.trim(), "y" | "Y" | "yes") => {
-                return self.show_new_codes(login, last);
+            Asked::NewCodesWish { last } if is_yes(&answer) => return self.show_new_codes(login, last),
+            Asked::NewCodesShown { .. } if !is_yes(&answer) => {
+                return self.ask(login, Vec::new(), texts::codes_shown_question(), asked);
             }
             _ => {}
         }
@@ -149,6 +150,10 @@ impl Dialogue {
 
 fn token_of(tokens: &[Arc<Token>], id: TokenId) -> Option<Arc<Token>> {
     tokens.iter().find(|token| token.record.id == id).cloned()
+}
+
+fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
 /// A serial number as people copy it from the back of a token: spaces and dashes do not count.

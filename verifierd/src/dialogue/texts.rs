@@ -54,15 +54,16 @@ pub fn next_code_question() -> Question {
     Question { text, echo: false, empty_allowed: false }
 }
 
-/// Asks whether new recovery codes are wanted.
+/// Asks whether new recovery codes are wanted. An ssh client that loses its terminal sends an empty answer, which
+/// is none here: nobody's last code is used up because he hung up.
 pub fn new_codes_question() -> Question {
-    Question { text: "Make ten new ones now? [y/N]: ".into(), echo: true, empty_allowed: true }
+    Question { text: "Make ten new ones now? [y/n]: ".into(), echo: true, empty_allowed: false }
 }
 
-/// Keeps new recovery codes on the screen.
+/// Keeps new recovery codes on the screen until their user says that he has them.
 pub fn codes_shown_question() -> Question {
-    let text = "Write them down, then press Enter to log in: ".into();
-    Question { text, echo: true, empty_allowed: true }
+    let text = "Write them down, then type yes to log in: ".into();
+    Question { text, echo: true, empty_allowed: false }
 }
 
 /// Asks for a code.

@@ -91,14 +91,15 @@ async fn the_last_code_offers_a_new_set_and_is_used_up_with_the_answer_only() {
     let asked = trial.ask("alice", "sshd", None).await;
     let wish = trial.go_on(&asked, &codes[9]).await;
     assert_eq!(wish.show, "This is your last recovery code.");
-    assert_eq!(wish.question, "Make ten new ones now? [y/N]: ");
+    assert_eq!(wish.question, "Make ten new ones now? [y/n]: ");
     let shown = trial.go_on(&wish, "y").await;
     let new: Vec<_> = shown.show.lines().filter_map(|line| line.strip_prefix("    ")).collect();
     assert_eq!(new.len(), 10);
     assert_eq!(trial.login("alice", "sshd", new[0]).await.verdict, Verdict::Deny, "not good yet");
-    let end = trial.answer(&shown, "").await;
+    let shown = trial.go_on(&shown, "not yet").await;
+    let end = trial.answer(&shown, "yes").await;
     assert_eq!((end.verdict, end.text.as_str()), (Verdict::Allow, "Recovery code accepted. 10 are left."));
-    assert_eq!(trial.answer(&shown, "").await.verdict, Verdict::Deny);
+    assert_eq!(trial.answer(&shown, "yes").await.verdict, Verdict::Deny);
     assert_eq!(trial.login("alice", "sshd", new[0]).await.verdict, Verdict::Allow);
 }
 
@@ -113,10 +114,11 @@ async fn whoever_wants_no_new_set_is_let_in_and_told_that_none_is_left() {
     }
     let asked = trial.ask("alice", "sshd", None).await;
     let wish = trial.go_on(&asked, &codes[9]).await;
-    let end = trial.answer(&wish, "").await;
+    assert!(!wish.empty_allowed, "a terminal that is gone answers nothing");
+    let end = trial.answer(&wish, "n").await;
     let text = "That was your last recovery code. Ask your administrator for new ones.";
     assert_eq!((end.verdict, end.text.as_str()), (Verdict::Allow, text));
-    assert_eq!(trial.answer(&wish, "n").await.verdict, Verdict::Deny);
+    assert_eq!(trial.answer(&wish, "no").await.verdict, Verdict::Deny);
 }
 
 // covers: A15

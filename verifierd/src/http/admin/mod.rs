@@ -1,7 +1,7 @@
 //! The `postern` command's requests: `wire::admin` has the table.
 //!
 //! A handler reads what is asked, asks the parts that know, and says it in the messages of `wire`. Who may
-//! ask is decided before it runs (see [`routes`]); on whose behalf, by [`routes::Granted`].
+//! ask is decided before it runs (see [`mod@routes`]); on whose behalf, by [`routes::Granted`].
 
 mod asked;
 mod audit;
