@@ -84,7 +84,7 @@ async fn compare_users() -> Difference {
         let user = service
             .dialogue
             .steward
-            .set_otp(name, true, EnrolWith::App, Actor("bench".into()))
+            .set_otp(name, true, EnrolWith::App, Actor::administrator("bench"))
             .await
             .expect("enrolled");
         let token = user.tokens.first().expect("a token");

@@ -130,7 +130,10 @@ impl KeyType for KeyLength {
 }
 
 /// Seals and opens texts under one derived key.
-pub struct Sealer(LessSafeKey);
+pub struct Sealer {
+    key: LessSafeKey,
+    fingerprints: NameHasher,
+}
 
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,7 +146,13 @@ impl Sealer {
     pub fn new(master: &MasterKey, purpose: &str) -> Self {
         let key = master.derive(purpose);
         let key = UnboundKey::new(&AES_256_GCM_SIV, key.as_slice()).expect("the derived key has 32 bytes");
-        Self(LessSafeKey::new(key))
+        let fingerprints = NameHasher::new(master, &format!("{purpose}, fingerprints"));
+        Self { key: LessSafeKey::new(key), fingerprints }
+    }
+
+    /// Tells whether two texts are the same, and nothing else of them: a keyed hash.
+    pub fn fingerprint(&self, text: &[u8]) -> [u8; 16] {
+        self.fingerprints.key(&[text])
     }
 
     /// Seals `text`; it opens only with the same `bindings`. Adds 28 bytes.
@@ -153,7 +162,7 @@ impl Sealer {
     pub fn seal(&self, text: &[u8], bindings: &[u8]) -> Result<Vec<u8>, KeyError> {
         let nonce = random_bytes::<NONCE_BYTES>()?;
         let mut body = text.to_vec();
-        self.0
+        self.key
             .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(bindings), &mut body)
             .expect("texts are far below the 64 GiB that AES-GCM-SIV allows");
         Ok([nonce.as_slice(), &body].concat())
@@ -167,7 +176,7 @@ impl Sealer {
         let (nonce, body) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(SealError)?;
         let mut body = Zeroizing::new(body.to_vec());
         let length = self
-            .0
+            .key
             .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(bindings), &mut body)
             .map_err(|_| SealError)?
             .len();

@@ -29,8 +29,9 @@ const EVENTS: [&str; 7] = [
     "user_otp_off",
 ];
 
-/// Logins that are told, by the record's `reason`: a token was associated at the prompt, a recovery code used.
-const LOGINS: [&str; 2] = ["associated", "recovery_code"];
+/// Logins that are told, by the record's `reason`: a token was associated at the prompt or showed its first code, a
+/// recovery code was used.
+const LOGINS: [&str; 3] = ["associated", "activated", "recovery_code"];
 
 /// How many events may wait: at a second each, which is long for a program that hands a line over, four
 /// minutes' worth. A record has some 500 bytes.

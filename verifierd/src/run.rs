@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::filter::LevelFilter;
@@ -47,6 +47,8 @@ async fn serve(config: Config, path: &Path, inherited: Inherited) -> anyhow::Res
     let paths =
         [&config.login_socket, &config.admin_socket, &config.user_socket].map(|path| path.to_path_buf());
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    // Before the store is open: a signal in the middle of a start must not leave it as a crash does.
+    let signals = Signals::take()?;
     // The store first: whoever holds it is the one daemon that may answer.
     let service =
         Service::start(Foundations { config, config_path: path.into(), master, clock, host }).await?;
@@ -58,7 +60,7 @@ async fn serve(config: Config, path: &Path, inherited: Inherited) -> anyhow::Res
     };
     let (stop, stopping) = watch::channel(false);
     let reloader = service.reloader();
-    let heed = tokio::spawn(heed_signals(reloader, stop));
+    let heed = tokio::spawn(heed_signals(signals, reloader, stop));
     tell_systemd(&[NotifyState::Ready, NotifyState::Status("deciding logins")]);
     let pulse = sd_notify::watchdog_enabled().map(|period| tokio::spawn(feed_watchdog(period / 2)));
     tracing::info!(login = %login.display(), admin = %admin.display(), user = %user.display(), "ready");
@@ -103,20 +105,36 @@ impl Inherited {
     }
 }
 
-async fn heed_signals(reloader: Reloader, stop: watch::Sender<bool>) {
-    let listen =
-        |kind| signal(kind).expect("the runtime takes signals: it was built with everything enabled");
-    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate()), listen(SignalKind::interrupt()));
-    let mut hang_up = listen(SignalKind::hangup());
-    // Unheeded, these would end the process in the middle of a login.
-    let (mut user1, mut user2) = (listen(SignalKind::user_defined1()), listen(SignalKind::user_defined2()));
+/// The signals that we heed, instead of what they would do to a process that has the store open.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    /// Unheeded, these would end the process in the middle of a login.
+    user: [Signal; 2],
+}
+
+impl Signals {
+    /// Takes them over. What comes from now on waits until it is heeded.
+    fn take() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            user: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
+        })
+    }
+}
+
+async fn heed_signals(mut signals: Signals, reloader: Reloader, stop: watch::Sender<bool>) {
+    let [user1, user2] = &mut signals.user;
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
             _ = user1.recv() => {}
             _ = user2.recv() => {}
-            _ = hang_up.recv() => reload(&reloader).await,
+            _ = signals.hang_up.recv() => reload(&reloader).await,
         }
     }
     tracing::info!("stopping");

@@ -147,8 +147,8 @@ impl Service {
         let leftovers = accounts.load(&contents, &token_sealer)?;
         let throttles = Arc::new(Throttles::new(NameHasher::new(&master, "throttles")));
         throttles.load(&contents.records, &*clock);
-        let quarantine =
-            (start_state != StartState::Clean).then(|| accounts.quarantine.last().next(clock.now()));
+        let quarantine = (start_state != StartState::Clean)
+            .then(|| accounts.quarantine.last().next(clock.now(), !accounts.has_recovery_codes()));
         record_start(&*ledger, &*clock, start_state, quarantine).await?;
         if let Some(stop) = quarantine {
             accounts.quarantine.set(stop);

@@ -1,5 +1,6 @@
 //! A service on a ledger in memory and a clock that stands, for the unit tests of this crate.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -70,6 +71,12 @@ impl Fob {
     /// The code of a counter or time step.
     pub fn code(&self, factor: u64) -> String {
         self.key.value(factor).expose().to_string()
+    }
+
+    /// A code that is none of the next two thousand, nor of those before.
+    pub fn wrong_code(&self) -> String {
+        let near: HashSet<String> = (0..3_000).map(|factor| self.code(factor)).collect();
+        (0..).map(|n| format!("{n:06}")).find(|code| !near.contains(code)).unwrap()
     }
 
     /// As it is added or imported.
@@ -259,7 +266,7 @@ impl Trial {
 
 /// Who makes changes in these tests.
 pub fn root() -> Actor {
-    Actor("root".into())
+    Actor::administrator("root")
 }
 
 pub fn asked(reply: Reply) -> Asked {

@@ -70,9 +70,16 @@ impl User {
         }
     }
 
-    /// Whether he has shown a code of one of his tokens.
-    pub fn has_associated(&self) -> bool {
-        self.tokens.iter().any(|token| token.state() == TokenState::Associated)
+    /// Whether he would have no working token without this one.
+    pub fn is_last_that_works(&self, token: &Token) -> bool {
+        let others = self.tokens.iter().filter(|other| other.record.id != token.record.id);
+        others.filter(|other| other.state() == TokenState::Associated).count() == 0
+    }
+
+    /// Whether he ever showed a code of one of the tokens that he has, be it lost or disabled since: from then on
+    /// no secret is shown to whoever knows his password, and nobody goes on without a code.
+    pub fn has_proved(&self) -> bool {
+        self.tokens.iter().any(|token| token.record.associated.is_some())
     }
 }
 
@@ -93,6 +100,8 @@ pub struct Accounts {
     names: DashMap<UserId, UserName>,
     /// Keyed by a keyed hash of the serial.
     by_serial: DashMap<[u8; 16], Arc<Token>>,
+    /// Serials by the fingerprint of the secret.
+    by_secret: DashMap<[u8; 16], String>,
     hasher: NameHasher,
     /// The last unclean stop.
     pub quarantine: Quarantine,
@@ -105,6 +114,7 @@ impl Accounts {
             by_name: DashMap::new(),
             names: DashMap::new(),
             by_serial: DashMap::new(),
+            by_secret: DashMap::new(),
             hasher,
             quarantine: Quarantine::default(),
         }
@@ -168,9 +178,27 @@ impl Accounts {
         users
     }
 
+    /// Whether anybody has recovery codes.
+    pub fn has_recovery_codes(&self) -> bool {
+        self.by_name.iter().any(|user| user.recovery.is_some())
+    }
+
+    /// Finds a token by what somebody typed as its serial number: exactly, or without spaces and dashes.
+    pub fn find_by_typed_serial(&self, typed: &str) -> Option<Arc<Token>> {
+        self.find_by_serial(typed).or_else(|| {
+            let bare: String = typed.chars().filter(|character| !matches!(character, ' ' | '-')).collect();
+            self.find_by_serial(&bare)
+        })
+    }
+
     /// Finds a token by its serial.
     pub fn find_by_serial(&self, serial: &str) -> Option<Arc<Token>> {
         self.by_serial.get(&self.key(serial)).map(|token| Arc::clone(&token))
+    }
+
+    /// The serial of the token with this secret.
+    pub fn find_by_secret(&self, fingerprint: [u8; 16]) -> Option<String> {
+        self.by_secret.get(&fingerprint).map(|serial| serial.clone())
     }
 
     /// Every token, sorted by serial.
@@ -195,11 +223,14 @@ impl Accounts {
 
     /// Adds a token, or exchanges it for its newer self.
     fn put_token(&self, token: Arc<Token>) {
+        self.by_secret.entry(token.fingerprint).or_insert_with(|| token.record.serial.clone());
         self.by_serial.insert(self.key(&token.record.serial), token);
     }
 
     fn remove_token(&self, serial: &str) {
-        self.by_serial.remove(&self.key(serial));
+        if let Some((_, token)) = self.by_serial.remove(&self.key(serial)) {
+            self.by_secret.remove_if(&token.fingerprint, |_, known| known == serial);
+        }
     }
 
     fn key(&self, name: &str) -> [u8; 16] {

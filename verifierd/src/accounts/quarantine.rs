@@ -32,8 +32,10 @@ impl UncleanStop {
     }
 
     /// The one after this.
-    pub fn next(self, at: UnixTime) -> Self {
-        Self { number: self.number.saturating_add(1), at, settled: false }
+    ///
+    /// * `settled`: whether nothing waits for an administrator: nobody has recovery codes.
+    pub fn next(self, at: UnixTime, settled: bool) -> Self {
+        Self { number: self.number.saturating_add(1), at, settled }
     }
 
     /// Writes the record.

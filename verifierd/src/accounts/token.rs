@@ -36,6 +36,8 @@ pub struct Token {
     pub parameters: TokenParameters,
     /// The secret as a keyed state.
     pub key: OtpKey,
+    /// Tells whether another token has the same secret.
+    pub fingerprint: [u8; 16],
     moving: Arc<Moving>,
 }
 
@@ -74,14 +76,17 @@ impl Token {
     /// When its parameters or its secret are not valid.
     pub fn open(record: TokenRecord, sealer: &Sealer) -> Result<Self, RecordError> {
         let parameters = record.parameters()?;
-        let key = OtpKey::new(&record.secret(sealer)?, parameters.algorithm, parameters.digits);
-        Ok(Self { record, parameters, key, moving: Arc::default() })
+        let secret = record.secret(sealer)?;
+        let key = OtpKey::new(&secret, parameters.algorithm, parameters.digits);
+        let fingerprint = sealer.fingerprint(secret.expose());
+        Ok(Self { record, parameters, key, fingerprint, moving: Arc::default() })
     }
 
     /// The same token with a changed record.
     pub fn with_record(&self, record: TokenRecord) -> Self {
         let (parameters, key) = (self.parameters.clone(), self.key.clone());
-        Self { record, parameters, key, moving: Arc::clone(&self.moving) }
+        let (fingerprint, moving) = (self.fingerprint, Arc::clone(&self.moving));
+        Self { record, parameters, key, fingerprint, moving }
     }
 
     /// A token that belongs to nobody: its secret is drawn and forgotten, it has no record and no credential.

@@ -4,12 +4,13 @@
 //! | --- | --- | --- | --- | --- | --- |
 //! | assign | assigned | | | | |
 //! | associate | associated | associated | | | |
-//! | disassociate | | available | available | available | available |
+//! | disassociate | | available | available | disabled | lost |
 //! | disable | disabled | disabled | disabled | | |
 //! | lose | | lost | lost | lost | |
 //! | enable | | | | as before | as before |
 //!
-//! What is empty is refused. "As before" is associated where a code had proved that its user holds it,
+//! What is empty is refused. What is disabled or lost stays so when it is taken from its user: the next one to
+//! hold it has to be told that it works again. "As before" is associated where a code had proved that its user holds it,
 //! assigned where none had, available where it has no user.
 
 use wire::admin::TokenState::{self, Assigned, Associated, Available, Disabled, Lost};
@@ -45,9 +46,8 @@ pub fn next(state: TokenState, transition: Transition, before: Before) -> Option
     match (transition, state) {
         (Transition::Assign, Available) => Some(Assigned),
         (Transition::Associate, Available | Assigned) => Some(Associated),
-        (Transition::Disassociate, Assigned | Associated | Disabled | Lost) => {
-            before.owned.then_some(Available)
-        }
+        (Transition::Disassociate, Assigned | Associated) => before.owned.then_some(Available),
+        (Transition::Disassociate, Disabled | Lost) => before.owned.then_some(state),
         (Transition::Disable, Available | Assigned | Associated) => Some(Disabled),
         (Transition::Lose, Assigned | Associated | Disabled) => before.owned.then_some(Lost),
         (Transition::Enable, Disabled | Lost) => Some(match before {
@@ -81,7 +81,7 @@ mod tests {
         let free = Some(Available);
         check(Transition::Assign, PROVED, [Some(Assigned), None, None, None, None]);
         check(Transition::Associate, PROVED, [Some(Associated), Some(Associated), None, None, None]);
-        check(Transition::Disassociate, PROVED, [None, free, free, free, free]);
+        check(Transition::Disassociate, PROVED, [None, free, free, Some(Disabled), Some(Lost)]);
         check(Transition::Disable, PROVED, [Some(Disabled), Some(Disabled), Some(Disabled), None, None]);
         check(Transition::Lose, PROVED, [None, Some(Lost), Some(Lost), Some(Lost), None]);
     }

@@ -4,6 +4,7 @@
 //! is kept in the sealed state, and used up with that answer or not at all.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use wire::login::{Next, Verdict};
 use zeroize::Zeroizing;
@@ -17,10 +18,10 @@ use crate::engine::{
     TOTP_REACH,
 };
 use crate::login::Login;
-use crate::policy::grace_left;
+use crate::policy::{Demand, demand};
 
-/// Longest serial number that is looked at, in bytes: twice the longest that is stored.
-const SERIAL_BYTES_MAX: usize = 128;
+/// Longest serial number that is looked at: twice the longest that is stored.
+const SERIAL_CHARACTERS_MAX: usize = 128;
 
 impl Dialogue {
     pub(super) async fn next_step(
@@ -30,20 +31,30 @@ impl Dialogue {
         key: RequestKey,
         answer: Zeroizing<String>,
     ) -> Result<Answer, DialogueError> {
-        match asked {
+        let asked = match asked {
             Asked::Acknowledgement { reference, denied } => {
                 let verdict = if denied { Verdict::Deny } else { Verdict::Unavailable };
                 return Ok(Answer { show: Vec::new(), next: Next::Done { verdict, reference } });
+            }
+            // Who is asked for a serial number may have recovery codes, and no other place to type one.
+            Asked::Serial
+                if self.has_recovery_codes(login) && RecoveryCode::from_typed(&answer).is_some() =>
+            {
+                Asked::Code { enrolling: None, grace: false }
             }
             Asked::Serial => {
                 let asked = Asked::SerialCode { serial: serial_of(&answer) };
                 return self.ask(login, Vec::new(), texts::code_question(false), asked);
             }
             Asked::NewCodesWish { last } if is_yes(&answer) => return self.show_new_codes(login, last),
-            Asked::NewCodesShown { .. } if !is_yes(&answer) => {
+            Asked::NewCodesShown { last, codes } if !is_yes(&answer) => {
+                let asked = Asked::NewCodesShown { last, codes };
                 return self.ask(login, Vec::new(), texts::codes_shown_question(), asked);
             }
-            _ => {}
+            asked => asked,
+        };
+        if self.has_loss.load(Ordering::Relaxed) && !asked.needs_a_known_secret() {
+            return self.rule(login, Reason::StoreShort).await;
         }
         let associates = matches!(asked, Asked::SerialCode { .. });
         let begun = self.clock.elapsed();
@@ -80,6 +91,9 @@ impl Dialogue {
         let name = login.user_name();
         let user = name.as_ref().ok().and_then(|name| self.accounts.find(name));
         let occasion = Occasion::login(login);
+        // What was demanded when the question was asked may have changed while the user looked for his token.
+        let demanded =
+            user.as_deref().map(|user| demand(Some(user), true, &self.config.load(), self.clock.now()));
         match asked {
             Asked::Code { enrolling: Some(id), grace } => {
                 let token = user.as_ref().and_then(|user| token_of(&user.tokens, id));
@@ -90,11 +104,16 @@ impl Dialogue {
                     Some(token) if grace && typed.is_empty() => {
                         Judgement::Decided(self.go_without(&occasion, request, &token).await)
                     }
-                    Some(_) => self.engine.verify(Attempt { occasion, request, user, typed }).await,
+                    Some(_) => self.verify(Attempt { occasion, request, user, typed }, demanded).await,
                 }
             }
             Asked::Code { enrolling: None, .. } => {
-                self.engine.verify(Attempt { occasion, request, user, typed }).await
+                self.verify(Attempt { occasion, request, user, typed }, demanded).await
+            }
+            Asked::SerialCode { .. } | Asked::NextCode { associates: true, .. }
+                if demanded.as_ref().is_some_and(|demanded| !matches!(demanded, Demand::Association)) =>
+            {
+                Judgement::Decided(self.engine.record(&occasion, Ruling::new(Reason::TokenMissing)).await)
             }
             Asked::SerialCode { serial } => {
                 let Ok(name) = name else { return self.no_such_user(&occasion).await };
@@ -128,14 +147,29 @@ impl Dialogue {
         }
     }
 
+    /// A code, of whomever it may be; of one whose time to enrol is over, only a recovery code.
+    async fn verify(&self, attempt: Attempt, demanded: Option<Demand>) -> Judgement {
+        match demanded {
+            Some(Demand::Closed) => self.engine.verify_recovery_only(attempt, Reason::EnrolmentClosed).await,
+            _ => self.engine.verify(attempt).await,
+        }
+    }
+
+    fn has_recovery_codes(&self, login: &Login) -> bool {
+        let user = login.user_name().ok().and_then(|name| self.accounts.find(&name));
+        user.is_some_and(|user| user.recovery.is_some())
+    }
+
     async fn no_such_user(&self, occasion: &Occasion) -> Judgement {
         Judgement::Decided(self.engine.record(occasion, Ruling::new(Reason::UnknownUser)).await)
     }
 
     async fn go_without(&self, occasion: &Occasion, request: RequestKey, token: &Token) -> Decision {
+        let name = occasion.login.user_name().ok();
         let may = |token: &Token| {
-            let is_new = token.is_enrolling();
-            is_new && grace_left(token, &self.config.load(), self.clock.now()).is_some()
+            let user = name.as_ref().and_then(|name| self.accounts.find(name));
+            let demanded = demand(user.as_deref(), true, &self.config.load(), self.clock.now());
+            matches!(demanded, Demand::Enrolment { token: now, grace: true } if now.record.id == token.record.id)
         };
         self.engine.claim_grace(occasion, request, token, may).await
     }
@@ -156,8 +190,7 @@ fn is_yes(answer: &str) -> bool {
     matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
-/// A serial number as people copy it from the back of a token: spaces and dashes do not count.
+/// What was typed as a serial number, at most as much of it as one could be long.
 fn serial_of(answer: &str) -> String {
-    let kept = answer.chars().filter(|character| !matches!(character, ' ' | '-')).take(SERIAL_BYTES_MAX);
-    kept.collect()
+    answer.trim().chars().take(SERIAL_CHARACTERS_MAX).collect()
 }

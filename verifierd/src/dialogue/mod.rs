@@ -131,6 +131,9 @@ impl Dialogue {
         let exists = self.ask_for_account(name.as_ref().filter(|_| user.is_none())).await;
         let config = self.config.load();
         let mut demanded = demand(user.as_deref(), exists, &config, self.clock.now());
+        if self.has_loss.load(Ordering::Relaxed) && !matches!(demanded, Demand::Code) {
+            return self.rule(login, Reason::StoreShort).await;
+        }
         if let (Demand::Enrol, Some(name)) = (&demanded, name) {
             let enrolled = self.steward.enrol(name).await.map_err(|error| {
                 tracing::error!(%error, user = ?login.user, "a user could not be enrolled");
@@ -138,13 +141,10 @@ impl Dialogue {
             })?;
             demanded = demand(Some(&enrolled), true, &config, self.clock.now());
         }
-        if self.has_loss.load(Ordering::Relaxed) && !matches!(demanded, Demand::Code) {
-            return self.rule(login, Reason::StoreShort).await;
-        }
         match demanded {
             Demand::Nothing(reason) => self.rule(login, reason).await,
-            Demand::Closed => self.rule(login, Reason::EnrolmentClosed).await,
-            Demand::Code | Demand::Enrol => {
+            // Whoever could enrol no more is asked like everybody else.
+            Demand::Code | Demand::Enrol | Demand::Closed => {
                 let asked = Asked::Code { enrolling: None, grace: false };
                 self.ask(login, Vec::new(), texts::code_question(false), asked)
             }

@@ -76,6 +76,19 @@ pub enum Asked {
     },
 }
 
+impl Asked {
+    /// Whether the answer can only be right for somebody who knew a secret before: what may be asked while commits
+    /// are missing in the store.
+    pub fn needs_a_known_secret(&self) -> bool {
+        match self {
+            Self::Code { enrolling, .. } => enrolling.is_none(),
+            Self::NextCode { associates, .. } => !associates,
+            Self::NewCodesWish { .. } | Self::NewCodesShown { .. } | Self::Acknowledgement { .. } => true,
+            Self::Serial | Self::SerialCode { .. } => false,
+        }
+    }
+}
+
 impl fmt::Debug for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Asked(..)")

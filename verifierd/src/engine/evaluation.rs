@@ -121,7 +121,10 @@ fn evaluate_time(token: &Token, steps: TimeSteps, typed: &OtpValue, situation: S
         last_accepted: Some(last.max(floor)),
     };
     let matched = match_totp(&token.key, typed, &window);
-    let offset = find_totp(&token.key, typed, now_step, TOTP_REACH);
+    let drift = i64::from(token.record.time_drift);
+    // Around where the token is known to stand.
+    let offset = find_totp(&token.key, typed, now_step.saturating_add_signed(drift), TOTP_REACH);
+    let offset = offset.map(|offset| offset.saturating_add(drift));
     let candidate =
         |step: u64| Finding::Candidate { to: step, detail: format!("step {step}"), time_drift: None };
     match matched {
@@ -200,18 +203,16 @@ pub fn evaluate_pair(token: &Token, first: &str, second: &str, reach: u32, situa
             None => ruled(Reason::WrongCode),
         };
     };
-    let Ok(center_step) = steps.step_at(situation.now) else { return ruled(Reason::WrongCode) };
+    let Ok(now_step) = steps.step_at(situation.now) else { return ruled(Reason::WrongCode) };
+    let center_step = now_step.saturating_add_signed(token.record.time_drift.into());
     let above = Some(token.value().max(quarantine_floor(token, steps, situation.unclean)));
     match resynchronize_totp(&token.key, &first, &second, &ResyncWindow { center_step, reach, above }) {
-        Some(found) => Finding::Candidate {
-            to: found.second_step,
-            detail: format!(
-                "step {}, {}",
-                found.second_step,
-                describe_offset(steps, found.time_drift.into())
-            ),
-            time_drift: Some(found.time_drift),
-        },
+        Some(found) => {
+            let time_drift = token.record.time_drift.saturating_add(found.time_drift);
+            let offset = describe_offset(steps, time_drift.into());
+            let detail = format!("step {}, {offset}", found.second_step);
+            Finding::Candidate { to: found.second_step, detail, time_drift: Some(time_drift) }
+        }
         None => ruled(Reason::WrongCode),
     }
 }

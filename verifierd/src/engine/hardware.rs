@@ -62,22 +62,27 @@ impl Engine {
             Ok(admission) => admission,
             Err(refused) => return Judgement::Decided(self.throttled(&attempt.occasion, refused).await),
         };
-        let known = self.tools.accounts.find_by_serial(&serial);
+        let known = self.tools.accounts.find_by_typed_serial(&serial);
         let free = known.as_ref().filter(|token| is_free_for(token, attempt.user.as_deref()));
         let token = free.unwrap_or(&self.tools.nobody);
         let finding = self.evaluate_for(token, &attempt, next_code.as_deref(), &FREE_STATES);
         if free.is_none() {
-            let reason = known.map_or(Reason::SerialUnknown, |token| match token.state() {
-                TokenState::Available | TokenState::Assigned | TokenState::Associated => Reason::TokenTaken,
-                state => reason_of(state),
-            });
-            let ruling = Ruling::new(reason).detail(format!("serial number {serial:?}"));
+            let ruling = match known {
+                // What was typed may be anything, a password too: it stays out of the record.
+                None => Ruling::new(Reason::SerialUnknown)
+                    .detail(format!("an unknown serial number of {} characters", serial.chars().count())),
+                Some(token) if token.is_usable() => {
+                    Ruling::new(Reason::TokenTaken).token(&token.record.serial)
+                }
+                Some(token) => Ruling::new(reason_of(token.state())).token(&token.record.serial),
+            };
             return Judgement::Decided(self.failed(&attempt, admission, &[], ruling).await);
         }
         match finding {
             Finding::Candidate { to, detail, time_drift } => {
-                let edit = Some(Edit { associate: Some(name), resynchronized: time_drift });
-                let ruling = Ruling::new(Reason::Associated).token(&serial).detail(detail);
+                let only_if_first = attempt.occasion.is_login();
+                let edit = Some(Edit { associate: Some(name), only_if_first, resynchronized: time_drift });
+                let ruling = Ruling::new(Reason::Associated).token(&token.record.serial).detail(detail);
                 Judgement::Decided(
                     self.claim(&attempt, admission, Candidate { token, to, ruling, edit }).await,
                 )
@@ -102,7 +107,7 @@ impl Engine {
         let owner = attempt.user.as_ref().map(|user| user.id);
         let known = self.tools.accounts.find_by_serial(&serial);
         let Some(token) = known.filter(|token| token.record.user == owner) else {
-            let ruling = Ruling::new(Reason::TokenMissing).detail(format!("serial number {serial:?}"));
+            let ruling = Ruling::new(Reason::TokenMissing);
             return self.failed(&attempt, admission, &[], ruling).await;
         };
         let charged = std::slice::from_ref(&token);
@@ -115,8 +120,9 @@ impl Engine {
             Finding::Candidate { to, detail, time_drift } => {
                 let first = is_login && token.record.state == TokenState::Assigned;
                 let associate = attempt.user.as_ref().filter(|_| first).map(|user| user.name.clone());
-                let edit = Some(Edit { associate, resynchronized: time_drift });
-                let ruling = Ruling::new(Reason::Resynchronized).token(&serial).detail(detail);
+                let reason = if first { Reason::Activated } else { Reason::Resynchronized };
+                let edit = Some(Edit { associate, only_if_first: false, resynchronized: time_drift });
+                let ruling = Ruling::new(reason).token(&serial).detail(detail);
                 self.claim(&attempt, admission, Candidate { token: &token, to, ruling, edit }).await
             }
             Finding::OutOfStep { .. } => unreachable!("two codes are a place or none"),

@@ -23,7 +23,7 @@ use ledger::{Change, Claim, ClaimId, Entry, Ledger, Outcome, Refusal};
 use zeroize::Zeroizing;
 
 pub use decision::{Decision, Judgement, Ruling, verdict_of};
-pub use evaluation::TOTP_REACH;
+pub use evaluation::{DRIFT_WINDOW, TOTP_REACH};
 pub use hardware::{Association, Resynchronization};
 pub use occasion::Occasion;
 pub use recent::{Recent, RequestKey};
@@ -144,15 +144,14 @@ impl Engine {
         self.judge(&attempt, among).await
     }
 
-    /// Decides whether a user who acts for himself holds one of his tokens. The code is used up.
+    /// Decides whether a user who acts for himself holds one of his tokens. The code is used up. Recovery codes do
+    /// not count: who finds one could make ten of it.
     pub async fn prove(&self, attempt: Attempt) -> Decision {
         let tokens = attempt.user.as_ref().map_or_else(Vec::new, |user| user.tokens.clone());
-        let among = Among { tokens: &tokens, permitted: &PROOF_STATES, recovery_codes: true };
+        let among = Among { tokens: &tokens, permitted: &PROOF_STATES, recovery_codes: false };
         match self.judge(&attempt, among).await {
             Judgement::Decided(decision) | Judgement::NextCode { decision, .. } => decision,
-            Judgement::LastRecoveryCode => {
-                self.use_last_recovery_code(attempt, LastCode { new_codes: None }).await
-            }
+            Judgement::LastRecoveryCode => unreachable!("no recovery codes are looked at"),
         }
     }
 
@@ -202,7 +201,7 @@ impl Engine {
         let first = attempt.occasion.is_login() && token.record.state == TokenState::Assigned;
         let reason = if first { Reason::Activated } else { Reason::Accepted };
         let name = attempt.user.as_ref().map(|user| user.name.clone());
-        let edit = first.then_some(Edit { associate: name, resynchronized: None });
+        let edit = first.then_some(Edit { associate: name, ..Edit::default() });
         let ruling = Ruling::new(reason).token(&token.record.serial).detail(detail);
         self.claim(attempt, admission, Candidate { token, to, ruling, edit }).await
     }
@@ -250,7 +249,8 @@ impl Engine {
         let (reason, serial) = (ruling.reason, token.record.serial.clone());
         let claim = Claim { credential: token.credential(), to, id: ClaimId(attempt.request) };
         let mut changes = admission.success_changes(&*self.tools.clock);
-        if token.failures() > 0 {
+        let failures = token.failures();
+        if failures > 0 {
             changes.push(token.put_failures(0));
         }
         let write = match edit {
@@ -271,7 +271,11 @@ impl Engine {
         };
         if decision.reason == reason {
             token.set_value(to);
-            token.clear_failures();
+            if token.clear_failures() > failures {
+                // A wrong code was written while this one was on its way; what memory forgot, the ledger forgets.
+                let changes = vec![token.put_failures(0)];
+                self.tools.ledger.submit(Entry { changes, ..Entry::default() }).await;
+            }
             admission.succeed(&*self.tools.clock);
         }
         decision

@@ -61,7 +61,7 @@ impl Occasion {
             rhost: login.rhost.clone(),
             tty: login.tty.clone(),
             ruser: login.ruser.clone(),
-            actor: self.actor.as_ref().map(|actor| actor.0.clone()),
+            actor: self.actor.as_ref().map(|actor| actor.name.clone()),
             ..AuditRecord::default()
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ledger::{Claim, ClaimId};
 
 use super::{Attempt, Decision, Engine, Judgement, Ruling, Submitted, Write};
-use crate::accounts::{RecoveryCode, RecoverySet, USED, User};
+use crate::accounts::{RecoveryCode, RecoverySet, USED, User, UserId};
 use crate::audit::{Reason, Reference};
 use crate::engine::throttle::Admission;
 
@@ -21,6 +21,7 @@ struct Good {
     user: Arc<User>,
     set: Arc<RecoverySet>,
     claim: Claim,
+    is_unused: bool,
 }
 
 impl Engine {
@@ -39,6 +40,19 @@ impl Engine {
         }
     }
 
+    /// Decides about a code of somebody whose tokens do not count: a recovery code lets him in, everything else is
+    /// refused for this reason, and counted.
+    pub async fn verify_recovery_only(&self, attempt: Attempt, reason: Reason) -> Judgement {
+        let admission = match self.admit(&attempt) {
+            Ok(admission) => admission,
+            Err(refused) => return Judgement::Decided(self.throttled(&attempt.occasion, refused).await),
+        };
+        match RecoveryCode::from_typed(&attempt.typed) {
+            Some(code) => self.verify_recovery(&attempt, admission, &code).await,
+            None => Judgement::Decided(self.failed(&attempt, admission, &[], Ruling::new(reason)).await),
+        }
+    }
+
     /// Decides about what has the form of a recovery code.
     pub(super) async fn verify_recovery(
         &self,
@@ -47,7 +61,7 @@ impl Engine {
         code: &RecoveryCode,
     ) -> Judgement {
         match self.look_up(attempt, code) {
-            Ok(good) if good.set.left() == 1 => Judgement::LastRecoveryCode,
+            Ok(good) if good.is_unused && good.set.left() == 1 => Judgement::LastRecoveryCode,
             Ok(good) => Judgement::Decided(self.use_up(attempt, admission, good, None).await),
             Err((set, reason)) => Judgement::Decided(self.refuse(attempt, admission, set, reason).await),
         }
@@ -60,26 +74,26 @@ impl Engine {
     ) -> Result<Good, (Option<Arc<RecoverySet>>, Reason)> {
         let known = attempt.user.as_ref().and_then(|user| Some((user, user.recovery.as_ref()?)));
         // The same work for a user who has none.
-        let (id, set_id) =
-            known.map_or((crate::accounts::UserId(0), 0), |(user, set)| (user.id, set.record.id));
+        let (id, set_id) = known.map_or((UserId(0), 0), |(user, set)| (user.id, set.record.id));
         let credential = code.credential(id, set_id, self.tools.steward.recovery_hasher());
-        let made_at = known.map_or(0, |(_, set)| set.record.quarantine);
-        if self.tools.accounts.quarantine.holds_recovery(made_at) {
-            // Said to whoever types what looks like one, so it tells nobody whether it was right.
-            return Err((None, Reason::RecoveryWaiting));
-        }
+        let quarantine = &self.tools.accounts.quarantine;
+        // While some codes wait, whoever types what looks like one is told that, so that it tells nobody whose do.
+        let or_waiting = |reason| if quarantine.holds_recovery(0) { Reason::RecoveryWaiting } else { reason };
         let Some((user, set)) = known else {
             let reason = if attempt.user.is_some() { Reason::WrongCode } else { Reason::UnknownUser };
-            return Err((None, reason));
+            return Err((None, or_waiting(reason)));
         };
         let set = Arc::clone(set);
+        if quarantine.holds_recovery(set.record.quarantine) {
+            return Err((None, Reason::RecoveryWaiting));
+        }
         match set.is_unused(credential) {
-            _ if set.is_locked() => Err((Some(set), Reason::TokenDisabled)),
-            None => Err((Some(set), Reason::WrongCode)),
-            Some(false) => Err((Some(set), Reason::RecoveryUsed)),
-            Some(true) => {
+            _ if set.is_locked() => Err((Some(set), or_waiting(Reason::TokenDisabled))),
+            None => Err((Some(set), or_waiting(Reason::WrongCode))),
+            // The claim of this very request may stand in the ledger: its retry is an accept, all else is not.
+            Some(is_unused) => {
                 let claim = Claim { credential, to: USED, id: ClaimId(attempt.request) };
-                Ok(Good { user: Arc::clone(user), set, claim })
+                Ok(Good { user: Arc::clone(user), set, claim, is_unused })
             }
         }
     }
@@ -92,9 +106,6 @@ impl Engine {
         reason: Reason,
     ) -> Decision {
         let ruling = Ruling::new(reason).detail("a recovery code".into());
-        if reason == Reason::RecoveryWaiting {
-            return self.record(&attempt.occasion, ruling).await;
-        }
         self.failed_recovery(attempt, admission, set.as_deref(), ruling).await
     }
 
@@ -105,10 +116,10 @@ impl Engine {
         good: Good,
         new_codes: Option<Vec<RecoveryCode>>,
     ) -> Decision {
-        let Good { user, set, claim } = good;
+        let Good { user, set, claim, is_unused } = good;
         let left = match &new_codes {
             Some(codes) => u32::try_from(codes.len()).unwrap_or(u32::MAX),
-            None => set.left().saturating_sub(1),
+            None => set.left().saturating_sub(u32::from(is_unused)),
         };
         let detail = if new_codes.is_some() {
             format!("the last one; {left} new ones")

@@ -99,7 +99,10 @@ impl Engine {
         detail: String,
     ) -> Judgement {
         let serial = token.record.serial.clone();
-        let detail = format!("{detail}; its next code was asked for");
+        let detail = match attempt.occasion.is_login() {
+            true => format!("{detail}; its next code was asked for"),
+            false => detail,
+        };
         let ruling = Ruling::new(Reason::OutOfStep).token(&serial).detail(detail);
         let decision = self.failed(attempt, admission, std::slice::from_ref(token), ruling).await;
         if decision.reason == Reason::OutOfStep && !token.is_locked() {

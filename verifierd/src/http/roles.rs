@@ -5,7 +5,7 @@
 
 use wire::admin::Role;
 
-use crate::accounts::{Actor, UserName};
+use crate::accounts::UserName;
 
 /// Who is calling, as the kernel and the name service say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,16 +19,16 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// His name in audit records.
-    pub fn actor(&self) -> Actor {
+    /// His name and role, as audit records have them.
+    pub fn signature(&self) -> String {
         let role = match self.role {
-            Role::Super => return Actor(self.name.clone()),
+            Role::Super => return self.name.clone(),
             Role::Admin => "admin",
             Role::Helpdesk => "helpdesk",
             Role::Auditor => "auditor",
             Role::User => "user",
         };
-        Actor(format!("{} ({role})", self.name))
+        format!("{} ({role})", self.name)
     }
 
     /// His account, if he has one.
@@ -78,6 +78,8 @@ pub enum Verb {
     TokenLost,
     /// Let it work again.
     TokenEnable,
+    /// Remove one that never worked.
+    TokenRemove,
     /// Explain a decision.
     Explain,
     /// Read the audit trail.
@@ -105,7 +107,7 @@ use Right::{All, Nothing, Own};
 
 /// Verbs and what each role may do with them.
 #[rustfmt::skip]
-const TABLE: [(Verb, [Right; 5]); 24] = [
+const TABLE: [(Verb, [Right; 5]); 25] = [
     //                           user     auditor  helpdesk admin    super
     (Verb::SelfShow,            [Own,     Own,     Own,     Own,     Own]),
     (Verb::UserList,            [Nothing, All,     All,     All,     All]),
@@ -113,18 +115,19 @@ const TABLE: [(Verb, [Right; 5]); 24] = [
     (Verb::UserSetOtp,          [Nothing, Nothing, Nothing, All,     All]),
     (Verb::UserUnlock,          [Nothing, Nothing, All,     All,     All]),
     (Verb::RecoveryStatus,      [Own,     All,     All,     All,     All]),
-    (Verb::RecoveryRegenerate,  [Own,     Nothing, Nothing, All,     All]),
+    (Verb::RecoveryRegenerate,  [Own,     Own,     Own,     All,     All]),
     (Verb::TokenList,           [Nothing, All,     All,     All,     All]),
     (Verb::TokenShow,           [Own,     All,     All,     All,     All]),
     (Verb::TokenAdd,            [Nothing, Nothing, Nothing, All,     All]),
     (Verb::TokenImport,         [Nothing, Nothing, Nothing, All,     All]),
     (Verb::TokenAssign,         [Nothing, Nothing, Nothing, All,     All]),
     (Verb::TokenAssociate,      [Nothing, Nothing, All,     All,     All]),
-    (Verb::TokenResync,         [Own,     Nothing, All,     All,     All]),
-    (Verb::TokenTest,           [Own,     Nothing, All,     All,     All]),
-    (Verb::TokenDisassociate,   [Own,     Nothing, Nothing, All,     All]),
+    (Verb::TokenResync,         [Own,     Own,     All,     All,     All]),
+    (Verb::TokenTest,           [Own,     Own,     All,     All,     All]),
+    (Verb::TokenDisassociate,   [Own,     Own,     Own,     All,     All]),
     (Verb::TokenDisable,        [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::TokenLost,           [Own,     Nothing, All,     All,     All]),
+    (Verb::TokenLost,           [Own,     Own,     All,     All,     All]),
+    (Verb::TokenRemove,         [Nothing, Nothing, Nothing, All,     All]),
     (Verb::TokenEnable,         [Nothing, Nothing, Nothing, All,     All]),
     (Verb::Explain,             [Nothing, All,     All,     All,     All]),
     (Verb::AuditShow,           [Nothing, All,     Nothing, All,     All]),
@@ -178,11 +181,13 @@ mod tests {
                 UserList | UserShow | TokenList | TokenShow => All,
                 TokenAssociate | TokenResync | TokenTest | TokenLost | UserUnlock => All,
                 RecoveryStatus | Explain | Status => All,
+                RecoveryRegenerate | TokenDisassociate => Own,
                 _ => Nothing,
             },
             Role::Auditor => match verb {
                 UserList | UserShow | TokenList | TokenShow => All,
                 RecoveryStatus | Explain | AuditShow | AuditVerify | Status => All,
+                RecoveryRegenerate | TokenResync | TokenTest | TokenLost | TokenDisassociate => Own,
                 _ => Nothing,
             },
             Role::User => match verb {
@@ -213,10 +218,10 @@ mod tests {
 
     // covers: I05
     #[test]
-    fn an_actor_says_who_and_in_which_role() {
-        let actor = |uid, name: &str, role| Caller { uid, name: name.into(), role }.actor().0;
-        assert_eq!(actor(0, "root", Role::Super), "root");
-        assert_eq!(actor(502, "dora", Role::Helpdesk), "dora (helpdesk)");
+    fn a_signature_says_who_and_in_which_role() {
+        let signature = |uid, name: &str, role| Caller { uid, name: name.into(), role }.signature();
+        assert_eq!(signature(0, "root", Role::Super), "root");
+        assert_eq!(signature(502, "dora", Role::Helpdesk), "dora (helpdesk)");
         assert_eq!(Caller { uid: 9, name: "uid 9".into(), role: Role::User }.account(), None);
     }
 }

@@ -46,9 +46,10 @@ pub fn demand(user: Option<&User>, account_exists: bool, config: &Config, now: U
         };
     }
     let enrolling = user.tokens.iter().find(|token| token.is_enrolling());
-    match enrolling.filter(|_| !user.has_associated()) {
+    match enrolling.filter(|_| !user.has_proved()) {
         Some(token) if is_closed(token.record.created.max(token.record.assigned), config, now) => {
-            Demand::Closed
+            let other = |token: &Arc<Token>| token.is_usable() && !token.is_enrolling();
+            if user.tokens.iter().any(other) { Demand::Code } else { Demand::Closed }
         }
         Some(token) => {
             Demand::Enrolment { token: Arc::clone(token), grace: grace_left(token, config, now).is_some() }

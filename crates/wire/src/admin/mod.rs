@@ -12,6 +12,7 @@
 //! | `GET /v1/tokens?state=S&user=U` | [`TokenList`] |
 //! | `POST /v1/tokens` with [`NewToken`] | [`Token`] |
 //! | `GET /v1/tokens/{serial}` | [`Token`] |
+//! | `DELETE /v1/tokens/{serial}` | [`Token`], as it was |
 //! | `POST /v1/tokens/{serial}/assign` with [`Assign`] | [`Token`] |
 //! | `POST /v1/tokens/{serial}/associate` with [`Associate`] | [`Token`] |
 //! | `POST /v1/tokens/{serial}/resync` with [`Resynchronize`] | [`Token`] |

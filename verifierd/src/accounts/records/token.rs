@@ -57,6 +57,9 @@ pub struct TokenRecord {
     /// The import that brought it.
     #[serde(default)]
     pub import: Option<u64>,
+    /// The value of its credential before any code was accepted: the first counter, for HOTP.
+    #[serde(default)]
+    pub first_value: u64,
 }
 
 /// Where a token's secret comes from, which says who may see it.
@@ -142,6 +145,7 @@ impl TokenRecord {
             time_drift: 0,
             quarantine: 0,
             import: None,
+            first_value: 0,
         })
     }
 

@@ -6,7 +6,7 @@ use ledger::{AuditEntry, Change, Claim, Entry, Outcome, Refusal};
 
 use super::{ChangeError, Steward, draw_user_id};
 use crate::accounts::{
-    TOKENS_MAX, Token, TokenRecord, TokenState, Transition, User, UserName, next, order_of,
+    Origin, TOKENS_MAX, Token, TokenRecord, TokenState, Transition, User, UserName, next, order_of,
 };
 
 /// What is to change besides the claim.
@@ -14,6 +14,8 @@ use crate::accounts::{
 pub struct Edit {
     /// The user who has shown that he holds the token.
     pub associate: Option<UserName>,
+    /// Whether that is allowed only while he has no other token.
+    pub only_if_first: bool,
     /// The drift of its clock, in time steps, after two successive codes proved where it stands.
     pub resynchronized: Option<i32>,
 }
@@ -57,18 +59,32 @@ impl Steward {
         let known = known.filter(|known| is_same(known, &token)).ok_or_else(gone)?;
 
         let mut record = known.record.clone();
+        let mut wiped = Vec::new();
         if let Some(time_drift) = edit.resynchronized {
             record.time_drift = time_drift;
             record.quarantine = self.accounts.quarantine.last().number;
         }
         let user = match &edit.associate {
-            Some(name) => Some(self.associate(&known, &mut record, name, &mut changes)?),
+            Some(name) => {
+                let mut user = self.associate(&known, &mut record, name, &mut changes)?;
+                if edit.only_if_first && user.tokens.iter().any(|other| other.record.id != record.id) {
+                    return Err(gone());
+                }
+                wiped = take_unproved_apps(&mut user, &known);
+                for app in &wiped {
+                    changes.extend(self.release(app)?.0);
+                }
+                Some(user)
+            }
             None => record.user.and_then(|id| self.accounts.find_by_id(id)).map(|user| (*user).clone()),
         };
         changes.push(record.put());
         match self.ledger.submit(Entry { claim: Some(claim), changes, audit: Some(audit) }).await {
             Outcome::Committed => {}
             outcome => return Ok(outcome),
+        }
+        for app in wiped {
+            self.forget(&app, None);
         }
         let token = Arc::new(known.with_record(record));
         self.accounts.put_token(Arc::clone(&token));
@@ -136,6 +152,18 @@ impl Steward {
             recovery: None,
         })
     }
+}
+
+/// Takes from a user the app tokens that he never showed a code of: whoever saw their secret at the prompt knew
+/// no more than his password.
+fn take_unproved_apps(user: &mut User, proved: &Token) -> Vec<Arc<Token>> {
+    let is_unproved = |token: &Arc<Token>| {
+        let record = &token.record;
+        record.origin == Origin::App && record.associated.is_none() && record.id != proved.record.id
+    };
+    let (unproved, kept) = std::mem::take(&mut user.tokens).into_iter().partition(is_unproved);
+    user.tokens = kept;
+    unproved
 }
 
 /// Whether a token is still in the hand in which a login saw it, and works.

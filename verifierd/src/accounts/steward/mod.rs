@@ -32,9 +32,26 @@ use crate::notify::Notifier;
 /// How many changes may wait: the first codes of a thousand people who enrol in the same moment.
 const WAITING_MAX: usize = 1_024;
 
-/// Who makes a change: `root`, `dora (helpdesk)`, or a word for what nobody in particular did.
+/// Who makes a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Actor(pub String);
+pub struct Actor {
+    /// `root`, `dora (helpdesk)`.
+    pub name: String,
+    /// Whether he acts for himself.
+    pub is_owner: bool,
+}
+
+impl Actor {
+    /// Somebody who acts for others.
+    pub fn administrator(name: impl Into<String>) -> Self {
+        Self { name: name.into(), is_owner: false }
+    }
+
+    /// A user who acts for himself.
+    pub fn owner(name: impl Into<String>) -> Self {
+        Self { name: name.into(), is_owner: true }
+    }
+}
 
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
@@ -67,14 +84,34 @@ pub enum ChangeError {
         /// Which.
         serial: String,
     },
+    /// Another token has the same secret.
+    #[error("token {serial} has the same secret as token {other}: each token needs its own")]
+    SecretExists {
+        /// The new one.
+        serial: String,
+        /// The one that is known.
+        other: String,
+    },
     /// The user has as many tokens as one can have.
     #[error("{name} has {} tokens already: take one from him first", super::TOKENS_MAX)]
     TooManyTokens {
         /// Who.
         name: UserName,
     },
+    /// Somebody has the token, or had it.
+    #[error(
+        "token {serial} belongs to somebody or has been used: disassociate or disable it; only one that never \
+         worked can be removed"
+    )]
+    NotFresh {
+        /// Which.
+        serial: String,
+    },
     /// An app token for somebody who has a token: he would see its secret with no more than his password.
-    #[error("{name} has a token already: a further one is a hardware token, or one whose secret is given")]
+    #[error(
+        "{name} has a token already, or one that waits for its first code: a further one is a hardware token, or one \
+         whose secret is given"
+    )]
     AppForHolder {
         /// Who.
         name: UserName,
@@ -202,8 +239,8 @@ impl Steward {
         AuditRecord {
             at: rfc3339(self.clock.now()),
             event: event.into(),
-            reason: "administrator".into(),
-            actor: Some(by.0.clone()),
+            reason: if by.is_owner { "owner" } else { "administrator" }.into(),
+            actor: Some(by.name.clone()),
             ..AuditRecord::default()
         }
     }

@@ -25,7 +25,7 @@ fn box_of(count: u64) -> Vec<NewHardware> {
     let new = |number: u64| NewHardware {
         serial: format!("26{number:011}"),
         parameters: TokenParameters { factor: Factor::Counter, ..TokenParameters::default() },
-        secret: SharedSecret::from_bytes(&[7; 20]).unwrap(),
+        secret: SharedSecret::from_bytes(format!("{number:020}").as_bytes()).unwrap(),
         counter: number,
         time_drift: 0,
     };
@@ -151,7 +151,7 @@ async fn a_claim_on_its_way_while_the_token_changes_hands_is_lost() {
     // What a login of alice saw before.
     let seen = trial.token_of(SERIAL);
     let steward = steward(&trial);
-    steward.disassociate(SERIAL.into(), false, root()).await.unwrap();
+    steward.disassociate(SERIAL.into(), None, root()).await.unwrap();
     steward.assign(SERIAL.into(), name("bob"), root()).await.unwrap();
     let claim = ledger::Claim { credential: seen.credential(), to: 2, id: ledger::ClaimId([9; 16]) };
     let entry = Entry { claim: Some(claim), ..Entry::default() };
@@ -161,9 +161,80 @@ async fn a_claim_on_its_way_while_the_token_changes_hands_is_lost() {
 #[tokio::test]
 async fn a_record_names_who_made_the_change() {
     let trial = Trial::new().await;
-    let by = Actor("dora (helpdesk)".into());
+    let by = Actor::administrator("dora (helpdesk)");
     steward(&trial).set_otp(name("alice"), true, EnrolWith::App, by).await.unwrap();
     let record = trial.audit().pop().unwrap();
     assert_eq!((record.event.as_str(), record.actor.as_deref()), ("user_otp_on", Some("dora (helpdesk)")));
     trial.advance(Duration::from_secs(1));
+}
+
+// covers: A08
+#[tokio::test]
+async fn no_two_tokens_have_one_secret() {
+    let trial = Trial::new().await;
+    let fob = Fob::hotp(SERIAL);
+    trial.add(&fob, Some("alice")).await;
+    let twin = crate::accounts::NewToken { serial: Some("2600000000002".into()), ..fob.new_token(None) };
+    let refused = steward(&trial).add_token(twin, root()).await.unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "token 2600000000002 has the same secret as token 2600123456789: each token needs its own"
+    );
+    let mut twins = box_of(2);
+    twins[1].secret = SharedSecret::from_bytes(twins[0].secret.expose()).unwrap();
+    assert!(matches!(steward(&trial).import(twins, root()).await, Err(ChangeError::SecretExists { .. })));
+    let trial = trial.restart(StartState::Clean).await;
+    let again = crate::accounts::NewToken { serial: Some("2600000000003".into()), ..fob.new_token(None) };
+    assert!(steward(&trial).add_token(again, root()).await.is_err());
+}
+
+// covers: A3
+#[tokio::test]
+async fn what_is_lost_or_disabled_stays_so_without_a_user() {
+    for lost in [true, false] {
+        let trial = Trial::new().await;
+        trial.add(&Fob::hotp(SERIAL), Some("alice")).await;
+        let steward = steward(&trial);
+        match lost {
+            true => steward.lose(SERIAL.into(), None, root()).await.unwrap(),
+            false => steward.disable(SERIAL.into(), root()).await.unwrap(),
+        };
+        trial.set_otp("alice", false).await;
+        let token = trial.token_of(SERIAL);
+        let expected = if lost { TokenState::Lost } else { TokenState::Disabled };
+        assert_eq!((token.state(), token.record.user), (expected, None));
+        assert!(steward.assign(SERIAL.into(), name("bob"), root()).await.is_err());
+        steward.enable(SERIAL.into(), root()).await.unwrap();
+        assert_eq!(trial.token_of(SERIAL).state(), TokenState::Available);
+    }
+}
+
+// covers: A5
+#[tokio::test]
+async fn only_a_token_that_never_worked_can_be_removed() {
+    let trial = Trial::new().await;
+    let fob = Fob::hotp(SERIAL);
+    trial.add(&fob, None).await;
+    steward(&trial).remove(SERIAL.into(), root()).await.unwrap();
+    assert!(trial.service.dialogue.accounts.find_by_serial(SERIAL).is_none());
+    trial.add(&fob, Some("alice")).await;
+    assert!(matches!(steward(&trial).remove(SERIAL.into(), root()).await, Err(ChangeError::NotFresh { .. })));
+    assert_eq!(trial.login("alice", "sshd", &fob.code(0)).await.verdict, Verdict::Allow);
+    steward(&trial).disassociate(SERIAL.into(), None, root()).await.unwrap();
+    let used = steward(&trial).remove(SERIAL.into(), root()).await;
+    assert!(matches!(used, Err(ChangeError::NotFresh { .. })), "its used codes must stay used");
+}
+
+// covers: I05
+#[tokio::test]
+async fn a_wish_about_ones_own_token_reaches_nobody_elses() {
+    let trial = Trial::new().await;
+    trial.add(&Fob::hotp(SERIAL), Some("alice")).await;
+    let alice = trial.token_of(SERIAL).record.user;
+    let steward = steward(&trial);
+    steward.disassociate(SERIAL.into(), None, root()).await.unwrap();
+    steward.assign(SERIAL.into(), name("bob"), root()).await.unwrap();
+    let late = steward.lose(SERIAL.into(), alice, Actor::owner("alice (user)")).await;
+    assert!(matches!(late, Err(ChangeError::NoSuchToken { .. })));
+    assert_eq!(trial.token_of(SERIAL).state(), TokenState::Assigned);
 }

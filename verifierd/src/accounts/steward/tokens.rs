@@ -7,7 +7,7 @@ use otp_core::SharedSecret;
 use wire::admin::{DisabledBy, TokenState};
 
 use super::claims::with_token;
-use super::{Actor, ChangeError, Steward};
+use super::{Actor, ChangeError, Steward, word};
 use crate::accounts::token::draw_secret;
 use crate::accounts::{
     Factor, NewSecret, Origin, TOKENS_MAX, Token, TokenId, TokenParameters, TokenRecord, Transition, User,
@@ -68,6 +68,28 @@ impl Steward {
         self.in_turn(async move { me.assign_in_turn(&serial, &name, &by).await }).await
     }
 
+    /// Removes a token that nobody has and of which no code was ever accepted: a wrong import, a mistyped serial.
+    /// Any other one stays known, because what it has used up must stay used up.
+    ///
+    /// # Errors
+    /// See [`ChangeError`].
+    pub async fn remove(self: &Arc<Self>, serial: String, by: Actor) -> Result<Arc<Token>, ChangeError> {
+        let me = Arc::clone(self);
+        self.in_turn(async move {
+            let token = me.find(&serial)?;
+            if token.record.user.is_some() || token.value() != token.record.first_value {
+                return Err(ChangeError::NotFresh { serial });
+            }
+            let credential = token.credential();
+            let changes =
+                vec![Change::RemoveCredential { credential }, token.record.delete(), token.put_failures(0)];
+            me.commit(changes, me.token_event("token_removed", &token, &by)).await?;
+            me.accounts.remove_token(&serial);
+            Ok(token)
+        })
+        .await
+    }
+
     /// Disables a token, until it is enabled again.
     ///
     /// # Errors
@@ -79,11 +101,22 @@ impl Steward {
 
     /// Marks a token as lost.
     ///
+    /// * `of`: only while it is this user's.
+    ///
     /// # Errors
     /// See [`ChangeError`].
-    pub async fn lose(self: &Arc<Self>, serial: String, by: Actor) -> Result<Arc<Token>, ChangeError> {
+    pub async fn lose(
+        self: &Arc<Self>,
+        serial: String,
+        of: Option<UserId>,
+        by: Actor,
+    ) -> Result<Arc<Token>, ChangeError> {
         let me = Arc::clone(self);
-        self.in_turn(async move { me.change_state(&serial, Transition::Lose, &by).await }).await
+        self.in_turn(async move {
+            me.find_of(&serial, of)?;
+            me.change_state(&serial, Transition::Lose, &by).await
+        })
+        .await
     }
 
     /// Lets a disabled or lost token work again.
@@ -104,7 +137,7 @@ impl Steward {
                 return Ok(());
             }
             let (changes, moved) = me.moved(&token, Transition::Disable, Some(DisabledBy::WrongCodes))?;
-            let mut record = me.token_event("token_disabled", &token, &Actor(String::new()));
+            let mut record = me.token_event("token_disabled", &token, &Actor::administrator(""));
             (record.reason, record.actor) = ("too_many_failures".into(), None);
             me.commit(changes, record).await?;
             me.exchange(Arc::new(moved));
@@ -115,18 +148,18 @@ impl Steward {
 
     /// Takes a token from its user. One of an app is wiped, another becomes available.
     ///
-    /// * `by_owner`: his own wish, which does not take his last working token.
+    /// * `owner`: this user's own wish, which takes nobody else's token, and not his last working one.
     ///
     /// # Errors
     /// See [`ChangeError`].
     pub async fn disassociate(
         self: &Arc<Self>,
         serial: String,
-        by_owner: bool,
+        owner: Option<UserId>,
         by: Actor,
     ) -> Result<Disassociation, ChangeError> {
         let me = Arc::clone(self);
-        self.in_turn(async move { me.disassociate_in_turn(serial, by_owner, &by).await }).await
+        self.in_turn(async move { me.disassociate_in_turn(serial, owner, &by).await }).await
     }
 
     async fn add_in_turn(&self, new: NewToken, by: &Actor) -> Result<Arc<Token>, ChangeError> {
@@ -135,7 +168,7 @@ impl Steward {
         let origin = if new.secret.is_some() { Origin::Hardware } else { Origin::App };
         match (&user, origin) {
             (None, Origin::App) => return Err(ChangeError::AppForNobody),
-            (Some(user), Origin::App) if user.has_associated() => {
+            (Some(user), Origin::App) if user.has_proved() || is_enrolling(user) => {
                 return Err(ChangeError::AppForHolder { name: user.name.clone() });
             }
             _ => {}
@@ -145,6 +178,7 @@ impl Steward {
             return Err(ChangeError::SerialExists { serial });
         }
         let secret = new.secret.map_or_else(draw_secret, Ok)?;
+        self.check_secret(&serial, self.sealer.fingerprint(secret.expose()))?;
         let new_secret = NewSecret { serial, parameters: &new.parameters, secret: &secret, origin };
         let mut record = TokenRecord::new(draw_token_id()?, new_secret, &self.sealer, now)?;
         record.quarantine = self.accounts.quarantine.last().number;
@@ -153,15 +187,15 @@ impl Steward {
             Some(user) => Some(self.hand_over(&mut record, user, &mut changes)?),
             None => None,
         };
+        record.first_value = first_value(&new.parameters, new.counter);
         let token = Arc::new(Token::open(record, &self.sealer)?);
-        let first = first_value(&new.parameters, new.counter);
-        changes.extend(self.add(&token, first));
+        changes.extend(self.add(&token));
         let event = AuditRecord {
             user: user.as_ref().map(|user| user.name.to_string()),
             ..self.token_event("token_added", &token, by)
         };
         self.commit(changes, event).await?;
-        token.set_value(first);
+        token.set_value(token.record.first_value);
         self.accounts.put_token(Arc::clone(&token));
         if let Some(user) = user {
             self.accounts.put(with_token(user, Arc::clone(&token)));
@@ -238,23 +272,23 @@ impl Steward {
     async fn disassociate_in_turn(
         &self,
         serial: String,
-        by_owner: bool,
+        owner: Option<UserId>,
         by: &Actor,
     ) -> Result<Disassociation, ChangeError> {
-        let token = self.find(&serial)?;
+        let token = self.find_of(&serial, owner)?;
         self.next_state(&token, Transition::Disassociate)?;
-        let owner = token.record.user.and_then(|id| self.accounts.find_by_id(id));
-        let user = owner.ok_or_else(|| ChangeError::NoSuchToken { serial: serial.clone() })?;
-        let works = |other: &&Arc<Token>| other.state() == TokenState::Associated;
-        let others = user.tokens.iter().filter(|other| other.record.id != token.record.id);
-        if by_owner && others.filter(works).count() == 0 {
+        let user = token.record.user.and_then(|id| self.accounts.find_by_id(id));
+        let user = user.ok_or_else(|| ChangeError::NoSuchToken { serial: serial.clone() })?;
+        if owner.is_some() && user.is_last_that_works(&token) {
             return Err(ChangeError::LastToken { serial });
         }
         let (mut changes, free) = self.release(&token)?;
         let (user, more) = self.deprive((*user).clone(), &token);
         changes.extend(more);
         let event = AuditRecord {
-            detail: Some(if free.is_some() { "available again" } else { "wiped with its secret" }.into()),
+            detail: Some(
+                free.as_ref().map_or("wiped with its secret", |free| word(free.record.state)).into(),
+            ),
             ..self.token_event("token_disassociated", &token, by)
         };
         self.commit(changes, event).await?;
@@ -274,7 +308,8 @@ impl Steward {
             return Ok((changes, None));
         }
         let record = TokenRecord {
-            state: TokenState::Available,
+            state: self.next_state(token, Transition::Disassociate)?,
+            disabled_by: token.disabled_by(),
             ..token.record.owned_by(None, &self.sealer, self.clock.now())?
         };
         let to = record.id.credential(record.generation);
@@ -333,9 +368,9 @@ impl Steward {
     }
 
     /// What makes a new token durable.
-    pub(super) fn add(&self, token: &Token, counter: u64) -> Vec<Change> {
-        let credential = token.credential();
-        let mut changes = vec![Change::AddCredential { credential, value: counter }, token.record.put()];
+    pub(super) fn add(&self, token: &Token) -> Vec<Change> {
+        let (credential, value) = (token.credential(), token.record.first_value);
+        let mut changes = vec![Change::AddCredential { credential, value }, token.record.put()];
         if token.record.origin == Origin::App {
             changes.push(Change::AddCredential { credential: token.grace_credential(), value: 0 });
         }
@@ -353,9 +388,26 @@ impl Steward {
         Ok(Token::open(record, &self.sealer)?)
     }
 
+    /// Two tokens with one secret would show the same codes, each of which could then be accepted twice.
+    pub(super) fn check_secret(&self, serial: &str, fingerprint: [u8; 16]) -> Result<(), ChangeError> {
+        match self.accounts.find_by_secret(fingerprint) {
+            Some(other) => Err(ChangeError::SecretExists { serial: serial.into(), other }),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn find(&self, serial: &str) -> Result<Arc<Token>, ChangeError> {
         let found = self.accounts.find_by_serial(serial);
         found.ok_or_else(|| ChangeError::NoSuchToken { serial: serial.into() })
+    }
+
+    /// The same, only while it is this user's.
+    fn find_of(&self, serial: &str, of: Option<UserId>) -> Result<Arc<Token>, ChangeError> {
+        let token = self.find(serial)?;
+        match of {
+            Some(_) if token.record.user != of => Err(ChangeError::NoSuchToken { serial: serial.into() }),
+            _ => Ok(token),
+        }
     }
 
     fn next_state(&self, token: &Token, transition: Transition) -> Result<TokenState, ChangeError> {
@@ -371,6 +423,10 @@ impl Steward {
             ..self.event(event, by)
         }
     }
+}
+
+fn is_enrolling(user: &User) -> bool {
+    user.tokens.iter().any(|token| token.is_enrolling())
 }
 
 /// The first value of a token's credential: the counter expected next, where it counts presses.

@@ -45,7 +45,7 @@ impl Steward {
     /// # Errors
     /// See [`ChangeError`].
     pub async fn enrol(self: &Arc<Self>, name: UserName) -> Result<Arc<User>, ChangeError> {
-        let mut record = self.event("user_enrolled_at_login", &Actor(String::new()));
+        let mut record = self.event("user_enrolled_at_login", &Actor::administrator(""));
         (record.reason, record.actor) = ("policy".into(), None);
         let me = Arc::clone(self);
         self.in_turn(async move { me.set_otp_in_turn(name, true, EnrolWith::App, record).await }).await
@@ -92,7 +92,7 @@ impl Steward {
         if on && with == EnrolWith::App {
             let token = Arc::new(self.draw_for_app(user.id)?);
             serial = Some(token.record.serial.clone());
-            changes.extend(self.add(&token, 0));
+            changes.extend(self.add(&token));
             user = with_token(user, token);
         }
         changes.push(user.record().put());
@@ -122,7 +122,11 @@ impl Steward {
             changes.extend(more);
             enabled.push(token);
         }
-        changes.extend(user.recovery.as_ref().map(|set| set.put_failures(0)));
+        let locked = user.recovery.as_ref().filter(|set| set.failures() > 0);
+        changes.extend(locked.map(|set| set.put_failures(0)));
+        if changes.is_empty() {
+            return Ok(Unlocking { counts_cleared, tokens_enabled: Vec::new() });
+        }
         let tokens_enabled: Vec<_> = enabled.iter().map(|token| token.record.serial.clone()).collect();
         let record = AuditRecord {
             user: Some(name.to_string()),

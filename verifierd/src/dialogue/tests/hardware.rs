@@ -76,7 +76,7 @@ async fn beyond_the_window_two_successive_codes_bring_the_token_back_into_step()
     }
     let next = out_of_step(&trial, &fob.code(13 + 1_000 - 1)).await;
     assert_eq!(trial.answer(&next, &fob.code(13 + 1_000)).await.verdict, Verdict::Allow);
-    let end = trial.login("alice", "sshd", &fob.code(13 + 1_000 + 1_002)).await;
+    let end = trial.login("alice", "sshd", &fob.wrong_code()).await;
     assert_eq!((end.verdict, trial.reason(&end).as_str()), (Verdict::Deny, "wrong_code"));
 }
 
@@ -158,7 +158,7 @@ async fn wrong_serials_and_wrong_codes_are_refused_alike() {
     assert_eq!(trial.login("bob", "sshd", &taken.code(0)).await.verdict, Verdict::Allow);
     let steward = &trial.service.dialogue.steward;
     steward.set_otp(name("alice"), true, EnrolWith::Token, root()).await.unwrap();
-    let far = free.code(5_000);
+    let far = free.wrong_code();
     let tries = [
         ("9999999999999", free.code(0), "serial_unknown"),
         ("2600000000001", taken.code(1), "token_taken"),
@@ -196,9 +196,11 @@ async fn several_tokens_have_their_own_counters_and_failures() {
 async fn without_his_last_token_a_user_needs_no_code_and_cannot_bring_that_about_himself() {
     let (trial, fob) = holder().await;
     let steward = &trial.service.dialogue.steward;
-    let own = steward.disassociate(SERIAL.into(), true, Actor("alice (user)".into())).await;
+    let own = steward
+        .disassociate(SERIAL.into(), trial.token_of(SERIAL).record.user, Actor::owner("alice (user)"))
+        .await;
     assert!(own.unwrap_err().to_string().contains("your last one"));
-    let gone = steward.disassociate(SERIAL.into(), false, root()).await.unwrap();
+    let gone = steward.disassociate(SERIAL.into(), None, root()).await.unwrap();
     assert_eq!((gone.wiped, gone.otp_on), (false, false));
     assert_eq!(ended(trial.begin("alice", "sshd", None).await).verdict, Verdict::NotRequired);
     assert_eq!(trial.token_of(SERIAL).state(), TokenState::Available);
@@ -216,7 +218,7 @@ async fn where_a_token_is_required_the_next_login_associates_one() {
     let fob = Fob::hotp(SERIAL);
     trial.add(&fob, Some("alice")).await;
     assert_eq!(trial.login("alice", "sshd", &fob.code(0)).await.verdict, Verdict::Allow);
-    trial.service.dialogue.steward.disassociate(SERIAL.into(), false, root()).await.unwrap();
+    trial.service.dialogue.steward.disassociate(SERIAL.into(), None, root()).await.unwrap();
     let serial = trial.ask("alice", "sshd", None).await;
     let code = trial.go_on(&serial, SERIAL).await;
     assert_eq!(trial.answer(&code, &fob.code(1)).await.verdict, Verdict::Allow);
@@ -228,7 +230,7 @@ async fn a_disabled_or_lost_token_opens_nothing_until_it_is_enabled() {
     let (trial, fob) = holder().await;
     let waiting = trial.ask("alice", "sshd", None).await;
     let steward = &trial.service.dialogue.steward;
-    steward.lose(SERIAL.into(), root()).await.unwrap();
+    steward.lose(SERIAL.into(), None, root()).await.unwrap();
     let end = trial.answer(&waiting, &fob.code(1)).await;
     assert_eq!((end.verdict, trial.reason(&end).as_str()), (Verdict::Deny, "token_lost"));
     assert!(steward.disable(SERIAL.into(), root()).await.is_err(), "lost is more than disabled");
@@ -251,7 +253,7 @@ async fn wrong_codes_lock_a_token_without_moving_it_and_unlock_brings_it_back() 
     }
     for _ in 0..100 {
         trial.advance(Duration::from_secs(3600));
-        trial.login("alice", "sshd", "000000 ").await;
+        trial.login("alice", "sshd", &fob.wrong_code()).await;
         trial.login("alice", "sshd", "00000").await;
     }
     assert_eq!(trial.token_of(SERIAL).disabled_by(), Some(DisabledBy::WrongCodes));
@@ -331,13 +333,26 @@ async fn enrolment_at_the_prompt_ends_when_policy_says_so() {
     let trial = Trial::with_config("version = 1\n[enrolment]\nopen_for = \"1h\"").await;
     trial.set_otp("alice", true).await;
     trial.advance(Duration::from_secs(3599));
-    trial.ask("alice", "sshd", None).await;
+    let shown = trial.ask("alice", "sshd", None).await;
     trial.advance(Duration::from_secs(1));
-    let end = ended(trial.begin("alice", "sshd", None).await);
+    // Asked like everybody else; even the right code of the secret that was shown opens nothing any more.
+    let key = crate::trial::secret_shown(&shown.show);
+    let end = trial.login("alice", "sshd", &trial.code(&key, 0)).await;
     assert_eq!((end.verdict, trial.reason(&end).as_str()), (Verdict::Deny, "enrolment_closed"));
     trial.set_otp("alice", false).await;
     trial.set_otp("alice", true).await;
-    trial.ask("alice", "sshd", None).await;
+    assert!(trial.ask("alice", "sshd", None).await.show.contains("Secret key: "));
+}
+
+// covers: I11
+#[tokio::test]
+async fn a_token_that_he_was_given_works_also_when_the_time_to_enrol_an_app_is_over() {
+    let trial = Trial::with_config("version = 1\n[enrolment]\nopen_for = \"1h\"").await;
+    trial.set_otp("alice", true).await;
+    trial.advance(Duration::from_secs(7200));
+    let fob = Fob::hotp(SERIAL);
+    trial.add(&fob, Some("alice")).await;
+    assert_eq!(trial.login("alice", "sshd", &fob.code(0)).await.verdict, Verdict::Allow);
 }
 
 // covers: I11

@@ -170,3 +170,35 @@ async fn after_an_unclean_stop_recovery_codes_wait_for_an_administrator() {
     trial.service.dialogue.steward.settle(root()).await.unwrap();
     assert_eq!(trial.login("alice", "sshd", &codes[0]).await.verdict, Verdict::Allow);
 }
+
+// covers: B06
+#[tokio::test]
+async fn codes_that_wait_are_counted_and_told_alike_whoever_types_them() {
+    let trial = Trial::new().await;
+    trial.activate("alice").await;
+    codes(&trial, "alice").await;
+    let trial = trial.restart(StartState::Unclean).await;
+    trial.advance(STEP * 4);
+    trial.activate("bob").await;
+    let fresh = codes(&trial, "bob").await;
+    for user in ["nobody-here", "bob", "alice"] {
+        let end = trial.login(user, "sshd", "0000-0000-0000-0000").await;
+        assert_eq!((user, trial.reason(&end).as_str()), (user, "recovery_waiting"));
+    }
+    assert_eq!(trial.login("bob", "sshd", &fresh[0]).await.verdict, Verdict::Allow, "made since then");
+    let before = trial.audit().len();
+    for _ in 0..200 {
+        trial.login_from("nobody-here", "sshd", Some("192.0.2.9"), "0000-0000-0000-0000").await;
+    }
+    assert!(trial.audit().len() < before + 10, "{} records", trial.audit().len() - before);
+}
+
+// covers: B06
+#[tokio::test]
+async fn where_nobody_has_recovery_codes_nothing_waits_after_an_unclean_stop() {
+    let trial = Trial::new().await;
+    trial.activate("alice").await;
+    let trial = trial.restart(StartState::Unclean).await;
+    let end = trial.login("alice", "sshd", "0000-0000-0000-0000").await;
+    assert_eq!(trial.reason(&end), "wrong_code");
+}

@@ -176,6 +176,7 @@ fn routes() -> Routes {
         .add(Verb::TokenList, GET, "/v1/tokens", tokens::list)
         .add(Verb::TokenAdd, POST, "/v1/tokens", tokens::add)
         .add(Verb::TokenShow, GET, "/v1/tokens/{serial}", tokens::show)
+        .add(Verb::TokenRemove, DELETE, "/v1/tokens/{serial}", tokens::remove)
         .add(Verb::TokenAssign, POST, "/v1/tokens/{serial}/assign", tokens::assign)
         .add(Verb::TokenAssociate, POST, "/v1/tokens/{serial}/associate", tokens::associate)
         .add(Verb::TokenResync, POST, "/v1/tokens/{serial}/resync", tokens::resynchronize)

@@ -34,10 +34,12 @@ impl From<ChangeError> for Refusal {
         let code = match error {
             ChangeError::NoSuchToken { .. } | ChangeError::NoSuchUser { .. } => ErrorCode::NotFound,
             ChangeError::SerialExists { .. }
+            | ChangeError::SecretExists { .. }
             | ChangeError::WrongState { .. }
             | ChangeError::LastToken { .. }
             | ChangeError::TooManyTokens { .. }
             | ChangeError::AppForHolder { .. }
+            | ChangeError::NotFresh { .. }
             | ChangeError::OtpOff { .. } => ErrorCode::Conflict,
             ChangeError::AppForNobody => ErrorCode::Malformed,
             ChangeError::NotStored { .. }

@@ -10,6 +10,7 @@ use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
+use wire::admin::Role;
 use wire::error::ErrorCode;
 
 use super::Administration;
@@ -92,7 +93,27 @@ impl Granted {
     }
 
     pub(super) fn actor(&self) -> Actor {
-        self.caller.actor()
+        let signature = self.caller.signature();
+        if self.only_own { Actor::owner(signature) } else { Actor::administrator(signature) }
+    }
+
+    /// Goes on unless the help desk would change what belongs to somebody with more rights: whoever unlocks,
+    /// re-syncs or replaces an administrator's token is soon one himself.
+    pub(super) async fn reaches(&self, admin: &Administration, user: &UserName) -> Result<(), Refusal> {
+        if self.only_own || self.caller.role >= Role::Admin {
+            return Ok(());
+        }
+        let roles = &admin.dialogue.config.load().roles;
+        // Nobody knows who it is: somebody with all rights, for all that can be told.
+        let theirs =
+            uid_of(user).await.map_or(Role::Super, |uid| uid.map_or(Role::User, |uid| roles.of(uid)));
+        if theirs <= self.caller.role {
+            return Ok(());
+        }
+        Err(refusal(
+            ErrorCode::NotAllowed,
+            format!("{user} has more rights than you: this takes an administrator"),
+        ))
     }
 
     /// Whether he acts for himself, and so has to prove that he holds a token.
@@ -122,6 +143,16 @@ impl Granted {
         let own = own.map(|user| user.id);
         token.filter(|token| own.is_some() && token.record.user == own).ok_or_else(not_yours)
     }
+}
+
+/// The uid of an account, if there is such an account. Asks the name service, off the runtime's threads; an error
+/// when that fails.
+async fn uid_of(user: &UserName) -> Result<Option<u32>, ()> {
+    let name = user.clone();
+    let found = tokio::task::spawn_blocking(move || nix::unistd::User::from_name(name.as_str())).await;
+    let found =
+        found.map_err(|_| ())?.map_err(|error| tracing::warn!(%user, %error, "the name service failed"))?;
+    Ok(found.map(|found| found.uid.as_raw()))
 }
 
 /// The one answer to whoever names something that is not his: it does not tell whether it exists.

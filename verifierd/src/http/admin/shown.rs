@@ -7,13 +7,14 @@ use wire::admin::{OnOff, RecoveryStatus, TokenType, UserToken};
 use super::Administration;
 use crate::accounts::{Factor, Token, User, UserName};
 use crate::audit::rfc3339;
+use crate::engine::DRIFT_WINDOW;
 use crate::policy::grace_left;
 
 impl Administration {
     /// A user with what is demanded of him.
     pub(super) fn show_user(&self, user: &User) -> wire::admin::User {
         let enrolling = user.tokens.iter().find(|token| token.is_enrolling());
-        let enrolling = enrolling.filter(|_| !user.has_associated());
+        let enrolling = enrolling.filter(|_| !user.has_proved());
         let config = self.dialogue.config.load();
         let left = enrolling.and_then(|token| grace_left(token, &config, self.dialogue.clock.now()));
         let last_login = user.tokens.iter().filter_map(|token| last_accepted(token)).max();
@@ -94,8 +95,12 @@ fn token_type(token: &Token) -> TokenType {
     }
 }
 
-/// When the newest accepted code was shown by a time-based token: the start of its time step.
+/// When the newest code that was accepted in its present user's hand was shown by a time-based token: the start of
+/// its time step.
 fn last_accepted(token: &Token) -> Option<String> {
     let (steps, step) = (token.steps()?, token.value());
-    (step > 0).then(|| rfc3339(steps.start_of(step)))
+    // The step that associated it may have begun before.
+    let first = steps.step_at(token.record.associated?).ok()?.saturating_sub(u64::from(DRIFT_WINDOW));
+    let first = first.saturating_add_signed(token.record.time_drift.min(0).into());
+    (step > 0 && step >= first).then(|| rfc3339(steps.start_of(step)))
 }

@@ -24,7 +24,8 @@ pub(super) async fn status(State(admin): Admin) -> Json<Status> {
 /// codes after an unclean stop.
 pub(super) async fn settle(State(admin): Admin, granted: Granted) -> Result<Json<Status>, Refusal> {
     let has_loss = admin.dialogue.has_loss.load(Ordering::Relaxed);
-    if !has_loss && admin.waiting_users(&admin.dialogue.accounts.users()) == 0 {
+    let unclean = admin.dialogue.accounts.quarantine.last();
+    if !has_loss && (unclean.number == 0 || unclean.settled) {
         let message =
             "nothing is missing in the store and no recovery codes wait: there is nothing to settle";
         return Err(refusal(ErrorCode::Conflict, message.into()));

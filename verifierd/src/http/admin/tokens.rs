@@ -7,8 +7,8 @@ use axum::extract::State;
 use otp_core::matching::RESYNCHRONIZE_MAX;
 use serde::Deserialize;
 use wire::admin::{
-    Assign, Associate, CodeCheck, Disassociated, NewToken, Proof, Resynchronize, Test, Token, TokenList,
-    TokenState,
+    Assign, Associate, CodeCheck, Disassociated, NewToken, Proof, Resynchronize, Role, Test, Token,
+    TokenList, TokenState,
 };
 use wire::error::ErrorCode;
 use wire::login::Verdict;
@@ -20,7 +20,7 @@ use super::codes::{Telling, allowed, occasion, proved, request_key};
 use super::refusals::{Refusal, refusal};
 use super::routes::Granted;
 use super::shown::on_off;
-use crate::accounts::{NewToken as Order, User, UserName};
+use crate::accounts::{ChangeError, NewToken as Order, User, UserName};
 use crate::audit::Reason;
 use crate::engine::{Association, Attempt, Judgement, Resynchronization, TOTP_REACH};
 use crate::http::imports::{Said, check_serial, parameters, secret};
@@ -90,6 +90,12 @@ fn order(new: NewToken) -> Result<Order, String> {
     Ok(Order { serial, user, parameters, secret, counter })
 }
 
+pub(super) async fn remove(State(admin): Admin, granted: Granted, Named(serial): Named) -> Answer {
+    granted.token(&admin, &serial)?;
+    let token = admin.dialogue.steward.remove(serial, granted.actor()).await?;
+    Ok(Json(admin.show_token(&token)))
+}
+
 pub(super) async fn assign(
     State(admin): Admin,
     granted: Granted,
@@ -110,6 +116,8 @@ pub(super) async fn associate(
     let Associate { user, code, next_code } = wish;
     let (code, next_code) = (Zeroizing::new(code), next_code.map(Zeroizing::new));
     let user = granted.user(&user)?;
+    granted.reaches(&admin, &user).await?;
+    demanded_or_may_demand(&admin, &granted, &user)?;
     // Whether the serial number exists is not looked at here: a wrong one and a wrong code look alike.
     let association = Association {
         occasion: occasion("token_associated", &granted, user.as_str()),
@@ -135,6 +143,7 @@ pub(super) async fn resynchronize(
 ) -> Answer {
     let (code, next_code) = (Zeroizing::new(codes.code), Zeroizing::new(codes.next_code));
     let user = owner(&admin, &*granted.token(&admin, &serial)?);
+    reaches_owner(&admin, &granted, user.as_deref()).await?;
     let resync = Resynchronization {
         occasion: occasion("token_resynchronized", &granted, name_of(user.as_deref())),
         request: request_key()?,
@@ -160,6 +169,7 @@ pub(super) async fn test(
     let code = Zeroizing::new(test.code);
     let token = granted.token(&admin, &serial)?;
     let user = owner(&admin, &token);
+    reaches_owner(&admin, &granted, user.as_deref()).await?;
     let occasion = occasion("token_tested", &granted, name_of(user.as_deref()));
     let attempt = Attempt { occasion, request: request_key()?, user, typed: code };
     let decision = admin.dialogue.engine.test(attempt, &token).await;
@@ -181,12 +191,16 @@ pub(super) async fn disassociate(
     Named(serial): Named,
     BodyOrDefault(proof): BodyOrDefault<Proof>,
 ) -> Result<Json<Disassociated>, Refusal> {
-    granted.token(&admin, &serial)?;
+    let token = granted.token(&admin, &serial)?;
+    let himself = token.record.user.filter(|_| granted.is_only_for_himself());
+    if himself.is_some() && owner(&admin, &token).is_some_and(|user| user.is_last_that_works(&token)) {
+        // Asked before a code is used up for it; the steward asks again.
+        return Err(ChangeError::LastToken { serial }.into());
+    }
     if let Some(name) = granted.caller().account() {
         proved(&admin, &granted, &name, proof).await?;
     }
-    let only_if_not_last = granted.is_only_for_himself();
-    let done = admin.dialogue.steward.disassociate(serial, only_if_not_last, granted.actor()).await?;
+    let done = admin.dialogue.steward.disassociate(serial, himself, granted.actor()).await?;
     Ok(Json(Disassociated {
         serial: done.serial,
         user: done.user.to_string(),
@@ -202,8 +216,10 @@ pub(super) async fn disable(State(admin): Admin, granted: Granted, Named(serial)
 }
 
 pub(super) async fn lost(State(admin): Admin, granted: Granted, Named(serial): Named) -> Answer {
-    granted.token(&admin, &serial)?;
-    let token = admin.dialogue.steward.lose(serial, granted.actor()).await?;
+    let user = owner(&admin, &*granted.token(&admin, &serial)?);
+    reaches_owner(&admin, &granted, user.as_deref()).await?;
+    let of = user.map(|user| user.id);
+    let token = admin.dialogue.steward.lose(serial, of, granted.actor()).await?;
     Ok(Json(admin.show_token(&token)))
 }
 
@@ -211,6 +227,29 @@ pub(super) async fn enable(State(admin): Admin, granted: Granted, Named(serial):
     granted.token(&admin, &serial)?;
     let token = admin.dialogue.steward.enable(serial, granted.actor()).await?;
     Ok(Json(admin.show_token(&token)))
+}
+
+async fn reaches_owner(
+    admin: &Administration,
+    granted: &Granted,
+    user: Option<&User>,
+) -> Result<(), Refusal> {
+    match user {
+        Some(user) => granted.reaches(admin, &user.name).await,
+        None => Ok(()),
+    }
+}
+
+/// Goes on where a code is demanded of the user already, or the caller may bring that about: the first token of
+/// somebody of whom nothing is demanded keeps him out until he holds it.
+fn demanded_or_may_demand(admin: &Administration, granted: &Granted, user: &UserName) -> Result<(), Refusal> {
+    let demanded = admin.dialogue.config.load().require_token
+        || admin.dialogue.accounts.find(user).is_some_and(|user| user.otp_on);
+    if demanded || granted.caller().role >= Role::Admin {
+        return Ok(());
+    }
+    let message = format!("no one-time password is demanded of {user}: an administrator turns that on first");
+    Err(refusal(ErrorCode::Conflict, message))
 }
 
 /// Whose a token is.

@@ -44,6 +44,14 @@ pub(super) async fn set_otp(
     Body(wish): Body<SetOtp>,
 ) -> Result<Json<User>, Refusal> {
     let name = granted.user(&name)?;
+    let known = admin.dialogue.accounts.find(&name).filter(|user| user.otp_on && wish.otp == OnOff::On);
+    if let (Some(known), Some(with)) = (known, wish.enrol_with)
+        && known.enrol_with != with
+    {
+        let message =
+            format!("{name} is asked for a one-time password already: turn it off first to enrol otherwise");
+        return Err(refusal(ErrorCode::Conflict, message));
+    }
     let with = wish.enrol_with.unwrap_or(admin.dialogue.config.load().enrolment.with);
     let user = admin.dialogue.steward.set_otp(name, wish.otp == OnOff::On, with, granted.actor()).await?;
     Ok(Json(admin.show_user(&user)))
@@ -55,6 +63,7 @@ pub(super) async fn unlock(
     Named(name): Named,
 ) -> Result<Json<Unlocked>, Refusal> {
     let name = granted.user(&name)?;
+    granted.reaches(&admin, &name).await?;
     let unlocked = admin.dialogue.engine.unlock(name.clone(), granted.actor()).await?;
     Ok(Json(Unlocked {
         user: name.to_string(),

@@ -1,3 +1,5 @@
+use wire::login::Verdict;
+
 use super::*;
 use crate::trial::Fob;
 
@@ -17,8 +19,15 @@ async fn the_help_desk_gives_out_a_token_and_brings_it_back_into_step() {
     let trial = Trial::new().await;
     let (dora, fob) = (caller("dora", Role::Helpdesk), Fob::hotp("2600123456789"));
     trial.add(&fob, None).await;
+    let early = json!({"user": "alice", "code": fob.code(0)});
+    let early = post(&trial, &dora, &format!("/v1/tokens/{}/associate", fob.serial), early).await;
+    is_error(&early, StatusCode::CONFLICT, "conflict", "an administrator turns that on first");
+    let steward = &trial.service.dialogue.steward;
+    let name = crate::accounts::UserName::new("alice").unwrap();
+    steward.set_otp(name, true, wire::admin::EnrolWith::Token, crate::trial::root()).await.unwrap();
     let path = |verb: &str| format!("/v1/tokens/{}/{verb}", fob.serial);
-    let wrong = post(&trial, &dora, &path("associate"), json!({"user": "alice", "code": "000000"})).await;
+    let wrong =
+        post(&trial, &dora, &path("associate"), json!({"user": "alice", "code": fob.wrong_code()})).await;
     is_error(
         &wrong,
         StatusCode::UNPROCESSABLE_ENTITY,
@@ -52,7 +61,7 @@ async fn a_test_says_whether_a_code_is_right_and_uses_it_up() {
     for (code, right, reason) in [
         (fob.code(0), true, "accepted"),
         (fob.code(0), false, "replayed"),
-        ("000000".into(), false, "wrong_code"),
+        (fob.wrong_code(), false, "wrong_code"),
     ] {
         let check = post(&trial, &dora, &path, json!({"code": code})).await;
         assert_eq!(
@@ -78,10 +87,11 @@ async fn a_user_gives_back_a_token_of_his_but_never_the_last() {
     let path = |fob: &Fob| format!("/v1/tokens/{}/disassociate", fob.serial);
     let done = post(&trial, &alice, &path(&first), json!({"code": second.code(1)})).await;
     assert_eq!((done.0, &done.1["wiped"], &done.1["otp"]), (StatusCode::OK, &json!(false), &json!("on")));
-    let used = post(&trial, &alice, &path(&second), json!({"code": second.code(1)})).await;
-    is_error(&used, StatusCode::UNPROCESSABLE_ENTITY, "wrong_code", "the code was used before");
     let last = post(&trial, &alice, &path(&second), json!({"code": second.code(2)})).await;
     is_error(&last, StatusCode::CONFLICT, "conflict", "last one");
+    assert_eq!(trial.token_of(&second.serial).value(), 2, "no code is used up for a refusal");
+    let used = post(&trial, &alice, "/v1/users/alice/recovery", json!({"code": second.code(1)})).await;
+    is_error(&used, StatusCode::UNPROCESSABLE_ENTITY, "wrong_code", "the code was used before");
     let gone = post(&trial, &alice, &path(&first), json!({"code": second.code(3)})).await;
     is_error(&gone, StatusCode::FORBIDDEN, "not_allowed", "this is not yours");
     let root = post(&trial, &caller("root", Role::Super), &path(&second), json!({})).await;
@@ -99,10 +109,12 @@ async fn new_recovery_codes_need_a_code_and_void_the_old_ones() {
     let status = ask(&trial, &alice, Method::GET, path, "").await;
     assert_eq!((&status.1["left"], &status.1["waiting"]), (&json!(10), &json!(false)));
     let old = made.1["codes"][0].as_str().unwrap().to_owned();
-    let again = post(&trial, &alice, path, json!({"code": old})).await;
-    assert_eq!(again.0, StatusCode::OK, "a recovery code proves him too: {again:?}");
-    let void = post(&trial, &alice, path, json!({"code": old})).await;
-    assert_eq!(void.0, StatusCode::UNPROCESSABLE_ENTITY, "{void:?}");
+    let paper = post(&trial, &alice, path, json!({"code": old})).await;
+    assert_eq!(paper.0, StatusCode::UNPROCESSABLE_ENTITY, "one code on paper does not make ten: {paper:?}");
+    trial.advance(crate::trial::STEP);
+    let again = post(&trial, &alice, path, json!({"code": trial.code(&key, 0)})).await;
+    assert_eq!(again.0, StatusCode::OK, "{again:?}");
+    assert_eq!(trial.login("alice", "sshd", &old).await.verdict, Verdict::Deny);
     let nobody =
         post(&trial, &caller("root", Role::Super), "/v1/users/nobody-here/recovery", json!({})).await;
     is_error(&nobody, StatusCode::NOT_FOUND, "not_found", "no user");
