@@ -138,6 +138,9 @@ impl Asking {
     pub fn check(&self) -> Result<(), Failure> {
         let problem = match self {
             Self::User(UserVerb::Set { otp: Switch::Off, with: Some(_), .. }) => "--with goes with --otp on",
+            Self::Token(TokenVerb::Add(AddOrder { user: None, secret_file: None, .. })) => {
+                "--user or --secret-file is needed"
+            }
             Self::Token(TokenVerb::Add(order)) => match (order.token_type, order.period, order.counter) {
                 (Type::Hotp, Some(_), _) => "--period goes with --type totp",
                 (Type::Totp, _, Some(_)) => "--counter goes with --type hotp",

@@ -5,10 +5,12 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use crate::args::{Asking, Globals, RecoveryVerb, Serial, StoreVerb, Switch, TokenVerb, UserVerb};
 use crate::failure::Failure;
 use crate::output::escape::escaped;
+use crate::verbs::Session;
 
 /// Returns when the command may go ahead: it destroys nothing, `--yes` was given, or the person said yes.
 ///
-/// An import is confirmed when its rows are known ([`ask`]); here it only has to be possible.
+/// Where the question needs what only `verifierd` knows, it is asked later ([`consent`]); here that only has to be
+/// possible.
 ///
 /// # Errors
 /// [`Failure::NeedsYes`] where nobody can be asked; [`Failure::NotConfirmed`] on any answer but yes.
@@ -47,14 +49,17 @@ fn question(asking: &Asking) -> Option<(&'static str, When)> {
         Asking::Token(TokenVerb::Import(order)) => {
             return (!order.dry_run).then_some(("`token import` without --dry-run", When::Later));
         }
-        Asking::Token(TokenVerb::Disassociate(Serial { serial })) => {
-            ("`token disassociate`", format!("Take token {} from its user?", escaped(serial)))
-        }
+        Asking::Token(TokenVerb::Disassociate(_)) => return Some(("`token disassociate`", When::Later)),
         Asking::Token(TokenVerb::Disable(Serial { serial })) => {
             ("`token disable`", format!("Accept no code of token {} any more?", escaped(serial)))
         }
         Asking::Token(TokenVerb::Lost(Serial { serial })) => {
             ("`token lost`", format!("Mark token {} as lost and accept no code of it?", escaped(serial)))
+        }
+        Asking::Token(TokenVerb::Remove(Serial { serial })) => {
+            let question =
+                format!("Remove token {} with its secret? Nothing of it is left.", escaped(serial));
+            ("`token remove`", question)
         }
         Asking::Recovery(RecoveryVerb::Regenerate(whose)) => {
             let whose = whose.user.as_deref().map_or("yourself".to_owned(), escaped);
@@ -90,11 +95,20 @@ fn question(asking: &Asking) -> Option<(&'static str, When)> {
     Some((verb, When::Now(question)))
 }
 
-/// Asks on the terminal; `question` is escaped already.
+/// Asks whether to go on, unless `--yes` was given; in a thread, since Ctrl-C must reach us meanwhile. `question` is
+/// escaped already.
 ///
 /// # Errors
 /// [`Failure::NotConfirmed`] on any answer but yes.
-pub fn ask(question: &str) -> Result<(), Failure> {
+pub async fn consent(session: &Session, question: String) -> Result<(), Failure> {
+    if session.yes {
+        return Ok(());
+    }
+    let asked = tokio::task::spawn_blocking(move || ask(&question)).await;
+    asked.unwrap_or_else(|error| Err(Failure::Runtime { source: error.into() }))
+}
+
+fn ask(question: &str) -> Result<(), Failure> {
     let fault = |source| Failure::ReadTerminal { source };
     // Not locked while we wait: an import that Ctrl-C ends has something to say meanwhile.
     let mut words = io::stderr();
@@ -124,6 +138,7 @@ mod tests {
         check("postern token disassociate T1", true);
         check("postern token disable T1", true);
         check("postern token lost T1", true);
+        check("postern token remove T1", true);
         check("postern token import F", true);
         check("postern recovery regenerate", true);
         check("postern token import F --dry-run", false);
@@ -142,7 +157,7 @@ mod tests {
         for line in [
             ["postern", "token", "lost", nasty],
             ["postern", "token", "disable", nasty],
-            ["postern", "token", "disassociate", nasty],
+            ["postern", "token", "remove", nasty],
             ["postern", "recovery", "regenerate", nasty],
         ] {
             let Command::Asking(asking) = Cli::try_parse_from(line).expect("valid").command else {

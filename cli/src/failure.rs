@@ -36,6 +36,8 @@ pub enum Exit {
 pub enum Failure {
     #[error("{problem}")]
     Usage { problem: &'static str },
+    #[error("--serial: {problem}")]
+    UnfitSerial { problem: pskc::Problem },
     #[error("{verb} needs --yes where it cannot ask")]
     NeedsYes { verb: &'static str },
     #[error("not confirmed; nothing was changed")]
@@ -44,6 +46,8 @@ pub enum Failure {
     NeedsInput { what: &'static str },
     #[error("{what} is missing: it is a line of stdin")]
     LineMissing { what: &'static str },
+    #[error("{what} is missing: nothing was typed")]
+    NothingTyped { what: &'static str },
     #[error("a line of stdin is longer than {bytes_max} bytes")]
     LineTooLong { bytes_max: usize },
     #[error("cannot read the answer from the terminal")]
@@ -60,6 +64,10 @@ pub enum Failure {
     ImportFaults { count: usize },
     #[error("verifierd did not say that the import is complete; `postern token list` shows whether it is")]
     ImportUnclear { source: Box<Failure> },
+    #[error(
+        "interrupted; verifierd may still be storing the import: `postern token list` shows its tokens when it is done"
+    )]
+    ImportInterrupted,
     #[error("the code was not accepted: {why}")]
     WrongCode { why: String },
     #[error("cannot read {}", path.display())]
@@ -101,7 +109,8 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } | Self::NeedsYes { .. } | Self::NeedsInput { .. } => Exit::Usage,
-            Self::LineMissing { .. } | Self::LineTooLong { .. } => Exit::Usage,
+            Self::UnfitSerial { .. } => Exit::Usage,
+            Self::LineMissing { .. } | Self::NothingTyped { .. } | Self::LineTooLong { .. } => Exit::Usage,
             Self::ReadConfig { .. } | Self::ParseConfig { .. } | Self::ConfigSocket { .. } => Exit::Usage,
             Self::ReadFile { .. } | Self::UnfitFile { .. } | Self::WriteFile { .. } => Exit::Usage,
             Self::Connect { .. } | Self::TimedOut { .. } => Exit::NotReachable,
@@ -109,7 +118,7 @@ impl Failure {
             Self::Refused { code, .. } => exit_of(*code),
             Self::NotReady { .. } => Exit::NotReady,
             Self::WrongCode { .. } => Exit::WrongCode,
-            Self::Interrupted => Exit::Interrupted,
+            Self::Interrupted | Self::ImportInterrupted => Exit::Interrupted,
             Self::NotConfirmed
             | Self::ReadTerminal { .. }
             | Self::ImportFile { .. }
@@ -128,7 +137,8 @@ impl Failure {
     /// What programs get as `error.code`.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Usage { .. } | Self::LineMissing { .. } | Self::LineTooLong { .. } => "usage",
+            Self::Usage { .. } | Self::UnfitSerial { .. } => "usage",
+            Self::LineMissing { .. } | Self::NothingTyped { .. } | Self::LineTooLong { .. } => "usage",
             Self::NeedsYes { .. } => "needs_yes",
             Self::NeedsInput { .. } => "needs_input",
             Self::NotConfirmed => "not_confirmed",
@@ -146,7 +156,7 @@ impl Failure {
             Self::AuditBroken { .. } => "audit_broken",
             Self::NotReady { .. } => "not_ready",
             Self::WrongCode { .. } => "wrong_code",
-            Self::Interrupted => "interrupted",
+            Self::Interrupted | Self::ImportInterrupted => "interrupted",
             Self::ReadTerminal { .. }
             | Self::Broken { .. }
             | Self::Launch { .. }
@@ -228,6 +238,8 @@ mod tests {
             (Failure::Usage { problem: "it is so" }, 2),
             (Failure::NeedsInput { what: "the code" }, 2),
             (Failure::LineMissing { what: "the code" }, 2),
+            (Failure::NothingTyped { what: "the code" }, 2),
+            (Failure::UnfitSerial { problem: pskc::Problem::SerialMissing }, 2),
             (Failure::UnfitFile { path: "x".into(), problem: "is unfit".into() }, 2),
             (Failure::ImportFile { path: "x".into(), problem: String::new() }, 1),
             (Failure::ImportFaults { count: 1 }, 1),
@@ -241,6 +253,7 @@ mod tests {
             (Failure::AuditBroken { place: String::new() }, 1),
             (Failure::Garbled { problem: String::new() }, 1),
             (Failure::Interrupted, 130),
+            (Failure::ImportInterrupted, 130),
         ];
         for (failure, exit) in table {
             assert_eq!(failure.exit() as u8, exit, "{failure:?}");

@@ -2,13 +2,15 @@
 //!
 //! * [`mod@file`]: the file's bytes become rows and faults; nothing is asked of anybody yet but a passphrase.
 //! * [`staging`]: rows go to the daemon, which keeps them aside and says which are faulty.
-//! * [`faults`]: what is said about faulty rows, on stderr and in the `--reject-file`.
+//! * [`faults`]: what is said about faulty rows.
+//! * [`rejects`]: the `--reject-file`.
 //! * [`secret`], [`private_file`]: secrets and keys in files of their own.
 //! * [`template`]: what a file looks like.
 
 mod faults;
 mod file;
 mod private_file;
+mod rejects;
 pub mod secret;
 mod staging;
 pub mod template;
@@ -28,8 +30,8 @@ use crate::output::escape::escaped;
 use crate::output::json::Document;
 use crate::output::{Answer, table};
 use crate::verbs::{Session, until_interrupted};
-use faults::Rejects;
 use file::Batch;
+use rejects::{Place, Rejects};
 
 /// What a file holds, and whether it is in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,13 +46,14 @@ struct Summary {
 
 /// Runs the import. Whatever goes wrong after its begin, Ctrl-C included, ends it in the daemon too.
 pub async fn run(session: &Session, order: ImportOrder) -> Result<Answer, Failure> {
-    let rejects = order.reject_file.as_deref().map(|path| Rejects::create(path, &order.file)).transpose()?;
+    let place = order.reject_file.as_deref().map(|path| Place::checked(path, &order.file)).transpose()?;
     let Batch { rows, mut faults, rows_named } = file::read(&order, session)?;
+    let rejects = place.map(Place::begin).transpose()?;
     let summary = Summary::of(&rows);
     if rows.is_empty() {
         return rejected(rejects, faults, rows_named, session);
     }
-    let begun = Begun { session, id: staging::begin(session, order.serial_format).await? };
+    let begun = Begun { session, id: until_stopped(staging::begin(session, order.serial_format)).await? };
     let sent = until_stopped(staging::send(session, &begun.id, rows)).await;
     faults.extend(begun.or_end(sent).await?);
     tell_memory(session);
@@ -58,11 +61,13 @@ pub async fn run(session: &Session, order: ImportOrder) -> Result<Answer, Failur
         begun.end().await;
         return rejected(rejects, faults, rows_named, session);
     }
+    begun.or_end(keep(rejects, &[])).await?;
     if order.dry_run {
         begun.end().await;
         return summary.answer(session, &format!("{}; nothing was imported", summary.line()));
     }
-    let consent = until_stopped(consent(session, &summary)).await;
+    let question = format!("Import {}?", escaped(&summary.line()));
+    let consent = until_stopped(confirm::consent(session, question)).await;
     begun.or_end(consent).await?;
     let imported = begun.finish(summary.tokens).await?;
     let words = format!("{} imported and available", tokens_in_words(imported.tokens));
@@ -77,8 +82,12 @@ fn rejected(
     session: &Session,
 ) -> Result<Answer, Failure> {
     faults.sort_by_key(|fault| fault.row);
-    rejects.map_or(Ok(()), |rejects| rejects.write(&faults))?;
+    keep(rejects, &faults)?;
     faults::report(&faults, rows_named, session.format)
+}
+
+fn keep(rejects: Option<Rejects>, faults: &[ImportFault]) -> Result<(), Failure> {
+    rejects.map_or(Ok(()), |rejects| rejects.keep(faults))
 }
 
 impl Summary {
@@ -121,16 +130,6 @@ fn tokens_in_words(count: u64) -> String {
     format!("{count} {}", if count == 1 { "token" } else { "tokens" })
 }
 
-/// Asks whether to go on, in a thread: Ctrl-C must reach us meanwhile.
-async fn consent(session: &Session, summary: &Summary) -> Result<(), Failure> {
-    if session.yes {
-        return Ok(());
-    }
-    let question = format!("Import {}?", escaped(&summary.line()));
-    let asked = tokio::task::spawn_blocking(move || confirm::ask(&question)).await;
-    asked.unwrap_or_else(|error| Err(Failure::Runtime { source: error.into() }))
-}
-
 /// An import that the daemon keeps aside. One that it cannot be told to end ends by itself, ten minutes after its
 /// last row.
 struct Begun<'a> {
@@ -163,6 +162,7 @@ impl Begun<'_> {
         match until_stopped(self.session.client.post_patiently(&path, more)).await {
             Ok(imported) => Ok(imported),
             Err(refused @ Failure::Refused { .. }) => self.or_end(Err(refused)).await,
+            Err(Failure::Interrupted) => Err(Failure::ImportInterrupted),
             Err(unclear) => Err(Failure::ImportUnclear { source: Box::new(unclear) }),
         }
     }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::failure::{Exit, Failure};
-use escape::escaped;
+use escape::{escaped, harmless};
 
 /// The forms of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -101,7 +101,7 @@ pub fn show(answer: &Answer, quiet: bool, format: Format) -> u8 {
 /// Prints a failure; returns the exit code.
 pub fn show_failure(failure: &Failure, format: Format) -> u8 {
     say(&match format {
-        Format::Table => format!("postern: {}", escaped(&failure.line())),
+        Format::Table => format!("postern: {}", harmless(&failure.line())),
         Format::Json | Format::Ndjson => json::error(failure.code(), &failure.line()),
     });
     failure.exit() as u8

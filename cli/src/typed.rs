@@ -30,10 +30,13 @@ impl Typed {
     /// * `question`: shown on a terminal.
     ///
     /// # Errors
-    /// [`Failure::NeedsInput`] where nobody may be asked, [`Failure::LineMissing`] where stdin has ended or the
-    /// line is empty, [`Failure::Interrupted`] on Ctrl-C.
+    /// [`Failure::NeedsInput`] where nobody may be asked, [`Failure::LineMissing`] where stdin has ended or its line
+    /// is empty, [`Failure::NothingTyped`] for the same on a terminal, [`Failure::Interrupted`] on Ctrl-C.
     pub fn line(&self, what: &'static str, question: &str) -> Result<Zeroizing<String>, Failure> {
-        self.optional_line(what, question)?.ok_or(Failure::LineMissing { what })
+        self.optional_line(what, question)?.ok_or_else(|| match rustix::termios::isatty(io::stdin()) {
+            true => Failure::NothingTyped { what },
+            false => Failure::LineMissing { what },
+        })
     }
 
     /// The same where nothing, too, is an answer.

@@ -49,7 +49,7 @@ impl Report {
         verdict.unwrap_or_else(|| panic!("nothing about {service} in {self:#?}"))
     }
 
-    /// Whether the service can ask for a code, whoever logs in.
+    /// Whether alice will be asked for a code.
     fn asks_code(&self, service: &str) -> Option<bool> {
         self.verdict(service).asks_code
     }
@@ -100,6 +100,7 @@ fn on_a_machine_that_is_set_up_right_it_finds_no_problem_and_a_code_is_asked() {
     postern::otp_off("alice");
     let report = doctor(&["sshd"]);
     assert!(!report.sentence("sshd").contains("one-time password"), "{report:#?}");
+    assert_eq!(report.asks_code("sshd"), Some(false), "{report:#?}");
     ssh_outcome(sshd::login_up_to_password(ALICE, SAY_WHO)).logged_in();
 }
 
@@ -230,6 +231,74 @@ fn settings_of_sshd_and_modes_of_files_that_undo_the_demand_are_found() {
         system_tests::machine::run("chmod", &[mode, path]);
     }
     assert_eq!(doctor(&["sshd"]).problems, 0);
+}
+
+// covers: P9
+#[test]
+fn a_configuration_that_the_next_start_refuses_is_found_while_the_daemon_still_runs() {
+    let (_machine, mut verifier, _sshd) = start();
+    let phone = activated(&verifier, "alice");
+    let path = "/etc/postern/verifierd.toml";
+    let right = fs::read_to_string(path).expect("the configuration");
+    fs::write(path, format!("x = 1\n{right}")).expect("the configuration");
+    let report = doctor(&["sshd"]);
+    let finding = report.finding("config_refused");
+    assert_eq!((finding.level.as_str(), finding.file.as_deref()), ("problem", Some(path)));
+    assert!(finding.message.contains("unknown field `x`"), "verifierd's own words: {}", finding.message);
+    ssh_login(ALICE, &verifier.next_code(&phone)).logged_in();
+    verifier.stop();
+    verifier.spawn_under(&[]);
+    assert!(!verifier.wait_for_end().success(), "it does not start");
+
+    fs::write(path, right).expect("the configuration");
+    verifier.launch();
+    assert_eq!(doctor(&["sshd"]).problems, 0);
+}
+
+// covers: P9, P1
+#[test]
+fn recovery_codes_that_wait_are_not_counted_on() {
+    let (_machine, mut verifier, _sshd) = start();
+    let _phone = activated(&verifier, "alice");
+    let codes = postern::recovery_codes("alice");
+    postern::lost(&postern::only_token("alice").serial);
+    assert!(doctor(&["sshd"]).sentence("sshd").contains("then a recovery code (the only token is lost"));
+    ssh_login(ALICE, &codes[0]).logged_in();
+    verifier.kill();
+    verifier.launch();
+    let report = doctor(&["sshd"]);
+    let finding = report.finding("user_refused");
+    assert!(finding.remedy.contains("`postern store settle`"), "{finding:?}");
+    assert!(report.sentence("sshd").contains("the recovery codes wait"), "{report:#?}");
+    let shown = ssh_login(ALICE, &codes[1]).refused();
+    assert!(shown.contains("Recovery codes wait for your administrator."), "{shown}");
+
+    postern::done(&["store", "settle", "--yes"]);
+    assert_eq!(doctor(&["sshd"]).finding("recovery_only").level, "warning");
+    ssh_login(ALICE, &codes[1]).logged_in();
+}
+
+// covers: P9
+#[test]
+fn without_a_user_it_names_the_accounts_that_a_line_will_refuse() {
+    let (_machine, mut verifier, _sshd) = start();
+    let _phone = activated(&verifier, "alice");
+    let everybody = || -> Report { postern::read(&postern::run(&["--json", "doctor"])) };
+    let said = |report: &Report| report.findings.iter().any(|finding| finding.code == "accounts_unknown");
+    assert!(!said(&everybody()), "on_unenrolled is \"ignore\"");
+    let path = "/etc/postern/verifierd.toml";
+    let lenient = fs::read_to_string(path).expect("the configuration");
+    fs::write(path, lenient.replace("\"ignore\"", "\"deny\"")).expect("the configuration");
+    verifier.stop();
+    verifier.launch();
+    let report = everybody();
+    let finding = report.finding("accounts_unknown");
+    assert!(finding.message.contains(" root, ") && finding.message.contains("bob"), "{finding:?}");
+    assert!(!finding.message.contains("alice"), "{finding:?}");
+    ssh_login(BOB, "123456").refused();
+    postern::otp_off("bob");
+    assert!(!everybody().finding("accounts_unknown").message.contains("bob"));
+    ssh_outcome(sshd::login_up_to_password(BOB, SAY_WHO)).logged_in();
 }
 
 // covers: P9

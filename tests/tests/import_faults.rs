@@ -66,7 +66,8 @@ fn a_bad_row_is_named_by_its_line_and_nothing_is_imported() {
     let kept = fs::read_to_string(&rejected).expect("the rejected rows");
     for number in 0..4 {
         assert!(said(&output).contains(&format!("line {}", 7 + number)), "{}", said(&output));
-        assert!(kept.contains(&format!("260000000010{number}")), "{kept}");
+        // Where the secret is wrong the cells may be in another order: what looks like a serial is not repeated.
+        assert!(kept.contains(&format!("\n{},\"\",", 7 + number)), "{kept}");
     }
     assert_eq!(postern::tokens().len(), 1);
     file("tokens.csv", csv(&good));
@@ -97,12 +98,15 @@ fn a_secret_of_no_proper_length_or_spelling_is_refused_when_it_is_added() {
     for (number, text) in spellings.iter().enumerate() {
         let output = add(&format!("260000000001{number}"), text);
         assert!(output.status.success(), "{text}: {}", said(&output));
+        let twin = add("2600000000020", text);
+        assert!(said(&twin).contains("has the same secret as token"), "{}", said(&twin));
+        postern::done(&["token", "remove", &format!("260000000001{number}"), "--yes"]);
     }
     for bytes in [16, 20, 64, 128] {
         let output = add(&format!("26000000{bytes:05}"), &"5a".repeat(bytes));
         assert!(output.status.success(), "{bytes} bytes: {}", said(&output));
     }
-    assert_eq!(postern::tokens().len(), 6);
+    assert_eq!(postern::tokens().len(), 4);
 }
 
 // covers: A18

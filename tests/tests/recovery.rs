@@ -280,6 +280,7 @@ fn the_command_that_tells_gets_a_record_and_a_clean_environment() {
     notices::expect_told("token_lost", "alice");
     postern::done(&["token", "enable", &fob.serial]);
     ssh_login(ALICE, &fob.press()).logged_in();
+    Login::by_ssh("alice").attempt("0").expect("an answer");
     postern::unlock("alice");
     notices::expect_told("user_unlocked", "alice");
     postern::disassociate(&fob.serial);

@@ -2,10 +2,10 @@
 
 use std::io;
 
-use clap::Command;
 use clap::builder::Resettable;
+use clap::{Arg, Command};
 use clap_mangen::Man;
-use clap_mangen::roff::{Roff, bold, roman};
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
 use crate::Page;
 
@@ -64,7 +64,7 @@ fn page(command: &Command, is_whole: bool) -> Page {
 fn render(man: &Man, command: &Command, is_whole: bool, text: &mut Vec<u8>) -> io::Result<()> {
     man.render_title(text)?;
     man.render_name_section(text)?;
-    man.render_synopsis_section(text)?;
+    synopsis(command).to_writer(text)?;
     man.render_description_section(text)?;
     if command.get_arguments().any(|argument| !argument.is_hide_set()) {
         man.render_options_section(text)?;
@@ -83,6 +83,47 @@ fn render(man: &Man, command: &Command, is_whole: bool, text: &mut Vec<u8>) -> i
         rest.text([roman("postern(1), for the options that every verb takes and the exit status")]);
     }
     rest.to_writer(text)
+}
+
+/// How the command is called: options with their values, needed ones without brackets, then what stands alone.
+fn synopsis(command: &Command) -> Roff {
+    let mut line = vec![bold(command.get_bin_name().unwrap_or_else(|| command.get_name()))];
+    let mut flags: Vec<&Arg> = command.get_arguments().filter(|arg| !arg.is_positional()).collect();
+    flags.sort_by_key(|flag| flag.is_required_set());
+    for argument in flags.into_iter().chain(command.get_positionals()).filter(|arg| !arg.is_hide_set()) {
+        let (open, close) = if argument.is_required_set() { (" ", "") } else { (" [", "]") };
+        line.push(roman(open));
+        line.extend(called(argument));
+        line.push(roman(close));
+    }
+    if command.has_subcommands() {
+        line.extend([roman(" "), italic("COMMAND")]);
+    }
+    let mut page = Roff::new();
+    page.control("SH", ["SYNOPSIS"]);
+    page.text(line);
+    page
+}
+
+/// An argument as it is typed: `-o|--output OUTPUT`, `--dry-run`, `FILE`.
+fn called(argument: &Arg) -> Vec<Inline> {
+    let short = argument.get_short().map(|short| format!("-{short}"));
+    let long = argument.get_long().map(|long| format!("--{long}"));
+    let mut words = Vec::new();
+    for name in short.into_iter().chain(long) {
+        if !words.is_empty() {
+            words.push(roman("|"));
+        }
+        words.push(bold(name));
+    }
+    if argument.get_action().takes_values() {
+        if !words.is_empty() {
+            words.push(roman(" "));
+        }
+        let names = argument.get_value_names().map(|names| names.join(" "));
+        words.push(italic(names.unwrap_or_else(|| argument.get_id().as_str().to_uppercase())));
+    }
+    words
 }
 
 /// A section that explains one word after the other.

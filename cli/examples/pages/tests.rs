@@ -45,6 +45,27 @@ fn every_verb_has_its_page() {
 }
 
 #[test]
+fn a_synopsis_shows_the_values_of_options() {
+    let check = |name: &str, words: &[&str]| {
+        let page = man::pages().into_iter().find(|page| page.name == name).expect("the page");
+        let section = page.text.split(".SH SYNOPSIS\n").nth(1).expect("the section");
+        let line = section.lines().next().expect("its text");
+        let line = ["\\fB", "\\fI", "\\fR"]
+            .iter()
+            .fold(line.replace("\\-", "-"), |line, font| line.replace(font, ""));
+        for word in words {
+            assert!(line.contains(word), "{word} is not in {line}");
+        }
+    };
+    let import = ["[--format FORMAT] [--key-file FILE]", "[--dry-run] [--reject-file FILE]", "] FILE"];
+    check("postern-token-import.1", &import);
+    check("postern-token-associate.1", &["postern token associate ", " --user NAME SERIAL"]);
+    check("postern-token-add.1", &["[--type TYPE]", "[--algorithm ALGORITHM]"]);
+    check("postern-recovery-status.1", &["] [USER]"]);
+    check("postern.1", &["[-o|--output OUTPUT] [--json]", "] COMMAND"]);
+}
+
+#[test]
 fn the_page_of_the_command_tells_every_exit_code_of_the_help() {
     let help = cli::command().get_after_help().expect("exit codes").to_string();
     let codes: Vec<&str> = help.split_whitespace().filter(|word| word.parse::<u8>().is_ok()).collect();

@@ -55,6 +55,10 @@ pub enum TokenVerb {
     Lost(Serial),
     /// Enable a token that was disabled or lost
     Enable(Serial),
+    /// Remove a token that nobody has and of which no code was ever accepted, with its secret; asks first
+    ///
+    /// For a wrong import or a mistyped serial number. Every other token stays, and the command ends with 6.
+    Remove(Serial),
 }
 
 /// One token.
@@ -142,14 +146,13 @@ pub enum FileFormat {
 #[derive(Debug, Args)]
 pub struct AddOrder {
     /// The user it is for; needed where no secret is given
-    #[arg(long, value_name = "NAME", required_unless_present = "secret_file",
-        value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub user: Option<String>,
     /// Its serial number [default: a new one]
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     pub serial: Option<String>,
     /// What its codes follow: the time (TOTP) or a counter of presses (HOTP)
-    #[arg(long = "type", value_enum, default_value = "totp")]
+    #[arg(long = "type", value_enum, value_name = "TYPE", default_value = "totp")]
     pub token_type: Type,
     /// The hash function [default: SHA1]
     #[arg(long, value_enum, ignore_case = true)]

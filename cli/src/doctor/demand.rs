@@ -1,9 +1,10 @@
 //! What Postern demands of a user, and what that means at the prompt.
 
-use wire::admin::{OnOff, TokenState, User};
+use wire::admin::{OnOff, RecoveryStatus, TokenState, User};
 
-use super::daemon::Unanswered;
+use super::daemon::{Daemon, Unanswered};
 use super::finding::{Code, Finding};
+use super::not_checked;
 
 /// What will be asked, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,12 +49,8 @@ pub struct Policy {
 const ASSOCIATION: &str = "the serial number of a token, and a one-time password of it";
 
 /// What is demanded of a user, with what is wrong about it. `has_account`: whether this machine knows him.
-pub fn of_user(
-    known: Option<&Result<Option<User>, Unanswered>>,
-    policy: &Policy,
-    has_account: bool,
-) -> (Demand, Vec<Finding>) {
-    match known {
+pub fn of_user(daemon: &Daemon, policy: &Policy, has_account: bool) -> (Demand, Vec<Finding>) {
+    match &daemon.user {
         None => (Demand::Open("a one-time password, of whom one is demanded".to_owned()), Vec::new()),
         Some(Err(_)) => {
             let words = "a one-time password, if one is demanded (verifierd could not be asked)";
@@ -63,7 +60,7 @@ pub fn of_user(
         Some(Ok(Some(user))) => match user.otp {
             OnOff::Off if policy.require_token => (Demand::Code(ASSOCIATION.to_owned()), Vec::new()),
             OnOff::Off => (Demand::Nothing, Vec::new()),
-            OnOff::On => demanded(user, policy),
+            OnOff::On => demanded(user, daemon.recovery.as_ref(), policy),
         },
     }
 }
@@ -83,7 +80,7 @@ fn unknown(policy: &Policy, has_account: bool) -> (Demand, Vec<Finding>) {
             let why = "Postern does not know this user, and on_unenrolled is \"deny\"";
             let why = if has_account { why } else { "neither this machine nor Postern knows this user" };
             let remedy = "`postern user set NAME --otp on` or `--otp off`; or another `on_unenrolled`";
-            (Demand::Refused(why.to_owned()), vec![Finding::new(Code::UserRefused, why, remedy)])
+            refused(why.to_owned(), remedy)
         }
         (None, _) => {
             let words = "a one-time password, or a refusal: Postern does not know this user, and on_unenrolled \
@@ -93,7 +90,10 @@ fn unknown(policy: &Policy, has_account: bool) -> (Demand, Vec<Finding>) {
     }
 }
 
-fn demanded(user: &User, policy: &Policy) -> (Demand, Vec<Finding>) {
+/// How a user's recovery codes are, as far as that is known.
+type Recovery<'a> = Option<&'a Result<RecoveryStatus, Unanswered>>;
+
+fn demanded(user: &User, recovery: Recovery<'_>, policy: &Policy) -> (Demand, Vec<Finding>) {
     let serials = |state: TokenState| -> Vec<&str> {
         let tokens = user.tokens.iter().filter(|token| token.state == state);
         tokens.map(|token| token.serial.as_str()).collect()
@@ -111,30 +111,39 @@ fn demanded(user: &User, policy: &Policy) -> (Demand, Vec<Finding>) {
     if user.tokens.is_empty() {
         return (Demand::Code(ASSOCIATION.to_owned()), Vec::new());
     }
-    without_token(user)
+    without_token(user, recovery)
 }
 
 /// All tokens are lost or disabled.
-fn without_token(user: &User) -> (Demand, Vec<Finding>) {
+fn without_token(user: &User, recovery: Recovery<'_>) -> (Demand, Vec<Finding>) {
     let lost = user.tokens.iter().all(|token| token.state == TokenState::Lost);
     let state = if lost { "lost" } else { "lost or disabled" };
     let why = match user.tokens.len() {
         1 if lost => "the only token is lost".to_owned(),
         1 => "the only token is disabled".to_owned(),
+        2 => format!("both tokens are {state}"),
         count => format!("all {count} tokens are {state}"),
     };
     let remedy = "`postern token enable`, or another token: `postern token associate SERIAL --user NAME`";
-    match user.recovery_codes_left.unwrap_or(0) {
-        0 => {
-            let why = format!("{why}, and there are no recovery codes");
-            let finding = Finding::new(Code::UserRefused, why.as_str(), remedy);
-            (Demand::Refused(why), vec![finding])
-        }
-        left => {
-            let finding = Finding::new(Code::RecoveryOnly, format!("{why}; recovery codes: {left}"), remedy);
-            (Demand::Code(format!("a recovery code ({why}; recovery codes: {left})")), vec![finding])
-        }
+    let left = user.recovery_codes_left.unwrap_or(0);
+    if left == 0 {
+        return refused(format!("{why}, and there are no recovery codes"), remedy);
     }
+    if let Some(Ok(RecoveryStatus { waiting: true, .. })) = recovery {
+        let why = format!("{why}, and the recovery codes wait for an administrator after an unclean stop");
+        let remedy = "`postern store settle`, or another token: `postern token associate SERIAL --user NAME`";
+        return refused(why, remedy);
+    }
+    let only = Finding::new(Code::RecoveryOnly, format!("{why}; recovery codes: {left}"), remedy);
+    let unsure = matches!(recovery, Some(Err(_)))
+        .then(|| not_checked("whether the recovery codes wait for `postern store settle`"));
+    let findings = [Some(only), unsure].into_iter().flatten().collect();
+    (Demand::Code(format!("a recovery code ({why}; recovery codes: {left})")), findings)
+}
+
+fn refused(why: String, remedy: &'static str) -> (Demand, Vec<Finding>) {
+    let finding = Finding::new(Code::UserRefused, why.clone(), remedy);
+    (Demand::Refused(why), vec![finding])
 }
 
 /// Until when somebody who has not activated a token may go on without.

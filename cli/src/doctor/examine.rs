@@ -1,8 +1,9 @@
 //! Puts together what the machine holds, service by service. Asks nobody: everything is in [`Machine`].
 
+use super::configuration::Configuration;
 use super::demand::{self, Demand};
 use super::finding::{Code, Finding, Place};
-use super::installed::{self, Configuration, Lines};
+use super::installed::{self, Lines};
 use super::judge::{self, Judged};
 use super::line::{self, Kind, Words};
 use super::machine::Machine;
@@ -11,7 +12,7 @@ use super::sshd::{self, Settings};
 use super::stack::{self, Entry, Stack};
 use super::sudo::{self, Listing};
 use super::verdict::{self, Passage};
-use super::{arguments, not_checked};
+use super::{accounts, arguments, not_checked};
 
 /// The services that are looked at where none is named, as far as they are there.
 const SERVICES: [&str; 4] = ["sshd", "login", "sudo", "su"];
@@ -43,11 +44,12 @@ struct Case<'a> {
 /// Looks at everything.
 pub fn examine(machine: &Machine, question: &Question) -> Report {
     let (configuration, mut findings) = Configuration::read(machine);
-    let (account, more) = account(machine);
+    let (account, more) = accounts::asked_about(machine);
     findings.extend(more);
+    findings.extend(accounts::unknown(machine, &configuration.policy));
     let daemon = &machine.told.daemon;
     let is_stranger = account.is_none() && question.user.is_some();
-    let (demand, more) = demand::of_user(daemon.user.as_ref(), &configuration.policy, !is_stranger);
+    let (demand, more) = demand::of_user(daemon, &configuration.policy, !is_stranger);
     let (shared, is_somewhere) = our_files(machine);
     // What Postern demands matters where it is asked.
     findings.extend(more.into_iter().filter(|_| is_somewhere));
@@ -69,6 +71,11 @@ pub fn examine(machine: &Machine, question: &Question) -> Report {
     findings.extend(installed::files(machine, &configuration, &lines));
     findings.extend(installed::daemon(daemon, is_somewhere));
     findings.extend(installed::clock(machine));
+    if !machine.is_asked_by_root {
+        let unlooked = findings.iter_mut().filter(|finding| finding.code == Code::NotChecked);
+        let remedy = "`postern doctor` as root, who can read more; else a look at it by hand";
+        unlooked.for_each(|finding| finding.remedy = remedy.into());
+    }
     Report { user: question.user.clone(), verdicts, findings }
 }
 
@@ -95,7 +102,8 @@ impl Case<'_> {
         // Where sshd's settings could not be read, a key may come first: nothing is said against that.
         let factor_before = settings.as_ref().map_or(service == "sshd", Settings::has_factor_before_pam);
         let Judged { walks, findings: judged } = judge::judge(&stack, factor_before);
-        findings.extend(judged);
+        // What is closed to us may be what seems to be missing.
+        findings.extend(if stack.has_gaps { stack.faults.clone() } else { judged });
         findings.extend(self.whole_service(pam, &stack));
         let ours: Vec<&Entry> = stack.entries.iter().filter(|entry| entry.is_ours()).collect();
         note(&ours, lines);
@@ -107,10 +115,14 @@ impl Case<'_> {
         if let (Some(listing), false, false) = (&listing, ours.is_empty(), self.is_root) {
             findings.extend(listing.findings(&places));
         }
-        let demand = self.demand_by(&ours);
+        let obstacle = self.obstacle(&ours);
+        let is_hindered = obstacle.is_some();
+        // Through these lines what holds for the user is demanded, unless they cannot ask.
+        let demand = obstacle.unwrap_or_else(|| self.demand.clone());
         let passage = Passage::through(&stack, &walks, &demand);
         let (sentence, asks_code) = match (&settings, &listing) {
             _ if self.is_stranger => ("is refused: there is no such account".to_owned(), Some(false)),
+            _ if stack.has_gaps => ("not known: a PAM file of it could not be read".to_owned(), None),
             (Some(settings), _) => verdict::ssh(&passage, settings, &demand, self.is_root),
             (_, Some(listing)) => {
                 let place = places.first().map(Place::text);
@@ -122,18 +134,28 @@ impl Case<'_> {
             _ => (passage.sentence(), Some(passage.asks_ours)),
         };
         let named = |finding: Finding| finding.of(service);
+        let asks_code = self.asks_code(asks_code, is_hindered);
         let verdict = Verdict { service: service.to_owned(), sentence, asks_code };
         (verdict, findings.into_iter().map(named).collect())
     }
 
-    /// What is demanded through these lines: what holds for the user, unless the lines cannot ask.
-    fn demand_by(&self, ours: &[&Entry]) -> Demand {
-        let obstacle = ours.iter().find_map(|entry| {
+    /// What keeps these lines from asking.
+    fn obstacle(&self, ours: &[&Entry]) -> Option<Demand> {
+        ours.iter().find_map(|entry| {
             let rule = entry.rule()?;
             let socket = arguments::parse(&rule.arguments).ok().map(|arguments| arguments.socket);
             installed::obstacle(self.machine, &rule.module, socket.as_deref())
-        });
-        obstacle.unwrap_or_else(|| self.demand.clone())
+        })
+    }
+
+    /// Whether a code will be asked for, given whether the login gets as far as our line. Without a user: whether it
+    /// can be.
+    fn asks_code(&self, reaches_ours: Option<bool>, is_hindered: bool) -> Option<bool> {
+        match reaches_ours {
+            Some(true) if is_hindered => Some(false),
+            Some(true) if self.user.is_some() => self.demand.is_code(),
+            reached => reached,
+        }
     }
 
     /// What is to be said of a service's files beside its auth stack.
@@ -161,7 +183,7 @@ impl Case<'_> {
                 findings.push(at(Code::LineOfWrongType, message, "`auth requisite pam_postern.so`", entry));
             }
         }
-        if !auth.entries.iter().any(Entry::is_ours) && self.is_somewhere {
+        if !auth.entries.iter().any(Entry::is_ours) && !auth.has_gaps && self.is_somewhere {
             findings.push(match self.shared.first() {
                 Some(place) => {
                     let message =
@@ -210,7 +232,7 @@ fn sudo_key(service: &str) -> &'static str {
     if service == "sudo-i" { "pam_login_service" } else { "pam_service" }
 }
 
-fn at(code: Code, message: &str, remedy: &str, entry: &Entry) -> Finding {
+fn at(code: Code, message: &'static str, remedy: &'static str, entry: &Entry) -> Finding {
     Finding::new(code, message, remedy).at(entry.place.clone())
 }
 
@@ -230,13 +252,13 @@ fn note(ours: &[&Entry], lines: &mut Lines) {
 /// The files with our auth line that are there to be included, and whether there is our line in any file.
 fn our_files(machine: &Machine) -> (Vec<Place>, bool) {
     let mut ours = Vec::new();
-    let mut included: Vec<String> = Vec::new();
+    let mut included: Vec<(String, String)> = Vec::new();
     for file in machine.names(FOLDER) {
         let path = format!("{FOLDER}/{file}");
         for line in line::parse(&machine.read(&path).unwrap_or_default()) {
             match line.words {
                 Words::IncludeAll(target) | Words::Include(_, target) | Words::Substack(_, target) => {
-                    included.push(name(&target).to_owned());
+                    included.push((name(&target).to_owned(), file.clone()));
                 }
                 Words::Rule(Kind::Auth, rule) if rule.is_ours() => ours.push(Place::line(&path, line.number)),
                 Words::Rule(..) | Words::Malformed(..) => {}
@@ -246,40 +268,18 @@ fn our_files(machine: &Machine) -> (Vec<Place>, bool) {
     let is_somewhere = !ours.is_empty();
     let is_shared = |place: &Place| {
         let file = name(&place.file);
-        file.starts_with("common-") || included.iter().any(|target| target == file)
+        let is_named_so = file.starts_with("common-") || matches!(file, "system-auth" | "password-auth");
+        is_named_so || included.iter().any(|(target, by)| target == file && !is_variant(by, file))
     };
     (ours.into_iter().filter(is_shared).collect(), is_somewhere)
 }
 
-fn name(path: &str) -> &str {
+/// Whether a service is another one's variant, as su-l is of su: what it includes is still the other one's own.
+fn is_variant(service: &str, of: &str) -> bool {
+    service.strip_prefix(of).is_some_and(|rest| rest.starts_with('-'))
+}
+
+/// The last part of a path.
+pub fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
-}
-
-struct Account {
-    is_root: bool,
-}
-
-/// The account by what `getent` said.
-fn account(machine: &Machine) -> (Option<Account>, Vec<Finding>) {
-    let text = match &machine.told.account {
-        None => return (None, Vec::new()),
-        Some(Ok(text)) => text.trim_end(),
-        // Not known is not missing.
-        Some(Err(why)) => {
-            let unknown = Some(Account { is_root: false });
-            return (unknown, vec![not_checked(&format!("the account: {why}"))]);
-        }
-    };
-    let fields: Vec<&str> = text.split(':').collect();
-    let [_, _, uid, _, _, _, shell] = fields.as_slice() else {
-        let message = "the user has no account on this machine: every login is refused";
-        let remedy = "the account's exact name, or the name service that should know it";
-        return (None, vec![Finding::new(Code::AccountMissing, message, remedy)]);
-    };
-    let ends = matches!(name(shell), "nologin" | "false");
-    let no_shell = ends.then(|| {
-        let message = format!("the account's shell is {shell}: a login ends at once, code or not");
-        Finding::new(Code::NoShell, message, "nothing, if that is meant; else chsh")
-    });
-    (Some(Account { is_root: *uid == "0" }), no_shell.into_iter().collect())
 }

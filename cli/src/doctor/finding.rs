@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+use super::text::Text;
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -96,12 +98,14 @@ codes! {
     NoShell "no_shell" Note "The account's shell ends every login."
     UserRefused "user_refused" Problem "Whatever the user types, he is refused."
     RecoveryOnly "recovery_only" Warning "Only recovery codes let the user in."
+    AccountsUnknown "accounts_unknown" Warning "Accounts that Postern refuses because it does not know them."
     ModuleFileMissing "module_file_missing" Problem "A PAM file names the module, which is not installed."
     ModuleFileWritable "module_file_writable" Problem "Others than root can replace the module."
     SocketMissing "socket_missing" Problem "The module finds no socket to ask at."
     SocketOpen "socket_open" Problem "Others than root can use a socket that is root's."
     SocketDiffers "socket_differs" Problem "The module asks where verifierd does not listen."
     ConfigurationFaulty "configuration_faulty" Problem "verifierd.toml is missing or cannot be read as TOML."
+    ConfigRefused "config_refused" Problem "verifierd would not start with its configuration."
     ConfigurationWritable "configuration_writable" Problem "Others than root can change verifierd.toml."
     KeyFileMissing "key_file_missing" Problem "The master key is not where verifierd.toml says."
     KeyFileOpen "key_file_open" Problem "Others than root can read the master key."
@@ -126,9 +130,9 @@ pub struct Finding {
     /// Where it stands.
     pub place: Option<Place>,
     /// What is so.
-    pub message: String,
+    pub message: Text,
     /// What would be right.
-    pub remedy: String,
+    pub remedy: Text,
 }
 
 /// A file, and a line of it.
@@ -162,7 +166,7 @@ impl Place {
 
 impl Finding {
     /// A finding about the machine or the user, at the level of its code.
-    pub fn new(code: Code, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub fn new(code: Code, message: impl Into<Text>, remedy: impl Into<Text>) -> Self {
         Self {
             code,
             level: code.level(),

@@ -1,95 +1,22 @@
-//! What is installed: the module, the sockets, the configuration, the key, the store, the daemon, the clock.
+//! What is installed: the module, the sockets, the key, the store, the daemon, the clock.
 
 use std::path::Path;
 
+use super::configuration::Configuration;
 use super::daemon::{Daemon, Unanswered};
-use super::demand::{Demand, Policy};
+use super::demand::Demand;
 use super::finding::{Code, Finding, Place};
-use super::line::OUR_MODULE;
 use super::machine::{Machine, Mode, Unread};
 use super::not_checked;
-
-/// `verifierd`'s configuration where none is named.
-pub const CONFIGURATION: &str = "/etc/postern/verifierd.toml";
 
 /// Where systemd says that its time service has set the clock.
 const TIMESYNC_STAMP: &str = "/run/systemd/timesync/synchronized";
 
-/// What of `verifierd.toml` matters here.
-#[derive(Clone, Debug, Default)]
-pub struct Configuration {
-    /// What it says about users.
-    pub policy: Policy,
-    login_socket: Option<String>,
-    admin_socket: Option<String>,
-    key_file: Option<String>,
-    state_dir: Option<String>,
-}
+/// The module as it is built, and where README.md installs it.
+pub const BUILT_MODULE: &str = "target/release/libpam_postern.so";
 
-impl Configuration {
-    /// Reads it; where it cannot be read, nothing is known and the findings say so.
-    pub fn read(machine: &Machine) -> (Self, Vec<Finding>) {
-        let path = machine.configuration.as_str();
-        let place = || Place::file(path);
-        let faulty = |why: &str| {
-            let remedy = "a file that passes `verifierd config check`";
-            Finding::new(Code::ConfigurationFaulty, why, remedy).at(place())
-        };
-        let text = match machine.read(path) {
-            Ok(text) => text,
-            Err(Unread::Closed(why)) => {
-                return (Self::default(), vec![not_checked(&format!("{path}: {why}"))]);
-            }
-            Err(Unread::Missing) => {
-                return (Self::default(), vec![faulty("it is not there: verifierd cannot start")]);
-            }
-            Err(Unread::Unusual) => {
-                return (Self::default(), vec![faulty("it is no ordinary file, or larger than 1 MiB")]);
-            }
-        };
-        let mut findings = Vec::new();
-        let folder = folder_of(path);
-        let open = |path: &&str| machine.mode(path).is_ok_and(Mode::is_writable_by_others);
-        if let Some(open) = [path, folder].into_iter().find(open) {
-            let message = "others than root may change it: verifierd refuses to start with it";
-            let remedy = format!("chown root {open}; chmod go-w {open}");
-            let finding = Finding::new(Code::ConfigurationWritable, message, remedy);
-            findings.push(finding.at(Place::file(open)));
-        }
-        match text.parse::<toml::Table>() {
-            Ok(file) => (Self::from_table(&file), findings),
-            Err(error) => {
-                let first = error.message().lines().next().unwrap_or_default();
-                findings.push(faulty(&format!("it is not valid TOML: {first}")));
-                (Self::default(), findings)
-            }
-        }
-    }
-
-    /// Absent settings get `verifierd`'s defaults.
-    fn from_table(file: &toml::Table) -> Self {
-        let value = |path: &[&str]| {
-            let (last, folders) = path.split_last()?;
-            let table = folders.iter().try_fold(file, |table, name| table.get(*name)?.as_table())?;
-            table.get(*last)
-        };
-        let text = |path: &[&str]| value(path)?.as_str().map(str::to_owned);
-        let switch = |path: &[&str]| value(path).and_then(toml::Value::as_bool).unwrap_or(false);
-        let or = |path: &[&str], default: &str| Some(text(path).unwrap_or_else(|| default.to_owned()));
-        Self {
-            policy: Policy {
-                on_unenrolled: or(&["on_unenrolled"], "deny"),
-                grace: or(&["enrolment", "grace"], "unlimited"),
-                enrol_with: or(&["enrolment", "with"], "app"),
-                require_token: switch(&["access", "require_token"]),
-            },
-            login_socket: or(&["sockets", "login"], wire::LOGIN_SOCKET),
-            admin_socket: or(&["sockets", "admin"], wire::ADMIN_SOCKET),
-            key_file: text(&["key_file"]),
-            state_dir: or(&["state_dir"], "/var/lib/postern"),
-        }
-    }
-}
+/// See [`BUILT_MODULE`].
+pub const INSTALLED_MODULE: &str = "/usr/lib/$(gcc -dumpmachine)/security/pam_postern.so";
 
 /// Our lines in PAM files, as far as they need things on the machine.
 pub struct Lines {
@@ -117,7 +44,9 @@ pub fn files(machine: &Machine, configuration: &Configuration, lines: &Lines) ->
 fn module(machine: &Machine, name: &str, place: &Place) -> Option<Finding> {
     let Some((path, mode)) = find_module(machine, name) else {
         let message = format!("{name} is not installed: PAM refuses every login that meets this line");
-        let remedy = format!("the package that brings {OUR_MODULE}, or no such line");
+        let path = if name.starts_with('/') { name } else { INSTALLED_MODULE };
+        let remedy =
+            format!("in Postern's source folder `install -m 644 {BUILT_MODULE} {path}`, or no such line");
         return Some(Finding::new(Code::ModuleFileMissing, message, remedy).at(place.clone()));
     };
     let folder = folder_of(&path);
@@ -177,7 +106,7 @@ fn login_socket(
 /// A socket that only root may use, and its folder, which only root may change.
 fn root_socket(machine: &Machine, path: &str) -> Option<Finding> {
     let folder = folder_of(path);
-    let open = |code_path: &str, message: &str, mode: &str| {
+    let open = |code_path: &str, message: &'static str, mode: &str| {
         let remedy = format!("chown root:root {code_path}; chmod {mode} {code_path}");
         Finding::new(Code::SocketOpen, message, remedy).at(Place::file(code_path))
     };
@@ -252,7 +181,12 @@ pub fn daemon(daemon: &Daemon, is_asked: bool) -> Vec<Finding> {
     let reasons = status.reasons.join("; ");
     let health = match (status.ready, status.reasons.is_empty()) {
         (true, true) => None,
-        (true, false) => Some(Finding::new(Code::VerifierdDegraded, reasons, "`postern status`")),
+        (true, false) => {
+            let is_settled = reasons.contains(SETTLE);
+            let remedy =
+                if is_settled { "find out why, then `postern store settle`" } else { "`postern status`" };
+            Some(Finding::new(Code::VerifierdDegraded, reasons, remedy))
+        }
         (false, _) => {
             let message =
                 format!("verifierd is not ready, every login that needs a code is refused: {reasons}");
@@ -266,7 +200,11 @@ pub fn daemon(daemon: &Daemon, is_asked: bool) -> Vec<Finding> {
     health.into_iter().chain(early).collect()
 }
 
-fn folder_of(path: &str) -> &str {
+/// What a reason names where it is the way out.
+const SETTLE: &str = "`postern store settle`";
+
+/// The folder that something lies in.
+pub fn folder_of(path: &str) -> &str {
     Path::new(path).parent().and_then(Path::to_str).unwrap_or("/")
 }
 

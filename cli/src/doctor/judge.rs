@@ -5,6 +5,7 @@ use super::finding::{Code, Finding, Level, Place};
 use super::line::Rule;
 use super::modules::{self, Ending, Part};
 use super::stack::{Entry, Stack};
+use super::text::Text;
 use super::walk::{Factor, Walk, walks};
 
 /// The line that the recipes give.
@@ -73,7 +74,7 @@ struct View<'a> {
 }
 
 impl View<'_> {
-    fn found(&self, code: Code, message: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    fn found(&self, code: Code, message: impl Into<Text>, remedy: impl Into<Text>) -> Finding {
         Finding::new(code, message, remedy).at(self.line.clone())
     }
 

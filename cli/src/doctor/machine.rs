@@ -21,6 +21,8 @@ pub struct Machine {
     pub root: PathBuf,
     /// Whose files are root's: 0 but for tests, which own theirs.
     pub root_uid: u32,
+    /// Whether root asks, who can read everything.
+    pub is_asked_by_root: bool,
     /// `verifierd`'s configuration, as the machine names it.
     pub configuration: String,
     /// What others said.
@@ -40,6 +42,8 @@ pub struct Told {
     pub account: Option<Said>,
     /// `timedatectl show -p NTPSynchronized --value`.
     pub clock: Said,
+    /// The lines in which `verifierd config check` complains; none where it does not.
+    pub configuration: Result<Vec<String>, String>,
     /// `verifierd`'s answers.
     pub daemon: Daemon,
 }

@@ -6,10 +6,12 @@
 //! * [`machine`]: what is known, files below a root and what others said; [`programs`] and [`daemon`] ask them.
 //! * [`line`](mod@line), [`stack`], [`modules`], [`walk`], [`judge`]: PAM, from the text of a file to what is wrong
 //!   in it.
-//! * [`sshd`], [`sudo`], [`demand`], [`installed`]: what else a login rests on.
-//! * [`examine`](mod@examine), [`verdict`], [`finding`], [`report`]: what is said about it.
+//! * [`sshd`], [`sudo`], [`accounts`], [`demand`], [`configuration`], [`installed`]: what else a login rests on.
+//! * [`examine`](mod@examine), [`verdict`], [`finding`], [`text`], [`report`]: what is said about it.
 
+mod accounts;
 mod arguments;
+mod configuration;
 mod daemon;
 mod demand;
 mod examine;
@@ -24,13 +26,15 @@ mod report;
 mod sshd;
 mod stack;
 mod sudo;
+mod text;
 mod verdict;
 mod walk;
 
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use crate::args::{DoctorArgs, Globals};
 use crate::client::{Client, Patience};
@@ -56,6 +60,9 @@ pub fn run(globals: &Globals, args: DoctorArgs) -> Result<Answer, Failure> {
         return Err(Failure::Usage { problem: "--service is not the name of a PAM service, such as sshd" });
     }
     let question = Question { user: args.user, services: args.service };
+    let configuration = globals.config.as_deref().unwrap_or(Path::new(configuration::CONFIGURATION));
+    // Programs run elsewhere.
+    let configuration = std::path::absolute(configuration).unwrap_or_else(|_| configuration.to_owned());
     let socket = settings::socket(globals, Side::ours())?;
     let client = Client::new(socket, globals.verbose, Patience::together(globals.timeout));
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -64,13 +71,17 @@ pub fn run(globals: &Globals, args: DoctorArgs) -> Result<Answer, Failure> {
         .map_err(|source| Failure::Runtime { source })?;
     let told = runtime.block_on(async {
         tokio::select! {
-            told = ask(&client, question.user.as_deref()) => Ok(told),
+            told = ask(&client, question.user.as_deref(), &configuration) => Ok(told),
             _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
         }
     })?;
-    let configuration = globals.config.as_deref().map(|path| path.to_string_lossy().into_owned());
-    let configuration = configuration.unwrap_or_else(|| installed::CONFIGURATION.to_owned());
-    let machine = Machine { root: PathBuf::from("/"), root_uid: 0, configuration, told };
+    let machine = Machine {
+        root: PathBuf::from("/"),
+        root_uid: 0,
+        is_asked_by_root: Side::ours() == Side::Admin,
+        configuration: configuration.to_string_lossy().into_owned(),
+        told,
+    };
     examine(&machine, &question).answer(globals.format())
 }
 
@@ -82,7 +93,7 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Asks everybody at the same time. Whoever does not answer leaves a gap in the report, and does not end it.
-async fn ask(client: &Client, user: Option<&str>) -> Told {
+async fn ask(client: &Client, user: Option<&str>, configuration: &Path) -> Told {
     let connection = user.map(|user| format!("user={user},host=client.example,addr=192.0.2.1"));
     let mut sshd = vec!["-T"];
     sshd.extend(connection.as_deref().into_iter().flat_map(|connection| ["-C", connection]));
@@ -96,17 +107,38 @@ async fn ask(client: &Client, user: Option<&str>) -> Told {
         );
         (Some(sudo), Some(account))
     };
-    let (sshd, (sudo, account), clock, daemon) = tokio::join!(
+    let (sshd, (sudo, account), clock, configuration, daemon) = tokio::join!(
         programs::run(&["/usr/sbin/sshd", "/usr/bin/sshd", "/usr/local/sbin/sshd"], &sshd, &[0]),
         about_user,
         programs::run(&["/usr/bin/timedatectl"], &["show", "-p", "NTPSynchronized", "--value"], &[0]),
+        check(configuration),
         daemon::ask(client, user),
     );
-    Told { sshd, sudo, account, clock, daemon }
+    Told { sshd, sudo, account, clock, configuration, daemon }
 }
+
+/// Has `verifierd` check its configuration. It takes none that belongs to somebody else than whoever runs it, so that
+/// only he is told the truth.
+async fn check(configuration: &Path) -> Result<Vec<String>, String> {
+    let us = rustix::process::geteuid();
+    let is_ours =
+        us.is_root() || std::fs::metadata(configuration).is_ok_and(|found| found.uid() == us.as_raw());
+    if !is_ours {
+        return Err("only root can have it checked".to_owned());
+    }
+    let path = configuration.to_str().ok_or("its path is not UTF-8")?;
+    let verifierd = programs::beside_us("verifierd", VERIFIERD);
+    programs::complaint(&verifierd, &["config", "check", "--config", path], REFUSED_CONFIGURATION).await
+}
+
+/// Where the daemon is installed.
+const VERIFIERD: &str = "/usr/sbin/verifierd";
+
+/// The exit code with which it refuses a configuration.
+const REFUSED_CONFIGURATION: i32 = 2;
 
 /// Something that the doctor could not look at.
 fn not_checked(what: &str) -> Finding {
     let message = format!("not looked at: {what}");
-    Finding::new(Code::NotChecked, message, "a look at it by hand; root can read more than others")
+    Finding::new(Code::NotChecked, message, "a look at it by hand")
 }

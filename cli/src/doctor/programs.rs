@@ -20,17 +20,48 @@ pub async fn run(paths: &[&str], arguments: &[&str], codes: &[i32]) -> Said {
     run_within(RUN_MAX, paths, arguments, codes).await
 }
 
+/// Runs a program that judges something, and returns the lines of its stderr when it ends with `refusal`; none when
+/// it ends with 0. A refusal without a word is an error: there is nothing to tell.
+pub async fn complaint(path: &str, arguments: &[&str], refusal: i32) -> Result<Vec<String>, String> {
+    let (program, ended) = ended_within(RUN_MAX, &[path], arguments).await?;
+    match ended.code {
+        Some(0) => Ok(Vec::new()),
+        Some(code) if code == refusal && !ended.stderr.trim().is_empty() => {
+            Ok(ended.stderr.lines().map(str::to_owned).collect())
+        }
+        _ => Err(format!("{program}: {}", ended.complaint())),
+    }
+}
+
+/// The program beside this very command, as in a build folder; else `installed`.
+pub fn beside_us(name: &str, installed: &str) -> String {
+    let sibling = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join(name)));
+    let sibling = sibling.filter(|path| path.is_file()).and_then(|path| path.to_str().map(str::to_owned));
+    sibling.unwrap_or_else(|| installed.to_owned())
+}
+
 async fn run_within(limit: Duration, paths: &[&str], arguments: &[&str], codes: &[i32]) -> Said {
+    let (program, ended) = ended_within(limit, paths, arguments).await?;
+    if ended.code.is_some_and(|code| codes.contains(&code)) {
+        Ok(ended.stdout)
+    } else {
+        Err(format!("{program}: {}", ended.complaint()))
+    }
+}
+
+/// Runs the first of `paths` that is there to its end; an error names what is in the way.
+async fn ended_within<'a>(
+    limit: Duration,
+    paths: &[&'a str],
+    arguments: &[&str],
+) -> Result<(&'a str, Ended), String> {
     let Some(program) = paths.iter().find(|path| Path::new(path).is_file()) else {
         return Err(format!("{} is not there", paths.first().unwrap_or(&"the program")));
     };
-    let ended = tokio::time::timeout(limit, ended(program, arguments)).await;
-    let failed = |why: String| Err(format!("{program}: {why}"));
-    match ended {
-        Err(_) => failed(format!("no end within {}", humantime::format_duration(limit))),
-        Ok(Err(error)) => failed(error.to_string()),
-        Ok(Ok(ended)) if ended.code.is_some_and(|code| codes.contains(&code)) => Ok(ended.stdout),
-        Ok(Ok(ended)) => failed(ended.complaint()),
+    match tokio::time::timeout(limit, ended(program, arguments)).await {
+        Err(_) => Err(format!("{program}: no end within {}", humantime::format_duration(limit))),
+        Ok(Err(error)) => Err(format!("{program}: {error}")),
+        Ok(Ok(ended)) => Ok((program, ended)),
     }
 }
 

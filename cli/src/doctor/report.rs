@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::finding::{Finding, Level};
+use super::text::Text;
 use crate::failure::Failure;
 use crate::output::escape::escaped;
 use crate::output::json::Document;
@@ -25,7 +26,7 @@ pub struct Verdict {
     pub service: String,
     /// What will happen, in words.
     pub sentence: String,
-    /// Whether a code can be asked for; absent where that cannot be told.
+    /// Whether a code will be asked for: of the user, else of whoever needs one. Absent where that cannot be told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asks_code: Option<bool>,
 }
@@ -90,12 +91,17 @@ impl Report {
                 finding.code.name(),
                 service.unwrap_or_default(),
                 place.unwrap_or_default(),
-                escaped(&finding.message),
-                escaped(&finding.remedy),
+                folded(&finding.message),
+                folded(&finding.remedy),
             ));
         }
         text
     }
+}
+
+/// A text of several lines, all but the first set in.
+fn folded(text: &Text) -> String {
+    text.shown().replace('\n', "\n    ")
 }
 
 fn item(finding: &Finding) -> Item<'_> {
@@ -105,7 +111,7 @@ fn item(finding: &Finding) -> Item<'_> {
         service: finding.service.as_deref(),
         file: finding.place.as_ref().map(|place| place.file.as_str()),
         line: finding.place.as_ref().and_then(|place| place.line),
-        message: &finding.message,
-        remedy: &finding.remedy,
+        message: finding.message.plain(),
+        remedy: finding.remedy.plain(),
     }
 }

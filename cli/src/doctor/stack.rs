@@ -5,6 +5,7 @@
 use super::finding::{Code, Finding, Place};
 use super::line::{self, Kind, Rule, Words};
 use super::machine::{Machine, Unread};
+use super::text::Text;
 
 /// Where PAM looks for a service, in this order.
 const FOLDERS: [&str; 2] = ["/etc/pam.d", "/usr/lib/pam.d"];
@@ -25,6 +26,8 @@ pub struct Stack {
     pub files: Vec<String>,
     /// Whether PAM can start the service at all.
     pub can_start: bool,
+    /// Whether a file that PAM can read is closed to us, so that more stands here than is known.
+    pub has_gaps: bool,
 }
 
 /// One step of a stack.
@@ -70,12 +73,26 @@ pub fn service_file(machine: &Machine, service: &str) -> Option<String> {
 /// The stack of a service. Where its file has no line of the type, or is missing, that of `other`.
 pub fn load(machine: &Machine, service: &str, kind: Kind) -> Stack {
     let stack = load_file(machine, service, kind);
-    let falls_back = stack.entries.is_empty() && stack.can_start && service != "other";
-    if falls_back { load_file(machine, "other", kind) } else { stack }
+    let says_something = !stack.entries.is_empty() || stack.has_gaps;
+    if says_something || !stack.can_start || service == "other" {
+        return stack;
+    }
+    let other = load_file(machine, "other", kind);
+    Stack {
+        faults: [stack.faults, other.faults].concat(),
+        files: [stack.files, other.files].concat(),
+        ..other
+    }
 }
 
 fn load_file(machine: &Machine, service: &str, kind: Kind) -> Stack {
-    let stack = Stack { entries: Vec::new(), faults: Vec::new(), files: Vec::new(), can_start: true };
+    let stack = Stack {
+        entries: Vec::new(),
+        faults: Vec::new(),
+        files: Vec::new(),
+        can_start: true,
+        has_gaps: false,
+    };
     let mut loader = Loader { machine, kind, trail: Vec::new(), stack };
     if let Some(path) = service_file(machine, service) {
         loader.file(&path, None, 0, false);
@@ -104,8 +121,9 @@ impl Loader<'_> {
             Ok(text) => text,
             Err(why) => {
                 self.stack.faults.push(unreadable(path, &why).at(shown));
-                // PAM itself can read what is closed to us.
-                return matches!(why, Unread::Closed(_));
+                let is_gap = matches!(why, Unread::Closed(_));
+                self.stack.has_gaps |= is_gap;
+                return is_gap;
             }
         };
         if !self.stack.files.iter().any(|known| known == path) {
@@ -201,7 +219,7 @@ fn crlf(path: &str, number: u32) -> Finding {
     Finding::new(
         Code::LineEndsCrlf,
         "lines end with a carriage return, which PAM takes as part of a module's name or argument",
-        format!("line feeds alone: sed -i 's/\\r$//' {path}"),
+        Text::from(r"line feeds alone: sed -i 's/\r$//' ").and(path.to_owned()),
     )
     .at(Place::line(path, number))
 }

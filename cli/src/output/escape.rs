@@ -18,9 +18,13 @@ pub fn is_risky(character: char) -> bool {
 /// The text with every risky character shown as `\x1b` (below 256) or `\u{202e}`, and a backslash as `\\`, so
 /// that two different texts never look the same.
 pub fn escaped(text: &str) -> String {
+    harmless(&text.replace('\\', r"\\"))
+}
+
+/// The same with a backslash left alone: for sentences, in which names may be escaped already.
+pub fn harmless(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut safe, character| {
         match character {
-            '\\' => safe.push_str(r"\\"),
             risky if is_risky(risky) && u32::from(risky) < 0x100 => {
                 safe.push_str(&format!(r"\x{:02x}", u32::from(risky)));
             }
@@ -61,6 +65,13 @@ mod tests {
     #[test]
     fn no_control_character_of_any_plane_passes() {
         let all: String = (0..=0x10_ffff_u32).filter_map(char::from_u32).collect();
-        assert!(!escaped(&all).chars().any(|character| character.is_control() || is_risky(character)));
+        for safe in [escaped(&all), harmless(&all)] {
+            assert!(!safe.chars().any(|character| character.is_control() || is_risky(character)));
+        }
+    }
+
+    #[test]
+    fn a_sentence_is_not_escaped_twice() {
+        assert_eq!(harmless("no token \"a\\u{1b}[2J\" \u{1b}"), "no token \"a\\u{1b}[2J\" \\x1b");
     }
 }

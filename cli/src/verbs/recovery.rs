@@ -61,6 +61,7 @@ fn show(status: &RecoveryStatus, format: Format) -> Result<Answer, Failure> {
 struct Sheet<'a> {
     user: &'a str,
     host: String,
+    /// RFC 3339, as in the status.
     made: String,
     codes: &'a [String],
 }
@@ -70,7 +71,7 @@ fn print(session: &Session, mut told: RecoveryCodes) -> Result<Answer, Failure> 
     let sheet = Sheet {
         user: &told.user,
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-        made: date(session.now.into()),
+        made: second(session.now.into()),
         codes: &told.codes,
     };
     let answer = Answer::one(session.format, &Document::new("recovery_codes", &sheet), || block(&sheet));
@@ -78,18 +79,20 @@ fn print(session: &Session, mut told: RecoveryCodes) -> Result<Answer, Failure> 
     Ok(answer?.saying("print or write them down: they are not shown again, and the old ones are void"))
 }
 
-/// The day, in UTC.
-fn date(now: OffsetDateTime) -> String {
-    let day = format_description!("[year]-[month]-[day]");
-    now.format(&day).unwrap_or_default()
+/// The second, in UTC.
+fn second(now: OffsetDateTime) -> String {
+    let form = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second]Z");
+    now.format(&form).unwrap_or_default()
 }
 
 /// One code a line between two rules, so that it can be cut out of what the printer gives.
 fn block(sheet: &Sheet<'_>) -> String {
     const RULE: &str = "----------------------------------------\n";
     let Sheet { user, host, made, codes } = sheet;
+    // On paper the day will do.
+    let day = made.split('T').next().unwrap_or_default();
     let head =
-        format!("Recovery codes of {} on {}, {made}\nEach works once.\n\n", escaped(user), escaped(host));
+        format!("Recovery codes of {} on {}, {day}\nEach works once.\n\n", escaped(user), escaped(host));
     let lines: String = codes.iter().map(|code| format!("    {}\n", escaped(code))).collect();
     [RULE, &head, &lines, RULE].concat()
 }
@@ -102,7 +105,8 @@ mod tests {
     fn the_block_holds_name_host_date_and_one_code_a_line() {
         let codes = ["ABCD-0000-1111-2222".to_owned(), "EFGH-0000-1111-2222".to_owned()];
         let now = OffsetDateTime::from_unix_timestamp(1_793_000_000).expect("in range");
-        let sheet = Sheet { user: "alice", host: "gate\u{1b}[2J".into(), made: date(now), codes: &codes };
+        let sheet = Sheet { user: "alice", host: "gate\u{1b}[2J".into(), made: second(now), codes: &codes };
+        assert_eq!(sheet.made, "2026-10-26T07:33:20Z");
         let text = block(&sheet);
         let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('-')).collect();
         assert_eq!(

@@ -1,17 +1,17 @@
 //! `postern token`: enrolled secrets and their state. Only `add` and `import` see a secret, on its way in.
 
+mod disassociate;
 mod form;
 
 use std::io::{self, IsTerminal};
 
 use wire::admin::{
-    Assign, Associate, CodeCheck, Disassociated, NewToken, OnOff, Resynchronize, Test, Token, TokenList,
-    TokenState,
+    Assign, Associate, CodeCheck, NewToken, Resynchronize, Test, Token, TokenList, TokenState,
 };
 use wire::error::ErrorCode;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::proof;
+use super::explain::Reference;
 use crate::args::{AddOrder, Holder, TokenFilter, TokenVerb};
 use crate::client::segment;
 use crate::failure::Failure;
@@ -44,10 +44,11 @@ pub async fn run(session: &Session, verb: TokenVerb) -> Result<Answer, Failure> 
         TokenVerb::Associate(holder) => associate(session, holder).await,
         TokenVerb::Resync(token) => resynchronize(session, &token.serial).await,
         TokenVerb::Test(token) => test(session, &token.serial).await,
-        TokenVerb::Disassociate(token) => disassociate(session, &token.serial).await,
+        TokenVerb::Disassociate(token) => disassociate::run(session, &token.serial).await,
         TokenVerb::Disable(token) => change(session, &token.serial, "disable", "is disabled").await,
         TokenVerb::Lost(token) => change(session, &token.serial, "lost", "is marked as lost").await,
         TokenVerb::Enable(token) => change(session, &token.serial, "enable", "is enabled").await,
+        TokenVerb::Remove(token) => remove(session, &token.serial).await,
         TokenVerb::Import(_) | TokenVerb::ExportTemplate { .. } => {
             unreachable!("files are `crate::import`'s, which `verbs::run` turns to")
         }
@@ -73,11 +74,19 @@ async fn change(session: &Session, serial: &str, verb: &str, done: &str) -> Resu
     Ok(form::show(&token, session.format)?.saying(&words))
 }
 
+async fn remove(session: &Session, serial: &str) -> Result<Answer, Failure> {
+    let token: Token = session.client.delete(&path(serial, "")).await?;
+    let words = format!("token {} is removed with its secret", token.serial);
+    Ok(form::show(&token, session.format)?.saying(&words))
+}
+
 async fn add(session: &Session, order: AddOrder) -> Result<Answer, Failure> {
+    let serial = order.serial.as_deref().map(pskc::checked_serial).transpose();
+    let serial = serial.map_err(|problem| Failure::UnfitSerial { problem })?;
     let secret = order.secret_file.as_deref().map(|path| secret::read(path, &session.typed)).transpose()?;
     let is_given = secret.is_some();
     let mut wish = NewToken {
-        serial: order.serial,
+        serial,
         user: order.user,
         token_type: order.token_type.into(),
         secret: secret.map(|secret| secret.to_string()),
@@ -100,21 +109,39 @@ async fn add(session: &Session, order: AddOrder) -> Result<Answer, Failure> {
 /// Asks for a code, and for the next one where the daemon refuses it and there is somebody to ask, or a line of
 /// stdin to read: a token far out of step shows itself by two.
 async fn associate(session: &Session, holder: Holder) -> Result<Answer, Failure> {
+    let token = ask_and_associate(session, &holder).await.map_err(explainable)?;
+    let words = format!("token {} is {}'s", token.serial, form::owner(&token));
+    Ok(form::show(&token, session.format)?.saying(&words))
+}
+
+async fn ask_and_associate(session: &Session, holder: &Holder) -> Result<Token, Failure> {
     let code = session.typed.line("the code", "Code of the token: ")?;
     let is_terminal = io::stdin().is_terminal();
     let next = if is_terminal { None } else { session.typed.optional_line("the next code", "")? };
-    let token = match try_associate(session, &holder, &code, next).await {
+    match try_associate(session, holder, &code, next).await {
         Err(Failure::Refused { code: ErrorCode::WrongCode, message }) if is_terminal => {
             const QUESTION: &str = "Not accepted. Its next code, where it is out of step (else Enter): ";
             match session.typed.optional_line("the next code", QUESTION)? {
-                Some(next) => try_associate(session, &holder, &code, Some(next)).await?,
-                None => return Err(Failure::Refused { code: ErrorCode::WrongCode, message }),
+                Some(next) => try_associate(session, holder, &code, Some(next)).await,
+                None => Err(Failure::Refused { code: ErrorCode::WrongCode, message }),
             }
         }
-        outcome => outcome?,
-    };
-    let words = format!("token {} is {}'s", token.serial, form::owner(&token));
-    Ok(form::show(&token, session.format)?.saying(&words))
+        outcome => outcome,
+    }
+}
+
+/// The daemon does not tell a wrong serial number from a wrong code, but keeps it in the audit trail: whoever may
+/// associate may ask for that as well.
+fn explainable(failure: Failure) -> Failure {
+    const EITHER: &str = "the serial number or the code is wrong. Reference ";
+    match failure {
+        Failure::Refused { code, message } => {
+            let reference = message.strip_prefix(EITHER).filter(|text| text.parse::<Reference>().is_ok());
+            let more = reference.map(|reference| format!("; `postern explain {reference}` tells which"));
+            Failure::Refused { code, message: message.clone() + &more.unwrap_or_default() }
+        }
+        other => other,
+    }
 }
 
 async fn try_associate(
@@ -150,16 +177,4 @@ async fn test(session: &Session, serial: &str) -> Result<Answer, Failure> {
     }
     let detail = check.detail.map(|detail| format!(", {detail}")).unwrap_or_default();
     Ok(answer.failing(Failure::WrongCode { why: format!("{}{detail}", check.reason) }))
-}
-
-async fn disassociate(session: &Session, serial: &str) -> Result<Answer, Failure> {
-    let caller = proof::caller(&session.client).await?;
-    let proof = proof::proof(session, &caller)?;
-    let taken: Disassociated = session.client.post(&path(serial, "/disassociate"), &proof).await?;
-    let end = if taken.wiped { "is gone with its secret" } else { "is available" };
-    let demand = match taken.otp {
-        OnOff::On => String::new(),
-        OnOff::Off => format!("; no one-time password is demanded of {}", taken.user),
-    };
-    Ok(form::taken(&taken, session.format)?.saying(&format!("token {} {end}{demand}", taken.serial)))
 }

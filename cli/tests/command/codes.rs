@@ -75,6 +75,17 @@ fn a_code_typed_at_the_terminal_is_not_shown() {
 }
 
 #[test]
+fn an_empty_code_at_the_terminal_is_not_said_to_be_a_line_of_stdin() {
+    let fake = Fake::saying(200, &code_check(true).to_string());
+    let mut terminal = on_a_terminal(&fake, &["token", "test", "PT1"]);
+    terminal.exp_string("Code of the token: ").expect("the question");
+    terminal.send_line("").expect("typed");
+    terminal.exp_string("postern: the code is missing: nothing was typed").expect("the reason");
+    assert_eq!(exit(&terminal), 2);
+    assert_eq!(fake.lines(), [""; 0]);
+}
+
+#[test]
 fn ctrl_c_at_the_question_is_exit_130_and_asks_nothing() {
     let fake = Fake::saying(200, &token().to_string());
     let mut terminal = on_a_terminal(&fake, &["token", "resync", "PT1"]);

@@ -57,6 +57,7 @@ fn verbs() -> Vec<(&'static [&'static str], Value)> {
         (&["token", "list"], parse(list("token_list", &[token()]))),
         (&["token", "show", "x"], token()),
         (&["token", "disable", "x", "--yes"], token()),
+        (&["token", "remove", "x", "--yes"], token()),
         (&["token", "assign", "x", "--user", "x"], token()),
         (&["token", "add", "--user", "x"], token()),
         (&["user", "unlock", "x"], unlocked()),
@@ -138,6 +139,15 @@ fn no_error_prints_a_control_character() {
             }
         }
     }
+}
+
+/// covers: I01
+#[test]
+fn a_name_that_the_daemon_has_escaped_is_not_escaped_again() {
+    let message = "no token \"a\\u{1b}[2J\"";
+    let body = json!({"error": {"code": "not_found", "message": message}}).to_string();
+    let ended = Fake::saying(404, &body).run(&["token", "show", "x"]);
+    assert_eq!(ended.stderr, format!("postern: {message}\n"));
 }
 
 /// covers: I01

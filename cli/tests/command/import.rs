@@ -137,7 +137,7 @@ fn faults_of_both_sides_are_told_in_order_and_nothing_is_imported() {
     assert_eq!(ended.exit, 1);
     let lines: Vec<&str> = ended.stderr.lines().collect();
     assert_eq!(lines[0], "line 3, serial taken: this serial exists");
-    assert!(lines[1].starts_with("line 4, serial short: the secret "), "{}", lines[1]);
+    assert!(lines[1].starts_with("line 4: the secret "), "{}", lines[1]);
     assert!(lines[2].starts_with("line 5, serial 2600000000002: the type is "), "{}", lines[2]);
     assert_eq!(lines[3], "postern: 3 faulty rows; nothing was imported");
     assert_eq!(ended.stdout, "");
@@ -150,6 +150,95 @@ fn faults_of_both_sides_are_told_in_order_and_nothing_is_imported() {
     for text in [&ended.stderr, &written] {
         assert!(!text.contains(SECRET) && !text.contains("3132"), "{text}");
     }
+}
+
+#[test]
+fn a_list_with_semicolons_or_tabs_is_imported_too() {
+    for separator in [";", "\t"] {
+        let folder = Folder::with(&list_of((1..=3).map(serial)).replace(',', separator));
+        let fake = daemon(&[]);
+        let ended = folder.import(&fake, &["--yes"]);
+        assert_eq!((ended.exit, ended.stderr.as_str()), (0, "3 tokens imported and available\n"));
+    }
+}
+
+/// covers: A18
+#[test]
+fn a_serial_number_like_a_secret_is_a_fault_and_is_not_sent() {
+    let folder = Folder::with(&format!("{},{SECRET},hotp\n{SECRET},{SECRET},hotp\n", serial(1)));
+    let fake = daemon(&[]);
+    let ended = folder.import(&fake, &["--yes"]);
+    let said = "line 2: the serial number looks like a secret: are the columns swapped?\n\
+                postern: 1 faulty row; nothing was imported\n";
+    assert_eq!((ended.exit, ended.stderr.as_str()), (1, said));
+    assert_eq!(fake.next().line, "POST /v1/imports");
+    let sent: Value = serde_json::from_str(&fake.next().body).expect("JSON");
+    assert_eq!(sent["rows"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn a_reject_file_that_is_no_plain_file_is_refused_before_anything_is_read() {
+    let folder = Folder::with("");
+    // Stands for /dev/null: a mistake here would close that to the whole machine.
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path("socket")).expect("a socket");
+    std::os::unix::fs::symlink(folder.path("elsewhere"), folder.path("link")).expect("a link");
+    for name in ["socket", ".", "link"] {
+        let fake = daemon(&[]);
+        let path = folder.text(name);
+        let ended = folder.import(&fake, &["--yes", "--reject-file", &path]);
+        let said = format!(
+            "postern: {path} is no plain file: --reject-file makes a new file or replaces a plain one\n"
+        );
+        assert_eq!((ended.exit, ended.stderr), (2, said));
+        assert_eq!(fake.lines(), [""; 0]);
+    }
+    assert!(!folder.path("elsewhere").exists());
+}
+
+#[test]
+fn an_import_that_fails_leaves_an_older_reject_file_as_it_was() {
+    let folder = Folder::with(&list_of((1..=3).map(serial)));
+    fs::write(folder.path("rejects.csv"), "older").expect("write");
+    fs::set_permissions(folder.path("rejects.csv"), PermissionsExt::from_mode(0o640)).expect("chmod");
+    let fake = daemon_with("POST /v1/imports", || Reply::Hangup);
+    let ended = folder.import(&fake, &["--yes", "--reject-file", &folder.text("rejects.csv")]);
+    assert_eq!(ended.exit, 1, "{}", ended.stderr);
+    assert_eq!(fs::read_to_string(folder.path("rejects.csv")).expect("read"), "older");
+    let mode = fs::metadata(folder.path("rejects.csv")).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+    let left = fs::read_dir(folder.path("")).expect("read").count();
+    assert_eq!(left, 2, "nothing lies beside it");
+}
+
+#[test]
+fn a_serial_number_of_another_format_is_answered_with_the_flag() {
+    let refusing = |reason: &'static str| {
+        daemon_with("POST /v1/imports/I1/rows", move || {
+            Reply::Says(
+                200,
+                json!({"faults": [{"row": 2, "serial": "S1", "reason": reason}], "staged": 0}).to_string(),
+            )
+        })
+    };
+    let fake = refusing("the serial number is not 13 digits; give another format, or \"any\"");
+    let ended = Folder::with(&list_of(["S1".to_owned()])).import(&fake, &["--yes"]);
+    assert!(
+        ended.stderr.contains("\n--serial-format says what serial numbers look like"),
+        "{}",
+        ended.stderr
+    );
+}
+
+/// covers: I01
+#[test]
+fn a_name_in_a_reason_is_escaped_once_and_its_value_kept_in_json() {
+    let folder = Folder::with(&format!("S1,{SECRET},\u{1b}[2J\n"));
+    let words = folder.import(&daemon(&[]), &["--yes"]);
+    assert!(words.stderr.contains(r"the type is `\x1b[2J`;"), "{}", words.stderr);
+    let json = folder.import(&daemon(&[]), &["--yes", "--json"]);
+    let document: Value = serde_json::from_str(&json.stdout).expect("JSON");
+    let reason = document["items"][0]["reason"].as_str().expect("a reason").to_owned();
+    assert!(reason.contains("`\u{1b}[2J`"), "{reason:?}");
 }
 
 #[test]
@@ -310,6 +399,25 @@ fn an_end_without_an_answer_is_said_to_be_unclear() {
     assert_eq!(ended.exit, 1);
     assert!(ended.stderr.contains("did not say that the import is complete"), "{}", ended.stderr);
     assert_eq!(fake.lines().last().map(String::as_str), Some("POST /v1/imports/I1/finish"));
+}
+
+#[test]
+fn a_signal_while_the_daemon_stores_is_exit_130_and_says_how_to_look() {
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let fake = daemon_with("POST /v1/imports/I1/finish", || Reply::Silence);
+        let folder = Folder::with(&list_of((1..=3).map(serial)));
+        let words = ["token", "import", &folder.text("tokens"), "--yes"];
+        let mut child = fake.command(&words).stderr(Stdio::piped()).spawn().expect("postern runs");
+        while !fake.next().line.ends_with("/finish") {}
+        let kill = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
+        assert!(kill.success());
+        let mut words = String::new();
+        child.stderr.take().expect("piped").read_to_string(&mut words).expect("UTF-8");
+        let said = "postern: interrupted; verifierd may still be storing the import: `postern token list` shows its \
+                    tokens when it is done\n";
+        assert_eq!((child.wait().expect("it ends").code(), words.as_str()), (Some(130), said), "{signal}");
+        assert_eq!(fake.lines(), [""; 0], "what is being stored cannot be ended");
+    }
 }
 
 #[test]

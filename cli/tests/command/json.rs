@@ -26,7 +26,7 @@ fn json_is_one_document_with_version_and_kind() {
     check(&["user", "set", "alice", "--otp", "on"], &alice(), "user");
     check(&["user", "unlock", "alice"], &unlocked(), "unlocked");
     check(&["token", "list"], &parse(list("token_list", &[token()])), "token_list");
-    for verb in ["show", "resync", "disable", "lost", "enable"] {
+    for verb in ["show", "resync", "disable", "lost", "enable", "remove"] {
         check(&["token", verb, "PT1", "--yes"], &token(), "token");
     }
     check(&["token", "add", "--user", "alice"], &token(), "token");

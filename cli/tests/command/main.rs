@@ -4,6 +4,7 @@
 //! each other is for the whole-system tests to show.
 
 mod asking;
+mod canary;
 mod codes;
 mod encrypted;
 mod escaping;

@@ -120,8 +120,7 @@ fn a_secret_that_is_none_is_refused_here_and_not_repeated() {
 
 #[test]
 fn an_administrator_takes_a_token_away_without_a_code() {
-    // The last two have no such right, which the daemon says; they need not look for a code first.
-    for role in ["super", "admin", "helpdesk", "auditor"] {
+    for role in ["super", "admin"] {
         let fake = by_line(&[
             ("GET /v1/self", 200, json!({"name": "ann", "role": role})),
             ("POST /v1/tokens/PT1/disassociate", 200, taken()),
@@ -136,19 +135,86 @@ fn an_administrator_takes_a_token_away_without_a_code() {
 
 /// covers: I11
 #[test]
-fn a_user_takes_his_own_token_away_with_a_code() {
-    let fake = by_line(&[
-        ("GET /v1/self", 200, json!({"name": "alice", "role": "user"})),
-        ("POST /v1/tokens/PT1/disassociate", 200, taken()),
-    ]);
-    let words = ["token", "disassociate", "PT1", "--yes"];
-    let without = fake.run(&words);
-    let said = "postern: a one-time password of yours is missing: it is a line of stdin\n";
-    assert_eq!((without.exit, without.stderr.as_str()), (2, said));
-    assert_eq!(fake.lines(), ["GET /v1/self"]);
-    assert_eq!(fake.run_with_input(&words, b"123456\n").exit, 0);
-    assert_eq!(fake.next().line, "GET /v1/self");
-    assert_eq!(fake.next().body, r#"{"code":"123456"}"#);
+fn below_an_administrator_a_token_of_ones_own_is_taken_away_with_a_code() {
+    for role in ["user", "auditor", "helpdesk"] {
+        let fake = by_line(&[
+            ("GET /v1/self", 200, json!({"name": "alice", "role": role})),
+            ("POST /v1/tokens/PT1/disassociate", 200, taken()),
+        ]);
+        let words = ["token", "disassociate", "PT1", "--yes"];
+        let without = fake.run(&words);
+        let said = "postern: a one-time password of yours is missing: it is a line of stdin\n";
+        assert_eq!((without.exit, without.stderr.as_str()), (2, said));
+        assert_eq!(fake.lines(), ["GET /v1/self"]);
+        assert_eq!(fake.run_with_input(&words, b"123456\n").exit, 0);
+        assert_eq!(fake.next().line, "GET /v1/self");
+        assert_eq!(fake.next().body, r#"{"code":"123456"}"#);
+    }
+}
+
+#[test]
+fn a_token_that_nobody_has_is_removed() {
+    let said = "token 2600123456789 is removed with its secret\n";
+    let words = ["token", "remove", "2600123456789", "--yes"];
+    check(&words, &box_fresh(), "DELETE /v1/tokens/2600123456789", "", said);
+    let body = json!({"error": {"code": "conflict", "message": "token PT1 is alice's"}}).to_string();
+    let ended = Fake::saying(409, &body).run(&["token", "remove", "PT1", "--yes"]);
+    assert_eq!((ended.exit, ended.stderr.as_str()), (6, "postern: token PT1 is alice's\n"));
+}
+
+#[test]
+fn a_disabled_token_says_by_whom_in_words_and_as_json() {
+    for (by, words) in [
+        ("administrator", "state          disabled (by an administrator)\n"),
+        ("wrong_codes", "state          disabled (too many wrong codes: postern user unlock alice)\n"),
+    ] {
+        let mut disabled = token();
+        disabled["state"] = json!("disabled");
+        disabled["disabled_by"] = json!(by);
+        let fake = Fake::saying(200, &disabled.to_string());
+        let ended = fake.run(&["token", "show", "PT1"]);
+        assert!(ended.stdout.contains(words), "{}", ended.stdout);
+        let document: Value =
+            serde_json::from_str(&fake.run(&["token", "show", "PT1", "--json"]).stdout).expect("JSON");
+        assert_eq!(document["disabled_by"], json!(by));
+    }
+}
+
+#[test]
+fn a_serial_number_is_checked_here_as_an_import_does() {
+    let long = "9z".repeat(33);
+    for (serial, problem) in [
+        ("=1+1", "the serial begins with =, +, - or @, which a spreadsheet takes for a formula"),
+        ("-1", "the serial begins with =, +, - or @, which a spreadsheet takes for a formula"),
+        ("a\u{1b}b", "the serial holds control or invisible characters"),
+        (" ", "the serial is missing"),
+        (&long, "the serial is longer than 64 characters"),
+        (
+            "3132333435363738393031323334353637383930",
+            "the serial number looks like a secret: are the columns swapped?",
+        ),
+    ] {
+        let fake = Fake::saying(200, &token().to_string());
+        let ended = fake.run(&["token", "add", "--user", "alice", &format!("--serial={serial}")]);
+        assert_eq!((ended.exit, ended.stderr), (2, format!("postern: --serial: {problem}\n")));
+        assert_eq!(fake.lines(), [""; 0], "nothing was asked of the daemon");
+    }
+}
+
+#[test]
+fn a_token_without_user_and_secret_is_refused_with_both_flags_named() {
+    let ended = Fake::saying(200, "{}").run(&["token", "add", "--serial", "n2"]);
+    assert_eq!((ended.exit, ended.stderr.as_str()), (2, "postern: --user or --secret-file is needed\n"));
+}
+
+#[test]
+fn a_refused_association_says_how_to_learn_why() {
+    let message = "the serial number or the code is wrong. Reference 7K2M-9QXD";
+    let body = json!({"error": {"code": "wrong_code", "message": message}}).to_string();
+    let words = ["token", "associate", "PT1", "--user", "alice"];
+    let ended = Fake::saying(422, &body).run_with_input(&words, b"123456\n");
+    let said = format!("postern: {message}; `postern explain 7K2M-9QXD` tells which\n");
+    assert_eq!((ended.exit, ended.stderr), (8, said));
 }
 
 #[test]

@@ -11,11 +11,16 @@ use std::sync::mpsc::{self, Receiver};
 
 use serde_json::{Value, json};
 
-/// A `verifierd` that is well and knows nobody; returns what it is asked.
+/// A `verifierd` that is well and knows ann alone, who has lost her token; returns what it is asked.
 fn verifierd(socket: &Path) -> Receiver<String> {
     let status = json!({"api_version": 1, "kind": "status", "version": "0.1.0", "ready": true, "reasons": [],
         "started": "2026-11-01T00:00:00Z", "users": 0, "tokens": 0, "codes_evaluated": 0, "accepted": 0,
         "refused": 0, "store_start": "short"});
+    let token = json!({"serial": "1", "type": "hotp", "state": "lost"});
+    let ann =
+        json!({"name": "ann", "otp": "on", "activated": true, "tokens": [token], "recovery_codes_left": 9});
+    let recovery = json!({"user": "ann", "left": 9, "waiting": true});
+    let all = json!({"api_version": 1, "kind": "user_list", "items": [ann]});
     let nobody = json!({"error": {"code": "not_found", "message": "there is no such user"}});
     let listener = UnixListener::bind(socket).expect("bind");
     let (sender, asked) = mpsc::channel();
@@ -29,7 +34,13 @@ fn verifierd(socket: &Path) -> Receiver<String> {
             while reader.read_line(&mut header).is_ok_and(|length| length > 2) {
                 header.clear();
             }
-            let (code, body) = if first.contains("/v1/status") { (200, &status) } else { (404, &nobody) };
+            let (code, body) = match first.split(' ').nth(1).expect("a path") {
+                "/v1/status" => (200, &status),
+                "/v1/users" => (200, &all),
+                "/v1/users/ann" => (200, &ann),
+                "/v1/users/ann/recovery" => (200, &recovery),
+                _ => (404, &nobody),
+            };
             let body = body.to_string();
             let length = body.len();
             let head =
@@ -99,4 +110,72 @@ fn names_that_could_be_something_else_are_refused_before_anything_is_asked() {
         }
     }
     assert_eq!(asked.try_iter().count(), 0);
+}
+
+#[test]
+fn verifierd_is_asked_for_what_the_report_rests_on() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let socket = folder.path().join("admin.sock");
+    let asked = verifierd(&socket);
+    let table: [(&[&str], &[&str]); 3] = [
+        (&["--user", "ann"], &["/v1/status", "/v1/users/ann", "/v1/users/ann/recovery"]),
+        (&["--user", "bob"], &["/v1/status", "/v1/users/bob"]),
+        (&[], &["/v1/status", "/v1/users"]),
+    ];
+    for (words, expected) in table {
+        doctor(&socket, words);
+        let paths: Vec<String> = asked.try_iter().collect();
+        let expected: Vec<String> = expected.iter().map(|path| format!("GET {path} HTTP/1.1")).collect();
+        assert_eq!(paths, expected, "{words:?}");
+    }
+}
+
+/// Asks the doctor about a configuration that `verifierd` has this to say of; returns what it finds in it.
+fn about_configuration(verifierd: &str) -> Vec<Value> {
+    // In the same file system as the command, of which a second name is made.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
+    let own = folder.path().join("postern");
+    std::fs::hard_link(env!("CARGO_BIN_EXE_postern"), &own).expect("a link");
+    std::fs::write(folder.path().join("my.toml"), "version = 1\n").expect("a configuration");
+    // Another process writes it: a file that is open here for writing could not be run.
+    let write = "printf '%s' \"$1\" > verifierd; chmod 755 verifierd";
+    let mut shell = Command::new("/bin/sh");
+    shell.current_dir(folder.path()).args(["-c", write, "sh", verifierd]);
+    assert!(shell.status().expect("a shell").success());
+    let mut command = Command::new(own);
+    command.env_clear().env("POSTERN_SOCKET", "/nowhere.sock").stdin(Stdio::null());
+    command.current_dir(folder.path()).args(["--config", "my.toml", "doctor", "--service", "su", "--json"]);
+    let ended = command.output().expect("postern runs");
+    let report: Value = serde_json::from_slice(&ended.stdout).expect("one JSON document");
+    let findings = report["findings"].as_array().expect("findings");
+    let is_about_it = |finding: &&Value| {
+        finding["code"] == "config_refused"
+            || finding["message"].as_str().is_some_and(|it| it.contains("my.toml"))
+    };
+    findings.iter().filter(is_about_it).cloned().collect()
+}
+
+#[test]
+fn a_configuration_that_verifierd_would_not_start_with_is_a_problem() {
+    let refusing = "#!/bin/sh\necho \"verifierd: $*\" >&2\necho '  x: \"y\" is no setting' >&2\nexit 2\n";
+    let findings = about_configuration(refusing);
+    let [finding] = findings.as_slice() else { panic!("{findings:#?}") };
+    assert_eq!((&finding["code"], &finding["level"]), (&json!("config_refused"), &json!("problem")));
+    let message = finding["message"].as_str().expect("a text");
+    let lines: Vec<&str> = message.lines().skip(1).collect();
+    let [first, second] = lines.as_slice() else { panic!("{message}") };
+    assert!(
+        first.starts_with("verifierd: config check --config /") && first.ends_with("/my.toml"),
+        "{first}"
+    );
+    assert_eq!(*second, "  x: \"y\" is no setting");
+
+    assert_eq!(about_configuration("#!/bin/sh\nexit 0\n"), Vec::<Value>::new());
+    for code in [1, 2] {
+        let broken = about_configuration(&format!("#!/bin/sh\nexit {code}\n"));
+        let [finding] = broken.as_slice() else { panic!("{broken:#?}") };
+        assert_eq!(finding["code"], "not_checked");
+        let message = finding["message"].as_str().expect("a text");
+        assert!(message.ends_with(&format!("it ended with {code}")), "{message}");
+    }
 }

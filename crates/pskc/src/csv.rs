@@ -7,18 +7,23 @@
 //! columns in the order above, which is also that of privacyIDEA's OATH CSV. Lines that begin with `#` are
 //! comments.
 //!
-//! Empty cells mean 6 digits, 30 seconds, counter 0 and SHA1. Does not know Yubico's or other vendors' lists.
+//! Empty cells mean 6 digits, 30 seconds, counter 0 and SHA1. Cells are separated by commas; where the first line
+//! has none, by its semicolons or else its tabs. Does not know Yubico's or other vendors' lists.
+//!
+//! In a faulty row any cell may be the secret: columns are swapped, a quote is not closed. So serial and secret are
+//! looked at first, and a cell is told of only when the secret was found where it belongs.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use csv::{ByteRecord, ReaderBuilder};
+use zeroize::Zeroizing;
 
 use crate::problem::{Fault, Problem};
 use crate::secret_text;
 use crate::token::{
     Algorithm, DIGITS_DEFAULT, TIME_INTERVAL_DEFAULT, TokenRow, TokenType, checked_counter, checked_digits,
-    checked_serial, checked_time_interval, shown, shown_word,
+    checked_serial, checked_time_interval, shown_word,
 };
 use crate::{FILE_BYTES_MAX, TOKENS_MAX};
 
@@ -91,8 +96,12 @@ pub fn read(bytes: &[u8]) -> Result<List, CsvError> {
         return Err(CsvError::TooLarge);
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let mut reader =
-        ReaderBuilder::new().has_headers(false).flexible(true).comment(Some(b'#')).from_reader(bytes);
+    let mut reader = ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .comment(Some(b'#'))
+        .delimiter(separator(bytes))
+        .from_reader(bytes);
     let mut record = ByteRecord::new();
     let mut columns = None;
     let mut rows = Rows::default();
@@ -115,6 +124,14 @@ pub fn read(bytes: &[u8]) -> Result<List, CsvError> {
         }
     }
     if rows.read.is_empty() { Err(CsvError::Empty) } else { Ok(List { rows: rows.read }) }
+}
+
+/// What separates the cells, as the first line that is neither empty nor a comment tells.
+fn separator(bytes: &[u8]) -> u8 {
+    let mut lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with(b"#")).unwrap_or_default();
+    let found = [b',', b';', b'\t'].into_iter().find(|separator| first.contains(separator));
+    found.unwrap_or(b',')
 }
 
 /// Where each cell stands.
@@ -194,9 +211,15 @@ struct Rows {
 
 impl Rows {
     fn take(&mut self, line: u64, record: &ByteRecord, columns: &Columns) {
-        let read = read_row(line, record, columns).and_then(|row| self.unless_twice(row));
-        let serial = || shown(&String::from_utf8_lossy(short(cell(record, Some(columns.serial)))));
-        self.read.push(read.map_err(|reason| Fault { row: line, serial: serial(), reason }));
+        let read = match read_identity(record, columns) {
+            Err(reason) => Err(Fault { row: line, serial: String::new(), reason }),
+            Ok(identity) => {
+                let serial = identity.serial.clone();
+                let read = read_rest(line, record, columns, identity).and_then(|row| self.unless_twice(row));
+                read.map_err(|reason| Fault { row: line, serial, reason })
+            }
+        };
+        self.read.push(read);
     }
 
     fn unless_twice(&mut self, row: TokenRow) -> Result<TokenRow, Problem> {
@@ -210,20 +233,34 @@ impl Rows {
     }
 }
 
-fn read_row(line: u64, record: &ByteRecord, columns: &Columns) -> Result<TokenRow, Problem> {
+/// A serial and a secret that stand in the right places.
+struct Identity {
+    serial: String,
+    secret: Zeroizing<Vec<u8>>,
+}
+
+fn read_identity(record: &ByteRecord, columns: &Columns) -> Result<Identity, Problem> {
     if record.len() < columns.cells_min {
         return Err(Problem::RowShort { found: record.len(), wanted: columns.cells_min });
     }
     if record.len() > columns.cells_max {
         return Err(Problem::RowLong { found: record.len(), wanted: columns.cells_max });
     }
-    let text = |place| std::str::from_utf8(cell(record, place)).map_err(|_| Problem::RowEncoding);
     if record.iter().any(|cell| std::str::from_utf8(cell).is_err()) {
         return Err(Problem::RowEncoding);
     }
-    let serial = checked_serial(text(Some(columns.serial))?)?;
+    let serial = checked_serial(text(record, Some(columns.serial))?)?;
+    Ok(Identity { serial, secret: secret_text::parse(text(record, Some(columns.secret))?)? })
+}
+
+fn read_rest(
+    line: u64,
+    record: &ByteRecord,
+    columns: &Columns,
+    Identity { serial, secret }: Identity,
+) -> Result<TokenRow, Problem> {
+    let text = |place| text(record, place);
     let token_type = TokenType::by_name(text(Some(columns.token_type))?)?;
-    let secret = secret_text::parse(text(Some(columns.secret))?)?;
     let digits = text(columns.digits)?;
     let digits = if digits.is_empty() { DIGITS_DEFAULT } else { checked_digits(digits)? };
     let algorithm = text(columns.algorithm)?;
@@ -291,7 +328,6 @@ fn cell(record: &ByteRecord, place: Option<usize>) -> &[u8] {
     place.and_then(|place| record.get(place)).unwrap_or_default().trim_ascii()
 }
 
-/// As much of a cell as a message may need.
-fn short(cell: &[u8]) -> &[u8] {
-    &cell[..cell.len().min(512)]
+fn text(record: &ByteRecord, place: Option<usize>) -> Result<&str, Problem> {
+    std::str::from_utf8(cell(record, place)).map_err(|_| Problem::RowEncoding)
 }

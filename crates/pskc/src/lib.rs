@@ -42,7 +42,7 @@ pub use document::{Document, read};
 pub use package::KeyPackage;
 pub use policy::{KeyUsage, Validity};
 pub use problem::{Fault, Problem, PskcError};
-pub use token::{Algorithm, TokenRow, TokenType};
+pub use token::{Algorithm, TokenRow, TokenType, checked_serial};
 pub use unlock::{ITERATIONS_MAX, Unlock};
 pub use write::{Protection, write};
 

@@ -61,7 +61,7 @@ impl KeyPackage {
     }
 }
 
-/// The serial of a package, for its faults: as far as it can be read.
+/// The serial of a package, for its faults: where it is one.
 pub(crate) fn serial_of(package: &Element) -> Option<String> {
     let serial = package
         .descendant(&["DeviceInfo", "SerialNo"])
@@ -69,7 +69,7 @@ pub(crate) fn serial_of(package: &Element) -> Option<String> {
         .map(Element::text)
         .filter(|text| !text.is_empty());
     let id = || package.child("Key").ok()?.and_then(|key| key.attribute("Id"));
-    serial.or_else(id).map(shown)
+    serial.or_else(id).and_then(|serial| checked_serial(serial).ok())
 }
 
 /// Takes a package apart.

@@ -1,13 +1,14 @@
 //! What can be wrong with a file, one clear line each.
 //!
-//! No text repeats a secret: what might be one, because columns are swapped, is not shown.
+//! No text repeats a secret: what might be one, because columns are swapped, is not shown. Names out of a file stand
+//! here as they are, control characters included: whoever prints a text makes it safe for where it goes.
 
 /// A package or row that cannot be imported.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// The number of the package, from 1, or the line of the row.
     pub row: u64,
-    /// Its serial, as far as it could be read; empty otherwise. Without control characters.
+    /// Its serial, where it is right and it is certain that it is no secret; empty otherwise.
     pub serial: String,
     /// What is wrong and what would be right.
     pub reason: Problem,
@@ -28,6 +29,9 @@ pub enum Problem {
     /// More than 64 characters.
     #[error("the serial is longer than 64 characters")]
     SerialLong,
+    /// As many digits or letters as a secret has.
+    #[error("the serial number looks like a secret: are the columns swapped?")]
+    SerialSecret,
     /// Another package or row has it.
     #[error("the serial stands in {first} already")]
     SerialTwice {

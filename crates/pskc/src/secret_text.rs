@@ -18,6 +18,10 @@ const TEXT_BYTES_MAX: usize = 512;
 /// Fewest digits that are taken for hexadecimal without a prefix: those of 16 bytes, the shortest secret.
 const HEX_DIGITS_MIN: usize = 32;
 
+/// The same 16 bytes in base32 and in base64, without padding.
+const BASE32_DIGITS_MIN: usize = 26;
+const BASE64_DIGITS_MIN: usize = 22;
+
 /// The secret, 16 to 128 bytes of it.
 pub(crate) fn parse(text: &str) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let text = text.trim();
@@ -44,6 +48,38 @@ fn looks_like_hex(text: &str) -> bool {
     text.len() >= HEX_DIGITS_MIN
         && text.len().is_multiple_of(2)
         && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether a text that should be something else may be a secret: it holds a run of as many digits and letters as the
+/// shortest secret has in hexadecimal, base32 or base64. Blanks and hyphens do not end a run; a UUID is none.
+pub(crate) fn looks_like_secret(text: &str) -> bool {
+    let symbols = || text.bytes().filter(|byte| !matches!(byte, b' ' | b'-'));
+    let has_run = |length_min: usize, is_part: fn(&u8) -> bool| {
+        let mut length = 0;
+        symbols().any(|byte| {
+            length = if is_part(&byte) { length + 1 } else { 0 };
+            length >= length_min
+        })
+    };
+    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    // A number or a name may be that long; where upper and lower case and digits are mixed, it is neither.
+    let is_mixed = || {
+        let has = |is: fn(&u8) -> bool| symbols().any(|byte| is(&byte));
+        has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit)
+    };
+    !is_uuid(text)
+        && (has_run(HEX_DIGITS_MIN, u8::is_ascii_hexdigit)
+            || has_run(BASE32_DIGITS_MIN, |byte| byte.is_ascii_alphabetic() || matches!(byte, b'2'..=b'7'))
+            || (has_run(BASE64_DIGITS_MIN, is_base64) && is_mixed()))
+}
+
+/// Makers use them as serials. No secret is written with hyphens in just these places.
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
 }
 
 fn hex(digits: &str) -> Result<Zeroizing<Vec<u8>>, Problem> {
@@ -96,6 +132,34 @@ mod tests {
         // 32 characters that could be both.
         check("ABCDEF23ABCDEF23ABCDEF23ABCDEF23", &[0xab, 0xcd, 0xef, 0x23].repeat(4));
         assert_eq!(parse("base32:ABCDEF23ABCDEF23ABCDEF23ABCDEF23").expect("it is base32").len(), 20);
+    }
+
+    #[test]
+    fn a_text_as_long_as_a_secret_looks_like_one() {
+        for secret in [
+            DIGITS,
+            &DIGITS[..32],
+            "GEZDGNBVGY3TQOJQGEZDGNBVGY",
+            "gezd gnbv gy3t qojq-gezd gnbv gy3t qojq",
+            "MTIzNDU2Nzg5MDEyMzQ1Njc4OTA=",
+            "2600000005001;3132333435363738393031323334353637383930;hotp",
+            "hex:3132333435363738393031323334353637383930",
+        ] {
+            assert!(looks_like_secret(secret), "{secret}");
+        }
+        for other in [
+            "",
+            "2600123456789",
+            &DIGITS[..31],
+            "GEZDGNBVGY3TQOJQGEZDGNBVG",
+            "550e8400-e29b-41d4-a716-446655440000",
+            "EXAMPLE-TOKEN-0123456789",
+            "urn:ietf:params:xml:ns:keyprov:pskc:hotp",
+            "http://www.w3.org/2001/04/xmldsig-more#hmac-sha256",
+            "http://www.rsasecurity.com/rsalabs/pkcs/schemas/pkcs-5v2-0#pbkdf1",
+        ] {
+            assert!(!looks_like_secret(other), "{other}");
+        }
     }
 
     // covers: A18

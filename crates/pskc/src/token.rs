@@ -8,6 +8,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::problem::Problem;
+use crate::secret_text::looks_like_secret;
 
 /// What an importer needs to know of one token, whatever file it stood in.
 #[derive(Clone)]
@@ -72,8 +73,11 @@ const COUNTER_MAX: u64 = i64::MAX.unsigned_abs();
 pub(crate) const DIGITS_DEFAULT: u8 = 6;
 pub(crate) const TIME_INTERVAL_DEFAULT: u32 = 30;
 
-/// A serial that can be shown, typed and put into a list again.
-pub(crate) fn checked_serial(text: &str) -> Result<String, Problem> {
+/// A serial that can be shown, typed and put into a list again, without the space around it.
+///
+/// # Errors
+/// When it is missing or too long, holds what cannot be shown, begins as a formula does, or looks like a secret.
+pub fn checked_serial(text: &str) -> Result<String, Problem> {
     let serial = text.trim();
     if serial.is_empty() {
         return Err(Problem::SerialMissing);
@@ -84,6 +88,9 @@ pub(crate) fn checked_serial(text: &str) -> Result<String, Problem> {
     // A spreadsheet takes such a cell for a formula, in whatever list it is exported to later.
     if serial.starts_with(['=', '+', '-', '@']) {
         return Err(Problem::SerialFormula);
+    }
+    if looks_like_secret(serial) {
+        return Err(Problem::SerialSecret);
     }
     match serial.chars().count() {
         1..=SERIAL_CHARS_MAX => Ok(serial.to_owned()),
@@ -147,15 +154,25 @@ impl TokenType {
     }
 }
 
-/// A name out of a file as it may stand in a message: short, and without control characters.
+/// A name out of a file as it may stand in a message: short, and no secret. Whoever prints it makes it safe for a
+/// terminal.
 pub(crate) fn shown(text: &str) -> String {
-    const CHARS_MAX: usize = 96;
     let text = text.trim();
-    let mut shown: String = text.chars().take(CHARS_MAX).flat_map(char::escape_debug).collect();
+    if looks_like_secret(text) { length_alone(text) } else { cut(text) }
+}
+
+/// The same for a sentence: each of its words may be out of the file.
+pub(crate) fn shown_words(text: &str) -> String {
+    cut(&text.split(' ').map(shown).collect::<Vec<_>>().join(" "))
+}
+
+fn cut(text: &str) -> String {
+    const CHARS_MAX: usize = 96;
+    let mut cut: String = text.chars().take(CHARS_MAX).collect();
     if text.chars().nth(CHARS_MAX).is_some() {
-        shown.push('…');
+        cut.push('…');
     }
-    shown
+    cut
 }
 
 /// A short word or number out of a file. Where columns are swapped it may be a secret, so a long one is not
@@ -164,8 +181,13 @@ pub(crate) fn shown_word(text: &str) -> String {
     const CHARS_MAX: usize = 12;
     match text.trim().chars().count() {
         0..=CHARS_MAX => format!("`{}`", shown(text)),
-        chars => format!("a text of {chars} characters"),
+        _ => length_alone(text),
     }
+}
+
+/// What is said of a text that may be a secret.
+fn length_alone(text: &str) -> String {
+    format!("a text of {} characters", text.trim().chars().count())
 }
 
 /// Characters that turn the direction of writing or have no width: a serial with them looks like another one.
@@ -217,11 +239,12 @@ mod tests {
         check(" ", Err(Problem::SerialMissing));
         check("12\u{7}34", Err(Problem::SerialControl));
         check("12\u{202e}34", Err(Problem::SerialControl));
+        check("3132333435363738393031323334353637383930", Err(Problem::SerialSecret));
         for formula in ["=1+1", "+1", "-1", "@SUM(A1)"] {
             check(formula, Err(Problem::SerialFormula));
         }
-        check(&"9".repeat(64), Ok(&"9".repeat(64)));
-        check(&"9".repeat(65), Err(Problem::SerialLong));
+        check(&"9z".repeat(32), Ok(&"9z".repeat(32)));
+        check(&"9z".repeat(33), Err(Problem::SerialLong));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use quick_xml::reader::NsReader;
 use zeroize::Zeroizing;
 
 use crate::problem::{Problem, PskcError};
-use crate::token::shown;
+use crate::token::{shown, shown_words};
 
 /// The namespace of RFC 6030 §4.
 pub(crate) const PSKC: &str = "urn:ietf:params:xml:ns:keyprov:pskc";
@@ -303,7 +303,7 @@ impl<'a> Source<'a> {
     }
 
     fn error(&self, problem: &str) -> PskcError {
-        PskcError::Xml { at: self.reader.buffer_position(), problem: shown(problem) }
+        PskcError::Xml { at: self.reader.buffer_position(), problem: shown_words(problem) }
     }
 }
 

@@ -62,7 +62,8 @@ fn a_faulty_row_is_named_by_its_line_and_reason() {
         (format!("a\u{7}b,{HEX},totp"), "control"),
         (format!("S1,{HEX},motp"), "the type is `motp`"),
         (format!("S1,{HEX},"), "the type is ``"),
-        (format!("S1,totp,{HEX}"), "the type is a text of 40 characters"),
+        (format!("S1,totp,{HEX}"), "the secret"),
+        (format!("{HEX},S1,totp"), "looks like a secret: are the columns swapped?"),
         (format!("S1,{HEX},totp,six"), "digits is `six`"),
         (format!("S1,{HEX},totp,9"), "digits is `9`"),
         (format!("S1,{HEX},totp,6,0"), "time step is 0"),
@@ -87,7 +88,41 @@ fn a_faulty_row_is_named_by_its_line_and_reason() {
         let found = fault.reason.to_string();
         assert!(found.contains(problem), "{problem:?} is not in {found:?}");
         assert!(!found.contains(&HEX[..13]), "a secret is in {found:?}");
-        assert!(fault.serial.chars().all(|c| !c.is_control()), "{problem}");
+        assert!(matches!(fault.serial.as_str(), "" | "S1"), "{problem}: {}", fault.serial);
+    }
+}
+
+// covers: A18
+#[test]
+fn the_serial_of_a_faulty_row_is_told_only_where_the_secret_is_in_its_place() {
+    let check = |row: &str, serial: &str| {
+        let rows = read(format!("R1,{HEX},totp\n{row}\n").as_bytes()).expect("a row is at fault").rows;
+        assert_eq!(rows[1].as_ref().expect_err(row).serial, serial, "{row}");
+    };
+    check(&format!("S1,{HEX},motp"), "S1");
+    check(&format!("S1,{HEX},totp,9"), "S1");
+    check(&format!("R1,{HEX},totp"), "R1");
+    check(&format!("{HEX},S1,totp"), "");
+    check(&format!("{},S1,totp", &HEX[..20]), "");
+    check(&format!("S1;{HEX};totp"), "");
+    check(&format!("S1;{HEX},{HEX},motp"), "");
+    check(&format!("\"S1,{HEX},totp"), "");
+    check("S1,,totp", "");
+    check(&format!("=S1,{HEX},totp"), "");
+    check(&format!("a\u{1b}[2Jb,{HEX},totp"), "");
+}
+
+#[test]
+fn cells_may_be_separated_by_semicolons_or_tabs() {
+    for separator in [";", "\t"] {
+        for heading in ["", "serial,secret,type,digits,period|counter\n", "# a, comment\n\n"] {
+            let list =
+                format!("{heading}S1,{HEX},hotp,8,7\nS2,\"gezd gnbv gy3t qojq gezd gnbv gy3t qojq\",totp\n");
+            let list = if heading.starts_with("serial") { list.replace("totp", "totp,,") } else { list };
+            let rows = all_right(&list.replace(',', separator));
+            assert_eq!((rows[0].serial.as_str(), rows[0].counter), ("S1", Some(7)), "{list}");
+            assert_eq!(rows[1].secret.as_slice(), b"12345678901234567890", "{list}");
+        }
     }
 }
 

@@ -111,6 +111,8 @@ fn faulty_packages_are_named_with_their_reason() {
     check_fault(&[("<Time><PlainValue>0", "<Time><PlainValue>5")], "Time is 5");
     check_fault(&[(">S1<", ">=1+1<")], "formula");
     check_fault(&[(">S1<", ">a&#7;b<")], "control");
+    check_fault(&[(">S1<", ">3132333435363738393031323334353637383930<")], "looks like a secret");
+    check_fault(&[(">S1<", ">MTIzNDU2Nzg5MDEyMzQ1Njc4OTA=<")], "looks like a secret");
     check_fault(&[("<Key Id", "<Keys Id"), ("</Key>", "</Keys>")], "holds no Key");
     let hotp = ("pskc:totp", "pskc:hotp");
     let counter = |value| format!("<Data><Counter><PlainValue>{value}</PlainValue></Counter>");

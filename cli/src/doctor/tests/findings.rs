@@ -14,6 +14,10 @@ const UNIX: &str = "auth requisite pam_unix.so\n";
 const IN_PAM: &[Mistake] = &[
     (Code::ServiceFileMissing, |rig| rig.ask("sshdd")),
     (Code::FileUnusual, |rig| rig.service("@include /etc/pam.d\n")),
+    (Code::FileUnusual, |rig| {
+        rig.remove("/etc/pam.d/su");
+        rig.folder_of("/etc/pam.d/su/x");
+    }),
     (Code::IncludeMissing, |rig| rig.service("@include comon-auth\nauth requisite pam_postern.so\n")),
     (Code::IncludeMissing, |rig| rig.service("auth include nowhere\nauth requisite pam_postern.so\n")),
     (Code::IncludeLoop, |rig| rig.service("@include door\n")),
@@ -133,6 +137,14 @@ const ELSEWHERE: &[Mistake] = &[
             user.recovery_codes_left = None;
         })
     }),
+    (Code::UserRefused, |rig| {
+        rig.knows(|user| user.tokens = vec![token(TokenState::Lost); 2]);
+        rig.machine.told.daemon.recovery = Some(Ok(recovery(true)));
+    }),
+    (Code::AccountsUnknown, |rig| {
+        rig.ask_about_nobody();
+        rig.write("/etc/passwd", "bob:x:1001:1001::/home/bob:/bin/bash\n");
+    }),
     (Code::RecoveryOnly, |rig| rig.knows(|user| user.tokens = vec![token(TokenState::Lost)])),
     (Code::ModuleFileMissing, |rig| rig.remove(MODULE)),
     (Code::ModuleFileWritable, |rig| rig.mode(MODULE, 0o664)),
@@ -146,6 +158,9 @@ const ELSEWHERE: &[Mistake] = &[
     }),
     (Code::ConfigurationFaulty, |rig| rig.remove("/etc/postern/verifierd.toml")),
     (Code::ConfigurationFaulty, |rig| rig.write("/etc/postern/verifierd.toml", "version = ")),
+    (Code::ConfigRefused, |rig| {
+        rig.machine.told.configuration = Ok(vec!["verifierd: x is not a configuration:".to_owned()]);
+    }),
     (Code::ConfigurationWritable, |rig| rig.mode("/etc/postern/verifierd.toml", 0o666)),
     (Code::ConfigurationWritable, |rig| rig.mode("/etc/postern", 0o775)),
     (Code::KeyFileMissing, |rig| rig.remove("/etc/postern/master.key")),
@@ -159,6 +174,11 @@ const ELSEWHERE: &[Mistake] = &[
     (Code::StoreEndedEarly, |rig| rig.status(|status| status.store_start = "short".into())),
     (Code::ClockUnsynchronized, |rig| rig.machine.told.clock = Ok("no\n".into())),
     (Code::NotChecked, |rig| rig.machine.told.sshd = Err("only root may".into())),
+    (Code::NotChecked, |rig| rig.machine.told.configuration = Err("/usr/sbin/verifierd is not there".into())),
+    (Code::NotChecked, |rig| {
+        rig.knows(|user| user.tokens = vec![token(TokenState::Lost)]);
+        rig.machine.told.daemon.recovery = Some(Err(Unanswered::NotAllowed));
+    }),
 ];
 
 /// covers: P9
@@ -172,7 +192,7 @@ fn every_mistake_is_named() {
             panic!("{} was not found, but {found:?}", code.name())
         });
         assert_eq!(finding.level, code.level(), "{}", code.name());
-        assert!(!finding.message.is_empty() && !finding.remedy.is_empty(), "{finding:?}");
+        assert!(!finding.message.plain().is_empty() && !finding.remedy.plain().is_empty(), "{finding:?}");
     }
 }
 
@@ -198,7 +218,7 @@ fn match_blocks_are_told_of_where_no_user_is_named() {
     rig.write("/etc/ssh/sshd_config.d/x.conf", "Port 22\nmatch User deploy\n");
     assert_eq!(rig.finding(Code::NotChecked), None, "`sshd -T -C` has looked at them");
     rig.question.user = None;
-    let message = rig.finding(Code::NotChecked).expect("they were not looked at").message;
+    let message = rig.finding(Code::NotChecked).expect("they were not looked at").message.plain().to_owned();
     assert!(message.contains("/etc/ssh/sshd_config.d/x.conf:2"), "{message}");
 }
 
@@ -232,7 +252,7 @@ fn a_circle_names_the_files_on_it() {
     let mut rig = Rig::sound();
     rig.write("/etc/pam.d/hall", "auth include door\n");
     rig.service("auth include hall\n");
-    let message = rig.finding(Code::IncludeLoop).expect("a circle").message;
+    let message = rig.finding(Code::IncludeLoop).expect("a circle").message.plain().to_owned();
     assert!(message.ends_with("/etc/pam.d/door -> /etc/pam.d/hall -> /etc/pam.d/door"), "{message}");
 }
 
@@ -265,4 +285,55 @@ fn a_key_alone_is_a_problem_only_for_whom_a_code_is_demanded() {
     rig.question.user = None;
     rig.machine.told.daemon.user = None;
     assert_eq!(level(&rig), Some(Level::Warning));
+}
+
+#[test]
+fn a_services_own_file_is_not_one_to_be_included_by_others() {
+    let mut rig = Rig::sound();
+    rig.instead_of_common_auth("sshd", "@include common-auth\n");
+    rig.write("/etc/pam.d/su-l", "auth include su\n");
+    rig.ask("sshd");
+    assert_eq!(rig.finding(Code::LineNotReached), None, "su is a service");
+    assert_eq!(rig.finding(Code::NotAsked).map(|finding| finding.level), Some(Level::Note));
+    // What other services include is there for all.
+    rig.write("/etc/pam.d/our-auth", &[UNIX, OURS].concat());
+    rig.write("/etc/pam.d/door", "auth include our-auth\n");
+    let remedy = rig.finding(Code::LineNotReached).expect("our-auth is shared").remedy;
+    assert!(remedy.plain().contains("`@include our-auth`"), "{remedy:?}");
+    rig.remove("/etc/pam.d/door");
+    rig.remove("/etc/pam.d/our-auth");
+    rig.write("/etc/pam.d/password-auth", &[UNIX, OURS].concat());
+    assert!(rig.finding(Code::LineNotReached).is_some(), "its name says what it is for");
+}
+
+#[test]
+fn a_folder_in_the_place_of_a_services_file_is_named_and_other_holds() {
+    let mut rig = Rig::sound();
+    rig.remove("/etc/pam.d/su");
+    rig.folder_of("/etc/pam.d/su/x");
+    rig.ask("su");
+    let place = rig.finding(Code::FileUnusual).and_then(|finding| finding.place).expect("a place");
+    assert_eq!(place.text(), "/etc/pam.d/su");
+    assert_eq!(rig.sentence("su"), "password; no code is asked", "so PAM takes `other`");
+}
+
+#[test]
+fn of_a_service_whose_file_is_closed_to_us_nothing_is_claimed() {
+    let mut rig = Rig::sound();
+    rig.remove("/etc/pam.d/su");
+    // Reading it from its start fails, for root too.
+    std::os::unix::fs::symlink("/proc/self/mem", rig.path("/etc/pam.d/su")).expect("a link");
+    rig.write("/etc/pam.d/door", "@include su\nauth requisite pam_postern.so\n");
+    for service in ["su", "door"] {
+        rig.ask(service);
+        let report = rig.report();
+        assert!(!report.findings.is_empty());
+        for finding in &report.findings {
+            assert_eq!(finding.code, Code::NotChecked, "{finding:?}");
+            assert!(finding.message.plain().contains("/etc/pam.d/su"), "{finding:?}");
+        }
+        let verdict = report.verdicts.first().expect("one service");
+        assert_eq!(verdict.sentence, "not known: a PAM file of it could not be read");
+        assert_eq!(verdict.asks_code, None);
+    }
 }

@@ -1,10 +1,12 @@
 //! A machine in a folder: Debian 12's own PAM files with the recipes' lines, on which the doctor finds nothing.
 //! Each test breaks one thing.
 
+mod accounts;
 mod document;
 mod findings;
 mod libpam;
 mod recipes;
+mod remedies;
 mod verdicts;
 
 use std::fs::{self, Permissions};
@@ -13,7 +15,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use tempfile::TempDir;
-use wire::admin::{OnOff, Status, TokenState, TokenType, User, UserToken};
+use wire::admin::{OnOff, RecoveryStatus, Status, TokenState, TokenType, User, UserToken};
 
 use super::daemon::Daemon;
 use super::examine::{Question, examine};
@@ -67,7 +69,8 @@ impl Rig {
         let machine = Machine {
             root: folder.path().to_owned(),
             root_uid,
-            configuration: super::installed::CONFIGURATION.to_owned(),
+            is_asked_by_root: true,
+            configuration: super::configuration::CONFIGURATION.to_owned(),
             told: told(),
         };
         let question = Question { user: Some("alice".to_owned()), services: Vec::new() };
@@ -169,6 +172,16 @@ impl Rig {
         self.machine.told.daemon.user = Some(Ok(Some(user)));
     }
 
+    /// Nobody is named: Postern tells whom it knows.
+    fn ask_about_nobody(&mut self) {
+        self.question.user = None;
+        self.machine.told.sudo = None;
+        self.machine.told.account = None;
+        let daemon = &mut self.machine.told.daemon;
+        (daemon.user, daemon.recovery) = (None, None);
+        daemon.users = Some(Ok(vec!["alice".to_owned(), "root".to_owned()]));
+    }
+
     fn status(&mut self, change: impl FnOnce(&mut Status)) {
         change(self.machine.told.daemon.status.as_mut().expect("verifierd answered"));
     }
@@ -208,8 +221,18 @@ fn told() -> Told {
         sudo: Some(Ok(SUDO.to_owned())),
         account: Some(Ok("alice:x:1000:1000::/home/alice:/bin/bash\n".to_owned())),
         clock: Ok("yes\n".to_owned()),
-        daemon: Daemon { status: Ok(status), user: Some(Ok(Some(alice()))) },
+        configuration: Ok(Vec::new()),
+        daemon: Daemon {
+            status: Ok(status),
+            user: Some(Ok(Some(alice()))),
+            recovery: Some(Ok(recovery(false))),
+            users: None,
+        },
     }
+}
+
+fn recovery(waiting: bool) -> RecoveryStatus {
+    RecoveryStatus { user: "alice".into(), left: 9, made: None, waiting }
 }
 
 fn alice() -> User {

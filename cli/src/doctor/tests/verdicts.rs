@@ -37,6 +37,11 @@ fn the_users_state_decides_what_is_asked() {
     };
     let why = "password, then a refusal: the only token is disabled, and there are no recovery codes";
     check(refused, "login", why);
+    for (count, which) in [(2, "both"), (3, "all 3")] {
+        let make = |rig: &mut Rig| rig.knows(|user| user.tokens = vec![token(TokenState::Lost); count]);
+        let words = format!("password, then a recovery code ({which} tokens are lost; recovery codes: 9)");
+        check(make, "login", &words);
+    }
     check(
         |rig| rig.knows(|user| user.tokens.clear()),
         "login",
@@ -222,11 +227,27 @@ fn where_nothing_asks_for_codes_what_postern_demands_is_no_problem() {
 }
 
 #[test]
-fn whether_a_code_can_be_asked_for_is_told_to_programs() {
+fn recovery_codes_that_wait_let_nobody_in() {
     let mut rig = Rig::sound();
-    let asks = |rig: &Rig| -> Vec<Option<bool>> {
-        rig.report().verdicts.iter().map(|verdict| verdict.asks_code).collect()
-    };
+    rig.knows(|user| user.tokens = vec![token(TokenState::Lost); 2]);
+    rig.machine.told.daemon.recovery = Some(Ok(recovery(true)));
+    let why = "both tokens are lost, and the recovery codes wait for an administrator after an unclean stop";
+    assert_eq!(rig.sentence("login"), format!("password, then a refusal: {why}"));
+    let finding = rig.finding(Code::UserRefused).expect("he is refused");
+    assert_eq!(finding.message.plain(), why);
+    assert!(finding.remedy.plain().starts_with("`postern store settle`, or another token"), "{finding:?}");
+    assert_eq!(rig.finding(Code::RecoveryOnly), None);
+    rig.knows(|user| user.tokens.push(token(TokenState::Lost)));
+    assert_eq!(problems(&rig.report()).len(), 0, "one token still works");
+}
+
+fn asks(rig: &Rig) -> Vec<Option<bool>> {
+    rig.report().verdicts.iter().map(|verdict| verdict.asks_code).collect()
+}
+
+#[test]
+fn whether_the_login_gets_as_far_as_our_line_is_told_to_programs() {
+    let mut rig = Rig::sound();
     assert_eq!(asks(&rig), [Some(true); 4]);
     rig.sudo(&SUDO.replace(") ALL", ") NOPASSWD: ALL"));
     assert_eq!(asks(&rig), [Some(false)]);
@@ -237,14 +258,26 @@ fn whether_a_code_can_be_asked_for_is_told_to_programs() {
 }
 
 #[test]
+fn whether_the_user_will_be_asked_for_a_code_is_told_to_programs() {
+    let mut rig = Rig::sound();
+    rig.ask("login");
+    rig.knows(|user| user.otp = OnOff::Off);
+    assert_eq!(asks(&rig), [Some(false)], "nothing is demanded of him");
+    rig.knows(|user| user.tokens = vec![token(TokenState::Lost)]);
+    assert_eq!(asks(&rig), [Some(true)], "a recovery code");
+    rig.machine.told.daemon.recovery = Some(Ok(recovery(true)));
+    assert_eq!(asks(&rig), [Some(true)], "asked, and refused whatever it is");
+    rig.machine.told.daemon.user = Some(Err(Unanswered::NotAllowed));
+    assert_eq!(asks(&rig), [None], "who knows?");
+    rig.ask_about_nobody();
+    assert_eq!(asks(&rig), [Some(true)], "of whoever needs one");
+    rig.machine.told.daemon.status = Err(Unanswered::Unreachable("connection refused".into()));
+    assert_eq!(asks(&rig), [Some(false)], "there is nobody to ask what to ask");
+}
+
+#[test]
 fn without_a_user_the_sentence_speaks_of_everybody() {
-    let make = |rig: &mut Rig| {
-        rig.question.user = None;
-        rig.machine.told.daemon.user = None;
-        rig.machine.told.sudo = None;
-        rig.machine.told.account = None;
-    };
-    check(make, "sudo", "password, then a one-time password, of whom one is demanded");
+    check(Rig::ask_about_nobody, "sudo", "password, then a one-time password, of whom one is demanded");
 }
 
 /// covers: I01

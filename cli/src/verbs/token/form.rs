@@ -23,7 +23,7 @@ pub fn show(token: &Token, format: Format) -> Result<Answer, Failure> {
             ("type", kind(token)),
             ("next counter", number(token.counter.map(|counter| counter.to_string()))),
             ("time drift", number(token.time_drift.map(drift))),
-            ("state", state(token)),
+            ("state", state_and_reason(token)),
             ("failures", token.failures.to_string()),
             ("created", token.created.clone()),
             ("associated", or_dash(token.associated.as_deref())),
@@ -85,7 +85,20 @@ fn kind(token: &Token) -> String {
     format!("{} {}/{}{interval}", type_name(token.token_type), token.algorithm, token.digits)
 }
 
-/// The state, and who disabled the token where that was not somebody.
+/// The state, who disabled the token, and how that ends.
+fn state_and_reason(token: &Token) -> String {
+    let why = match (token.disabled_by, &token.user) {
+        (None, _) => String::new(),
+        (Some(DisabledBy::Administrator), _) => " (by an administrator)".to_owned(),
+        (Some(DisabledBy::WrongCodes), None) => " (too many wrong codes)".to_owned(),
+        (Some(DisabledBy::WrongCodes), Some(user)) => {
+            format!(" (too many wrong codes: postern user unlock {user})")
+        }
+    };
+    format!("{}{why}", state_name(token.state))
+}
+
+/// The state in a list, and who disabled the token where that was not somebody.
 fn state(token: &Token) -> String {
     let why = match token.disabled_by {
         Some(DisabledBy::WrongCodes) => " (wrong codes)",
@@ -165,6 +178,24 @@ mod tests {
         let disabled = |by| Token { state: TokenState::Disabled, disabled_by: Some(by), ..token() };
         assert_eq!(state(&disabled(DisabledBy::WrongCodes)), "disabled (wrong codes)");
         assert_eq!(state(&disabled(DisabledBy::Administrator)), "disabled");
+    }
+
+    #[test]
+    fn one_token_says_who_disabled_it_and_how_that_ends() {
+        let check = |by, user: Option<&str>, words: &str| {
+            let token = Token {
+                state: TokenState::Disabled,
+                disabled_by: Some(by),
+                user: user.map(Into::into),
+                ..token()
+            };
+            assert_eq!(state_and_reason(&token), words);
+        };
+        check(DisabledBy::Administrator, Some("alice"), "disabled (by an administrator)");
+        let unlock = "disabled (too many wrong codes: postern user unlock alice)";
+        check(DisabledBy::WrongCodes, Some("alice"), unlock);
+        check(DisabledBy::WrongCodes, None, "disabled (too many wrong codes)");
+        assert_eq!(state_and_reason(&token()), "associated");
     }
 
     #[test]

@@ -200,3 +200,24 @@ async fn recovery_codes_that_wait_are_told_and_settled() {
     let again = ask(&trial, &root, Method::POST, "/v1/store/settle", "").await;
     is_error(&again, StatusCode::CONFLICT, "conflict", "nothing to settle");
 }
+
+// covers: I05
+#[tokio::test]
+async fn the_help_desk_changes_nothing_of_who_has_more_rights() {
+    let trial = Trial::new().await;
+    let (dora, fob) = (caller("dora", Role::Helpdesk), Fob::hotp("2600123456789"));
+    trial.add(&fob, Some("root")).await;
+    trial.add(&Fob::hotp("2600000000002"), None).await;
+    for (path, body) in [
+        ("/v1/users/root/unlock", json!({})),
+        ("/v1/tokens/2600123456789/lost", json!({})),
+        ("/v1/tokens/2600123456789/test", json!({"code": "123456"})),
+        ("/v1/tokens/2600123456789/resync", json!({"code": "123456", "next_code": "123457"})),
+        ("/v1/tokens/2600000000002/associate", json!({"user": "root", "code": "123456"})),
+    ] {
+        let answer = post(&trial, &dora, path, body.clone()).await;
+        is_error(&answer, StatusCode::FORBIDDEN, "not_allowed", "root has more rights than you");
+        let answer = post(&trial, &caller("root", Role::Super), path, body).await;
+        assert_ne!(answer.0, StatusCode::FORBIDDEN, "{path}");
+    }
+}
