@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA512, digest};
 use ledger::{Change, CredentialId};
 use otp_core::ThrottleRules;
 use otp_core::hotp::OtpKey;
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::audit::Reference;
 use crate::keys::{Sealer, random_bytes};
-use otp_core::SharedSecret;
+use otp_core::{Algorithm, SharedSecret};
 use wire::admin::{DisabledBy, TokenState};
 
 /// No token that is drawn has this id: 127 random bits are not all zero.
@@ -78,7 +79,7 @@ impl Token {
         let parameters = record.parameters()?;
         let secret = record.secret(sealer)?;
         let key = OtpKey::new(&secret, parameters.algorithm, parameters.digits);
-        let fingerprint = sealer.fingerprint(secret.expose());
+        let fingerprint = fingerprint(&secret, parameters.algorithm, sealer);
         Ok(Self { record, parameters, key, fingerprint, moving: Arc::default() })
     }
 
@@ -236,6 +237,26 @@ pub(super) fn put_failures(id: u128, count: u32) -> Change {
         0 => Change::Delete { kind: kind::FAILURES, key },
         count => Change::Put { kind: kind::FAILURES, key, value: count.to_be_bytes().into() },
     }
+}
+
+/// Tells whether two secrets show the same codes. HMAC hashes a key that is longer than a block of its hash, and fills
+/// a shorter one up with zeros (RFC 2104 §2): spellings that differ only there are one secret.
+pub(super) fn fingerprint(secret: &SharedSecret, algorithm: Algorithm, sealer: &Sealer) -> [u8; 16] {
+    let (hash, block) = match algorithm {
+        Algorithm::Sha1 => (&SHA1_FOR_LEGACY_USE_ONLY, 64),
+        Algorithm::Sha256 => (&SHA256, 64),
+        Algorithm::Sha512 => (&SHA512, 128),
+    };
+    let bytes = secret.expose();
+    if bytes.len() > block {
+        return sealer.fingerprint(without_zeros(digest(hash, bytes).as_ref()));
+    }
+    sealer.fingerprint(without_zeros(bytes))
+}
+
+fn without_zeros(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    &bytes[..end]
 }
 
 /// A new secret.

@@ -11,14 +11,16 @@ use zeroize::Zeroizing;
 
 use super::state::Asked;
 use super::{Answer, Dialogue, DialogueError, texts};
-use crate::accounts::{RecoveryCode, Token, TokenId, draw_codes};
+use crate::accounts::{RecoveryCode, Token, TokenId, User, draw_codes};
 use crate::audit::Reason;
+use crate::clock::UnixTime;
+use crate::config::Config;
 use crate::engine::{
     Association, Attempt, Decision, Judgement, LastCode, Occasion, RequestKey, Resynchronization, Ruling,
     TOTP_REACH,
 };
 use crate::login::Login;
-use crate::policy::{Demand, demand};
+use crate::policy::{Demand, demand, is_enrolment_over};
 
 /// Longest serial number that is looked at: twice the longest that is stored.
 const SERIAL_CHARACTERS_MAX: usize = 128;
@@ -37,9 +39,7 @@ impl Dialogue {
                 return Ok(Answer { show: Vec::new(), next: Next::Done { verdict, reference } });
             }
             // Who is asked for a serial number may have recovery codes, and no other place to type one.
-            Asked::Serial
-                if self.has_recovery_codes(login) && RecoveryCode::from_typed(&answer).is_some() =>
-            {
+            Asked::Serial if self.is_recovery_code(login, &answer) => {
                 Asked::Code { enrolling: None, grace: false }
             }
             Asked::Serial => {
@@ -151,13 +151,22 @@ impl Dialogue {
     async fn verify(&self, attempt: Attempt, demanded: Option<Demand>) -> Judgement {
         match demanded {
             Some(Demand::Closed) => self.engine.verify_recovery_only(attempt, Reason::EnrolmentClosed).await,
-            _ => self.engine.verify(attempt).await,
+            _ => {
+                let user =
+                    attempt.user.map(|user| without_closed(user, &self.config.load(), self.clock.now()));
+                self.engine.verify(Attempt { user, ..attempt }).await
+            }
         }
     }
 
-    fn has_recovery_codes(&self, login: &Login) -> bool {
+    /// Whether this is one of the user's recovery codes, used or not. With 80 random bits in each, nobody learns one by
+    /// asking.
+    fn is_recovery_code(&self, login: &Login, answer: &str) -> bool {
         let user = login.user_name().ok().and_then(|name| self.accounts.find(&name));
-        user.is_some_and(|user| user.recovery.is_some())
+        let known = user.as_ref().and_then(|user| Some((user.id, user.recovery.as_ref()?)));
+        let (Some((user, set)), Some(code)) = (known, RecoveryCode::from_typed(answer)) else { return false };
+        let credential = code.credential(user, set.record.id, self.steward.recovery_hasher());
+        set.is_unused(credential).is_some()
     }
 
     async fn no_such_user(&self, occasion: &Occasion) -> Judgement {
@@ -180,6 +189,16 @@ impl Dialogue {
         let show = vec![texts::new_recovery_codes(&codes).to_string()];
         self.ask(login, show, texts::codes_shown_question(), Asked::NewCodesShown { last, codes })
     }
+}
+
+/// The user without apps whose time to enrol is over: a secret that was shown then opens nothing any more.
+fn without_closed(user: Arc<User>, config: &Config, now: UnixTime) -> Arc<User> {
+    let is_over = |token: &Arc<Token>| token.is_enrolling() && is_enrolment_over(token, config, now);
+    if !user.tokens.iter().any(is_over) {
+        return user;
+    }
+    let tokens = user.tokens.iter().filter(|token| !is_over(token)).cloned().collect();
+    Arc::new(User { tokens, ..(*user).clone() })
 }
 
 fn token_of(tokens: &[Arc<Token>], id: TokenId) -> Option<Arc<Token>> {

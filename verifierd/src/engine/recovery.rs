@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ledger::{Claim, ClaimId};
+use ledger::{Claim, ClaimId, Entry};
 
 use super::{Attempt, Decision, Engine, Judgement, Ruling, Submitted, Write};
 use crate::accounts::{RecoveryCode, RecoverySet, USED, User, UserId};
@@ -129,7 +129,8 @@ impl Engine {
         let ruling =
             Ruling { recovery_codes_left: Some(left), ..Ruling::new(Reason::RecoveryCode).detail(detail) };
         let mut changes = admission.success_changes(&*self.tools.clock);
-        if set.failures() > 0 {
+        let failures = set.failures();
+        if failures > 0 {
             changes.push(set.put_failures(0));
         }
         let credential = claim.credential;
@@ -148,7 +149,11 @@ impl Engine {
         };
         if decision.reason == Reason::RecoveryCode {
             set.set_used(credential);
-            set.clear_failures();
+            if set.clear_failures() > failures {
+                // As with a token: a wrong code was written while this one was on its way.
+                let changes = vec![set.put_failures(0)];
+                self.tools.ledger.submit(Entry { changes, ..Entry::default() }).await;
+            }
             admission.succeed(&*self.tools.clock);
         }
         decision

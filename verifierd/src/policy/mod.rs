@@ -47,7 +47,7 @@ pub fn demand(user: Option<&User>, account_exists: bool, config: &Config, now: U
     }
     let enrolling = user.tokens.iter().find(|token| token.is_enrolling());
     match enrolling.filter(|_| !user.has_proved()) {
-        Some(token) if is_closed(token.record.created.max(token.record.assigned), config, now) => {
+        Some(token) if is_enrolment_over(token, config, now) => {
             let other = |token: &Arc<Token>| token.is_usable() && !token.is_enrolling();
             if user.tokens.iter().any(other) { Demand::Code } else { Demand::Closed }
         }
@@ -69,6 +69,11 @@ fn demand_of_stranger(account_exists: bool, config: &Config) -> Demand {
         },
         OnUnenrolled::Deny | OnUnenrolled::Ignore | OnUnenrolled::Enroll => Demand::Code,
     }
+}
+
+/// Whether the time in which a user could take an app's secret over is past.
+pub fn is_enrolment_over(token: &Token, config: &Config, now: UnixTime) -> bool {
+    is_closed(token.record.created.max(token.record.assigned), config, now)
 }
 
 fn is_closed(since: UnixTime, config: &Config, now: UnixTime) -> bool {

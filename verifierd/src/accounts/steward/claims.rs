@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ledger::{AuditEntry, Change, Claim, Entry, Outcome, Refusal};
 
-use super::{ChangeError, Steward, draw_user_id};
+use super::{Actor, ChangeError, Steward, draw_user_id};
 use crate::accounts::{
     Origin, TOKENS_MAX, Token, TokenRecord, TokenState, Transition, User, UserName, next, order_of,
 };
@@ -84,7 +84,8 @@ impl Steward {
             outcome => return Ok(outcome),
         }
         for app in wiped {
-            self.forget(&app, None);
+            self.forget(&app, None).await;
+            self.tell_wiped(&app, &user).await;
         }
         let token = Arc::new(known.with_record(record));
         self.accounts.put_token(Arc::clone(&token));
@@ -92,6 +93,18 @@ impl Steward {
             self.accounts.put(with_token(user, token));
         }
         Ok(Outcome::Committed)
+    }
+
+    /// Records that an app was taken away because another token was proved.
+    async fn tell_wiped(&self, app: &Token, user: &Option<User>) {
+        let mut record = self.event("token_disassociated", &Actor::administrator(""));
+        (record.reason, record.actor) = ("policy".into(), None);
+        record.user = user.as_ref().map(|user| user.name.to_string());
+        record.token = Some(app.record.serial.clone());
+        record.detail = Some("wiped with its secret: another token showed its first code".into());
+        if let Err(error) = self.commit(Vec::new(), record).await {
+            tracing::warn!(%error, serial = app.record.serial, "an app was taken away, and no record tells of it");
+        }
     }
 
     /// Turns a token's record into that of its user's, who has proved that he holds it.

@@ -11,6 +11,7 @@ use otp_core::SharedSecret;
 
 use super::tokens::{draw_token_id, first_value};
 use super::{Actor, ChangeError, Steward};
+use crate::accounts::token::fingerprint;
 use crate::accounts::{Leftovers, NewSecret, Origin, Token, TokenParameters, TokenRecord, kind};
 use crate::audit::AuditRecord;
 use crate::keys::random_bytes;
@@ -92,7 +93,7 @@ impl Steward {
             if self.accounts.find_by_serial(serial).is_some() {
                 return Err(ChangeError::SerialExists { serial: serial.clone() });
             }
-            let fingerprint = self.sealer.fingerprint(token.secret.expose());
+            let fingerprint = fingerprint(&token.secret, token.parameters.algorithm, &self.sealer);
             self.check_secret(serial, fingerprint)?;
             if let Some(other) = seen.insert(fingerprint, serial) {
                 return Err(ChangeError::SecretExists { serial: serial.clone(), other: other.into() });
@@ -158,7 +159,7 @@ impl Steward {
         self.in_turn(async move { me.store(changes).await }).await
     }
 
-    async fn store(&self, changes: Vec<Change>) -> Result<(), ChangeError> {
+    pub(super) async fn store(&self, changes: Vec<Change>) -> Result<(), ChangeError> {
         match self.ledger.submit(Entry { changes, ..Entry::default() }).await {
             Outcome::Committed => Ok(()),
             outcome => Err(ChangeError::NotStored { outcome }),

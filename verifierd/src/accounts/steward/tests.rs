@@ -238,3 +238,60 @@ async fn a_wish_about_ones_own_token_reaches_nobody_elses() {
     assert!(matches!(late, Err(ChangeError::NoSuchToken { .. })));
     assert_eq!(trial.token_of(SERIAL).state(), TokenState::Assigned);
 }
+
+// covers: A08
+#[tokio::test]
+async fn a_secret_filled_up_with_zeros_is_the_same_secret() {
+    let trial = Trial::new().await;
+    let add = |serial: &str, secret: &[u8]| crate::accounts::NewToken {
+        user: None,
+        serial: Some(serial.into()),
+        parameters: TokenParameters::default(),
+        secret: Some(SharedSecret::from_bytes(secret).unwrap()),
+        counter: 0,
+    };
+    let steward = steward(&trial);
+    steward.add_token(add("1", &[9; 20]), root()).await.unwrap();
+    let padded = [[9; 20].as_slice(), &[0; 4]].concat();
+    assert!(matches!(
+        steward.add_token(add("2", &padded), root()).await,
+        Err(ChangeError::SecretExists { .. })
+    ));
+    // Longer than a block of SHA-1: HMAC uses its hash.
+    steward.add_token(add("3", &[5; 80]), root()).await.unwrap();
+    let hashed =
+        aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &[5; 80]).as_ref().to_vec();
+    assert!(matches!(
+        steward.add_token(add("4", &hashed), root()).await,
+        Err(ChangeError::SecretExists { .. })
+    ));
+}
+
+// covers: B02
+#[tokio::test]
+async fn a_wrong_code_that_falls_into_an_unlock_does_not_come_back_after_a_restart() {
+    let trial = Trial::new().await;
+    let fob = Fob::hotp(SERIAL);
+    trial.add(&fob, Some("alice")).await;
+    for _ in 0..100 {
+        trial.advance(Duration::from_secs(3600));
+        trial.login("alice", "sshd", "00000").await;
+    }
+    trial.advance(Duration::from_secs(3600));
+    let engine = Arc::clone(&trial.service.dialogue.engine);
+    trial.ledger.set_fate(Fate::Hold);
+    let unlock = tokio::spawn(async move { engine.unlock(name("alice"), root()).await });
+    while trial.ledger.held() == 0 {
+        tokio::task::yield_now().await;
+    }
+    // What a wrong code writes at that moment.
+    let token = trial.token_of(SERIAL);
+    let late = vec![token.put_failures(token.add_failure())];
+    let late = trial.ledger.submit(Entry { changes: late, ..Entry::default() });
+    trial.ledger.set_fate(Fate::Decide);
+    trial.ledger.release();
+    late.await;
+    unlock.await.unwrap().unwrap();
+    let trial = trial.restart(StartState::Clean).await;
+    assert_eq!((trial.token_of(SERIAL).failures(), trial.token_of(SERIAL).disabled_by()), (0, None));
+}

@@ -8,7 +8,7 @@ use wire::admin::{DisabledBy, TokenState};
 
 use super::claims::with_token;
 use super::{Actor, ChangeError, Steward, word};
-use crate::accounts::token::draw_secret;
+use crate::accounts::token::{draw_secret, fingerprint};
 use crate::accounts::{
     Factor, NewSecret, Origin, TOKENS_MAX, Token, TokenId, TokenParameters, TokenRecord, Transition, User,
     UserId, UserName, next,
@@ -178,7 +178,7 @@ impl Steward {
             return Err(ChangeError::SerialExists { serial });
         }
         let secret = new.secret.map_or_else(draw_secret, Ok)?;
-        self.check_secret(&serial, self.sealer.fingerprint(secret.expose()))?;
+        self.check_secret(&serial, fingerprint(&secret, new.parameters.algorithm, &self.sealer))?;
         let new_secret = NewSecret { serial, parameters: &new.parameters, secret: &secret, origin };
         let mut record = TokenRecord::new(draw_token_id()?, new_secret, &self.sealer, now)?;
         record.quarantine = self.accounts.quarantine.last().number;
@@ -264,7 +264,7 @@ impl Steward {
         let (changes, moved) = self.moved(&token, transition, disabled_by)?;
         self.commit(changes, self.token_event(event, &token, by)).await?;
         if transition == Transition::Enable {
-            moved.clear_failures();
+            self.clear_failures(&moved).await;
         }
         Ok(self.exchange(Arc::new(moved)))
     }
@@ -293,7 +293,7 @@ impl Steward {
         };
         self.commit(changes, event).await?;
         let wiped = free.is_none();
-        self.forget(&token, free);
+        self.forget(&token, free).await;
         let user = self.accounts.put(user);
         Ok(Disassociation { serial, user: user.name.clone(), wiped, otp_on: user.otp_on })
     }
@@ -318,13 +318,27 @@ impl Steward {
     }
 
     /// Takes over in memory what [`Self::release`] made durable.
-    pub(super) fn forget(&self, token: &Token, free: Option<Token>) {
+    pub(super) async fn forget(&self, token: &Token, free: Option<Token>) {
         match free {
             Some(free) => {
-                free.clear_failures();
+                self.clear_failures(&free).await;
                 self.accounts.put_token(Arc::new(free));
             }
             None => self.accounts.remove_token(&token.record.serial),
+        }
+    }
+
+    /// Ends a token's row of wrong codes, whose end is durable already. A wrong code that was on its way then may have
+    /// been written after it: what memory forgets, the ledger forgets once more.
+    pub(super) async fn clear_failures(&self, token: &Token) {
+        if token.clear_failures() > 0 {
+            self.forget_failures(token.put_failures(0)).await;
+        }
+    }
+
+    pub(super) async fn forget_failures(&self, change: Change) {
+        if let Err(error) = self.store(vec![change]).await {
+            tracing::warn!(%error, "wrong codes that were forgiven may count again after a restart");
         }
     }
 

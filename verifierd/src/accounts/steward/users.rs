@@ -99,7 +99,7 @@ impl Steward {
         let record = AuditRecord { user: Some(name.to_string()), token: serial, ..record };
         self.commit(changes, record).await?;
         for (token, free) in released {
-            self.forget(&token, free);
+            self.forget(&token, free).await;
         }
         for token in &user.tokens {
             self.accounts.put_token(Arc::clone(token));
@@ -134,11 +134,11 @@ impl Steward {
             ..self.event("user_unlocked", by)
         };
         self.commit(changes, record).await?;
-        if let Some(set) = &user.recovery {
-            set.clear_failures();
+        if let Some(set) = user.recovery.as_ref().filter(|set| set.clear_failures() > 0) {
+            self.forget_failures(set.put_failures(0)).await;
         }
         for token in enabled {
-            token.clear_failures();
+            self.clear_failures(&token).await;
             self.exchange(Arc::new(token));
         }
         Ok(Unlocking { counts_cleared, tokens_enabled })

@@ -198,3 +198,36 @@ async fn the_secret_that_is_shown_is_that_of_the_token_that_waits() {
     let factor = NOON / 30;
     assert_eq!(*secret_shown(&again.show).value(factor).expose(), *key.value(factor).expose());
 }
+
+// covers: A4
+#[tokio::test]
+async fn a_serial_of_the_form_of_a_recovery_code_is_a_serial() {
+    let trial = Trial::new().await;
+    let fob = Fob::hotp("2600123456789012");
+    trial.add(&fob, None).await;
+    let steward = &trial.service.dialogue.steward;
+    steward.set_otp(name("alice"), true, EnrolWith::Token, root()).await.unwrap();
+    steward.make_recovery_codes(name("alice"), root()).await.unwrap();
+    let code = trial.go_on(&trial.ask("alice", "sshd", None).await, "2600123456789012").await;
+    assert_eq!(trial.answer(&code, &fob.code(0)).await.verdict, Verdict::Allow);
+}
+
+// covers: I11
+#[tokio::test]
+async fn an_app_whose_time_is_over_stays_closed_when_a_token_is_assigned() {
+    let trial = Trial::with_config("version = 1\n[enrolment]\nopen_for = \"1h\"").await;
+    let app = trial.enrol("alice").await;
+    trial.advance(Duration::from_secs(7200));
+    let fob = Fob::hotp(SERIAL);
+    trial.add(&fob, Some("alice")).await;
+    assert_eq!(trial.login("alice", "sshd", &trial.code(&app, 0)).await.verdict, Verdict::Deny);
+    assert_eq!(trial.login("alice", "sshd", &fob.code(0)).await.verdict, Verdict::Allow);
+}
+
+#[tokio::test]
+async fn an_app_that_ends_with_another_tokens_first_code_leaves_a_record() {
+    let (trial, _fob, _app) = app_then_token().await;
+    let told = trial.audit().into_iter().find(|record| record.event == "token_disassociated").unwrap();
+    assert_eq!((told.user.as_deref(), told.reason.as_str()), (Some("alice"), "policy"));
+    assert!(told.detail.unwrap().contains("another token showed its first code"));
+}

@@ -218,8 +218,13 @@ pub(super) async fn disable(State(admin): Admin, granted: Granted, Named(serial)
 pub(super) async fn lost(State(admin): Admin, granted: Granted, Named(serial): Named) -> Answer {
     let user = owner(&admin, &*granted.token(&admin, &serial)?);
     reaches_owner(&admin, &granted, user.as_deref()).await?;
-    let of = user.map(|user| user.id);
-    let token = admin.dialogue.steward.lose(serial, of, granted.actor()).await?;
+    let Some(of) = user.map(|user| user.id) else {
+        return Err(refusal(
+            ErrorCode::Conflict,
+            format!("token {serial} belongs to nobody: nobody can have lost it"),
+        ));
+    };
+    let token = admin.dialogue.steward.lose(serial, Some(of), granted.actor()).await?;
     Ok(Json(admin.show_token(&token)))
 }
 
