@@ -139,16 +139,16 @@ impl Engine {
 
     /// Decides about a code typed at a login.
     pub async fn verify(&self, attempt: Attempt) -> Judgement {
-        let tokens = attempt.user.as_ref().map_or_else(Vec::new, |user| user.tokens.clone());
-        let among = Among { tokens: &tokens, permitted: &LOGIN_STATES, recovery_codes: true };
+        let tokens = attempt.user.as_ref().map_or(&[][..], |user| &user.tokens);
+        let among = Among { tokens, permitted: &LOGIN_STATES, recovery_codes: true };
         self.judge(&attempt, among).await
     }
 
     /// Decides whether a user who acts for himself holds one of his tokens. The code is used up. Recovery codes do
     /// not count: who finds one could make ten of it.
     pub async fn prove(&self, attempt: Attempt) -> Decision {
-        let tokens = attempt.user.as_ref().map_or_else(Vec::new, |user| user.tokens.clone());
-        let among = Among { tokens: &tokens, permitted: &PROOF_STATES, recovery_codes: false };
+        let tokens = attempt.user.as_ref().map_or(&[][..], |user| &user.tokens);
+        let among = Among { tokens, permitted: &PROOF_STATES, recovery_codes: false };
         match self.judge(&attempt, among).await {
             Judgement::Decided(decision) | Judgement::NextCode { decision, .. } => decision,
             Judgement::LastRecoveryCode => unreachable!("no recovery codes are looked at"),

@@ -194,15 +194,6 @@ impl Steward {
         &self.recovery_hasher
     }
 
-    /// Records something an administrator did that concerns no user.
-    ///
-    /// # Errors
-    /// See [`ChangeError`].
-    pub async fn note(self: &Arc<Self>, event: &'static str, by: Actor) -> Result<(), ChangeError> {
-        let me = Arc::clone(self);
-        self.in_turn(async move { me.commit(Vec::new(), me.event(event, &by)).await }).await
-    }
-
     /// Says that what the last unclean stop left behind is dealt with: recovery codes are good again.
     ///
     /// # Errors
