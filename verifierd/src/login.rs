@@ -33,6 +33,13 @@ impl Login {
         Self { user, service, rhost, tty, ruser, columns }
     }
 
+    /// From a program that asks for the code itself.
+    pub fn from(user: &str, service: &str, rhost: Option<&str>) -> Self {
+        let [user, service] = [user, service].map(|field| cut(field.into()));
+        let rhost = rhost.map(|field| cut(field.into())).filter(|text| !text.is_empty());
+        Self { user, service, rhost, tty: None, ruser: None, columns: None }
+    }
+
     /// Something that was done for a user at a program of ours.
     pub fn at(user: &str, service: &str) -> Self {
         let (user, service) = (cut(user.into()), cut(service.into()));

@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod error;
 pub mod login;
+pub mod verify;
 
 /// The version both ends of a message must name. A receiver refuses any other.
 pub const API_VERSION: u16 = 1;

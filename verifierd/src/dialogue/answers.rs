@@ -104,11 +104,11 @@ impl Dialogue {
                     Some(token) if grace && typed.is_empty() => {
                         Judgement::Decided(self.go_without(&occasion, request, &token).await)
                     }
-                    Some(_) => self.verify(Attempt { occasion, request, user, typed }, demanded).await,
+                    Some(_) => self.verify_attempt(Attempt { occasion, request, user, typed }, demanded).await,
                 }
             }
             Asked::Code { enrolling: None, .. } => {
-                self.verify(Attempt { occasion, request, user, typed }, demanded).await
+                self.verify_attempt(Attempt { occasion, request, user, typed }, demanded).await
             }
             Asked::SerialCode { .. } | Asked::NextCode { associates: true, .. }
                 if demanded.as_ref().is_some_and(|demanded| !matches!(demanded, Demand::Association)) =>
@@ -148,7 +148,7 @@ impl Dialogue {
     }
 
     /// A code, of whomever it may be; of one whose time to enrol is over, only a recovery code.
-    async fn verify(&self, attempt: Attempt, demanded: Option<Demand>) -> Judgement {
+    pub(super) async fn verify_attempt(&self, attempt: Attempt, demanded: Option<Demand>) -> Judgement {
         match demanded {
             Some(Demand::Closed) => self.engine.verify_recovery_only(attempt, Reason::EnrolmentClosed).await,
             _ => {

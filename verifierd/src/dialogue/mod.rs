@@ -4,6 +4,7 @@
 //! dialogue never looks at a code itself.
 
 mod answers;
+mod direct;
 mod enrolment;
 mod state;
 mod texts;
@@ -225,10 +226,14 @@ fn reply(request_id: String, login: Login, answer: Answer) -> Reply {
 }
 
 fn check_request(api_version: u16, request_id: &str) -> Result<(), DialogueError> {
-    let hexadecimal = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if api_version != wire::API_VERSION {
         return Err(DialogueError::Malformed("api_version must be 1"));
     }
+    check_request_id(request_id)
+}
+
+fn check_request_id(request_id: &str) -> Result<(), DialogueError> {
+    let hexadecimal = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     if request_id.len() != 32 || !request_id.bytes().all(hexadecimal) {
         return Err(DialogueError::Malformed("request_id must be 32 lower-case hexadecimal digits"));
     }
