@@ -4,24 +4,42 @@
 //! the caller takes that over when the batch is durable. Records and audit lines never decide anything.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
+use crate::standings::{Standing, Standings};
 use crate::{Change, Claim, ClaimId, CredentialId, Entry, Refusal};
 
 /// Stands where no claim has been made.
 pub(crate) const NO_CLAIM: ClaimId = ClaimId([0; 16]);
 
-/// Where a credential stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Standing {
-    pub(crate) value: u64,
-    pub(crate) by: ClaimId,
-}
-
-/// All credentials.
-pub(crate) type Standings = HashMap<CredentialId, Standing>;
-
 /// What a batch does to the credentials: a new standing, or none where it is taken away.
-pub(crate) type Moves = HashMap<CredentialId, Option<Standing>>;
+pub(crate) type Moves = HashMap<CredentialId, Option<Standing>, BuildHasherDefault<IdHasher>>;
+
+/// Hashes the ids of one batch, thousands at most. The daemon chooses them, so nobody can make them collide.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        words.iter().for_each(|word| self.write_u64(u64::from_le_bytes(*word)));
+        rest.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        // The constant is 2^64 divided by the golden ratio: Knuth, "Sorting and Searching", 6.4.
+        self.0 = (self.0.rotate_left(32) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_usize(&mut self, _length: usize) {
+        // All ids have the same.
+    }
+
+    fn finish(&self) -> u64 {
+        // A map uses both ends of a hash.
+        self.0 ^ self.0.rotate_left(32)
+    }
+}
 
 /// What is to be done with an entry.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,7 +63,7 @@ pub(crate) struct Round<'a> {
 impl<'a> Round<'a> {
     /// A round on top of the durable standings.
     pub(crate) fn new(base: &'a Standings) -> Self {
-        Self { base, moves: Moves::new() }
+        Self { base, moves: Moves::default() }
     }
 
     /// Decides the next entry. What it changes counts for the entries after it only if it is to be written.
@@ -53,14 +71,28 @@ impl<'a> Round<'a> {
     /// An entry that is to be written holds no moves afterwards: each has become what it came to, so that a
     /// journal read again on top of what it did gives the same.
     pub(crate) fn decide(&mut self, entry: &mut Entry) -> Decision {
-        let mut own = Moves::new();
-        let mut moved = Vec::new();
-        if let Some(claim) = &entry.claim {
-            match self.decide_claim(claim) {
-                Decision::Write => own.insert(claim.credential, Some(claim.standing())),
+        let claimed = match &entry.claim {
+            None => None,
+            Some(claim) => match self.decide_claim(claim) {
+                Decision::Write => Some((claim.credential, Some(claim.standing()))),
                 other => return other,
-            };
+            },
+        };
+        if entry.changes.is_empty() {
+            self.moves.extend(claimed);
+            return Decision::Write;
         }
+        self.decide_changes(entry, claimed)
+    }
+
+    /// Decides an entry whose claim wins.
+    fn decide_changes(
+        &mut self,
+        entry: &mut Entry,
+        claimed: Option<(CredentialId, Option<Standing>)>,
+    ) -> Decision {
+        let mut own: Moves = claimed.into_iter().collect();
+        let mut moved = Vec::new();
         for change in &entry.changes {
             match change {
                 Change::AddCredential { credential, value } => {
@@ -120,7 +152,7 @@ impl<'a> Round<'a> {
     fn standing(&self, credential: CredentialId) -> Option<Standing> {
         match self.moves.get(&credential) {
             Some(moved) => *moved,
-            None => self.base.get(&credential).copied(),
+            None => self.base.get(credential),
         }
     }
 }
@@ -153,8 +185,8 @@ pub(crate) fn apply(standings: &mut Standings, moves: &Moves) {
     for (credential, moved) in moves {
         match moved {
             Some(standing) => standings.insert(*credential, *standing),
-            None => standings.remove(credential),
-        };
+            None => standings.remove(*credential),
+        }
     }
 }
 
@@ -185,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_claim_wins_only_above_the_standing_value() {
-        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: NO_CLAIM })]);
+        let base = base(Standing { value: 5, by: NO_CLAIM });
         let mut round = Round::new(&base);
         assert_eq!(decide(&mut round, claim(4, 1)), superseded(5, NO_CLAIM));
         assert_eq!(decide(&mut round, claim(5, 1)), superseded(5, NO_CLAIM));
@@ -197,7 +229,7 @@ mod tests {
 
     #[test]
     fn the_same_claim_again_is_recognised_by_its_id_and_value() {
-        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: ClaimId([3; 16]) })]);
+        let base = base(Standing { value: 5, by: ClaimId([3; 16]) });
         let mut round = Round::new(&base);
         assert_eq!(decide(&mut round, claim(5, 3)), Decision::Already);
         assert_eq!(decide(&mut round, claim(6, 3)), Decision::Write);
@@ -206,14 +238,14 @@ mod tests {
 
     #[test]
     fn no_claim_is_nobodys_claim() {
-        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: NO_CLAIM })]);
+        let base = base(Standing { value: 5, by: NO_CLAIM });
         let refused = Decision::Refuse(Refusal::Superseded { value: 5, by: NO_CLAIM });
         assert_eq!(decide(&mut Round::new(&base), claim(5, 0)), refused);
     }
 
     #[test]
     fn a_refused_entry_changes_nothing_for_those_after_it() {
-        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: NO_CLAIM })]);
+        let base = base(Standing { value: 5, by: NO_CLAIM });
         let add = Change::AddCredential { credential: CREDENTIAL, value: 0 };
         let mut round = Round::new(&base);
         let both = Entry { changes: vec![add], ..claim(9, 1) };
@@ -223,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_credential_may_be_replaced_within_one_entry() {
-        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: NO_CLAIM })]);
+        let base = base(Standing { value: 5, by: NO_CLAIM });
         let remove = Change::RemoveCredential { credential: CREDENTIAL };
         let add = Change::AddCredential { credential: CREDENTIAL, value: 1 };
         let mut round = Round::new(&base);
@@ -231,14 +263,14 @@ mod tests {
         assert_eq!(round.decide(&mut entry), Decision::Write);
         let moves = round.into_moves();
         assert_eq!(moves[&CREDENTIAL], Some(Standing { value: 1, by: NO_CLAIM }));
-        let mut again = Moves::new();
+        let mut again = Moves::default();
         replay(&mut again, &entry);
         assert_eq!(again, moves);
     }
 
     #[test]
     fn a_move_becomes_a_removal_and_an_addition_of_what_stands_then() {
-        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: NO_CLAIM })]);
+        let base = base(Standing { value: 5, by: NO_CLAIM });
         let mut round = Round::new(&base);
         assert_eq!(decide(&mut round, claim(6, 1)), Decision::Write);
         // The entry's own claim counts, too, and what is not a move keeps its place.
@@ -259,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_move_needs_its_old_name_and_a_free_new_one() {
-        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: NO_CLAIM })]);
+        let base = base(Standing { value: 5, by: NO_CLAIM });
         let mut round = Round::new(&base);
         let refused = Decision::Refuse;
         assert_eq!(decide(&mut round, moves(&[(OTHER, CREDENTIAL)])), refused(Refusal::NoSuchCredential));
@@ -278,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_move_there_and_back_keeps_the_value_and_is_replayed_the_same() {
-        let base = Standings::from([(CREDENTIAL, Standing { value: 5, by: ClaimId([9; 16]) })]);
+        let base = base(Standing { value: 5, by: ClaimId([9; 16]) });
         let mut round = Round::new(&base);
         let mut entry = moves(&[(CREDENTIAL, OTHER), (OTHER, CREDENTIAL)]);
         assert_eq!(round.decide(&mut entry), Decision::Write);
@@ -286,7 +318,7 @@ mod tests {
         let moves = round.into_moves();
         assert_eq!(moves[&CREDENTIAL], Some(Standing { value: 5, by: NO_CLAIM }));
         assert_eq!(moves[&OTHER], None);
-        let mut again = Moves::new();
+        let mut again = Moves::default();
         replay(&mut again, &entry);
         replay(&mut again, &entry);
         assert_eq!(again, moves);
@@ -296,6 +328,12 @@ mod tests {
 
     fn decide(round: &mut Round<'_>, mut entry: Entry) -> Decision {
         round.decide(&mut entry)
+    }
+
+    fn base(standing: Standing) -> Standings {
+        let mut base = Standings::new();
+        base.insert(CREDENTIAL, standing);
+        base
     }
 
     fn superseded(value: u64, by: ClaimId) -> Decision {

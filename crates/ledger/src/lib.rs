@@ -14,6 +14,7 @@ pub mod embedded;
 mod mac;
 pub mod memory;
 mod reader;
+mod standings;
 
 use std::fmt;
 use std::future::Future;
@@ -271,6 +272,34 @@ pub enum ReadError {
     },
 }
 
+/// One piece of what is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// A credential's value.
+    Credential(Credential),
+    /// A record.
+    Record(Record),
+}
+
+/// What a ledger has done since it was opened, and what it has yet to do. Engines that have no such thing say 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Commits, each of them one batch.
+    pub commits: u64,
+    /// Entries that were written with them.
+    pub entries: u64,
+    /// Most entries that one commit has held.
+    pub largest_batch: u64,
+    /// Rows that are durable in the journal and not yet in their tables.
+    pub backlog_rows: u64,
+    /// Bytes of that journal.
+    pub backlog_bytes: u64,
+    /// Pages of 4 KiB in the store's log that are not yet in its database.
+    pub log_pages: u64,
+    /// How often a journal has been folded into the tables to its end.
+    pub folds: u64,
+}
+
 /// Everything that was stored, for the daemon's memory.
 #[derive(Debug, Default)]
 pub struct Contents {
@@ -289,8 +318,27 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// Hands an entry in. Dropping the answer does not take the entry back.
     fn submit(&self, entry: Entry) -> Pending;
 
-    /// Everything that is stored.
-    fn load(&self) -> Result<Contents, ReadError>;
+    /// Calls `each` with everything that is stored: all credentials by id, then all records by kind and key.
+    ///
+    /// Reads in pieces and holds no more than one of them. An entry that is handed in meanwhile may be seen or
+    /// not, or with a part of its changes.
+    fn load_each(&self, each: &mut dyn FnMut(Stored)) -> Result<(), ReadError>;
+
+    /// One record as it stands after all entries that were handed in before; none where there is none.
+    fn record(&self, kind: u8, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError>;
+
+    /// What it has done so far. Costs next to nothing.
+    fn figures(&self) -> Figures;
+
+    /// Everything that is stored, as [`Self::load_each`] finds it.
+    fn load(&self) -> Result<Contents, ReadError> {
+        let mut contents = Contents::default();
+        self.load_each(&mut |stored| match stored {
+            Stored::Credential(credential) => contents.credentials.push(credential),
+            Stored::Record(record) => contents.records.push(record),
+        })?;
+        Ok(contents)
+    }
 
     /// Up to `limit` audit lines after sequence `after`, oldest first.
     fn audit_after(&self, after: u64, limit: usize) -> Result<Vec<AuditLine>, ReadError>;

@@ -9,11 +9,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 use crate::batch::within_bounds;
-use crate::decide::{Decision, Round, Standings, apply};
+use crate::decide::{Decision, Round, apply};
 use crate::mac::MacKey;
+use crate::standings::Standings;
 use crate::{
-    AuditLine, AuditReport, Change, Contents, Credential, Entry, Ledger, Outcome, Pending, ReadError, Record,
-    Refusal,
+    AuditLine, AuditReport, Change, Entry, Figures, Ledger, Outcome, Pending, ReadError, Record, Refusal,
+    Stored,
 };
 
 /// What becomes of entries that are submitted.
@@ -46,6 +47,8 @@ struct State {
     records: BTreeMap<(u8, Vec<u8>), Vec<u8>>,
     audit: Vec<AuditLine>,
     held: Vec<(oneshot::Sender<Outcome>, Outcome)>,
+    /// Each entry is a commit of its own.
+    figures: Figures,
     is_closed: bool,
 }
 
@@ -102,18 +105,23 @@ impl Ledger for MemoryLedger {
         }
     }
 
-    fn load(&self) -> Result<Contents, ReadError> {
-        let state = self.state();
-        let mut credentials: Vec<Credential> = (state.standings.iter())
-            .map(|(id, standing)| Credential { id: *id, value: standing.value, by: standing.by })
-            .collect();
-        credentials.sort_unstable_by_key(|credential| credential.id);
-        let record = |((kind, key), value): (&(u8, Vec<u8>), &Vec<u8>)| Record {
-            kind: *kind,
-            key: key.clone(),
-            value: value.clone(),
+    fn load_each(&self, each: &mut dyn FnMut(Stored)) -> Result<(), ReadError> {
+        // The lock is not held while others' code runs.
+        let (credentials, records): (Vec<_>, Vec<_>) = {
+            let state = self.state();
+            (state.standings.iter().copied().collect(), state.records.iter().map(record).collect())
         };
-        Ok(Contents { credentials, records: state.records.iter().map(record).collect() })
+        credentials.into_iter().for_each(|credential| each(Stored::Credential(credential)));
+        records.into_iter().for_each(|record| each(Stored::Record(record)));
+        Ok(())
+    }
+
+    fn record(&self, kind: u8, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        Ok(self.state().records.get(&(kind, key.to_vec())).cloned())
+    }
+
+    fn figures(&self) -> Figures {
+        self.state().figures
     }
 
     fn audit_after(&self, after: u64, limit: usize) -> Result<Vec<AuditLine>, ReadError> {
@@ -157,6 +165,9 @@ impl State {
                 let moves = round.into_moves();
                 apply(&mut self.standings, &moves);
                 self.write_rest(entry);
+                self.figures.commits += 1;
+                self.figures.entries += 1;
+                self.figures.largest_batch = 1;
                 Outcome::Committed
             }
             Decision::Follow | Decision::Already => Outcome::Committed,
@@ -192,10 +203,14 @@ impl State {
     }
 }
 
+fn record(((kind, key), value): (&(u8, Vec<u8>), &Vec<u8>)) -> Record {
+    Record { kind: *kind, key: key.clone(), value: value.clone() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AuditEntry, Claim, ClaimId, CredentialId};
+    use crate::{AuditEntry, Claim, ClaimId, Credential, CredentialId};
 
     #[test]
     fn a_claim_wins_once_and_its_audit_line_is_chained() {

@@ -6,12 +6,11 @@
 
 use std::time::Duration;
 
-use rusqlite::Transaction;
+use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use super::fold::{Folding, Slice};
-use super::mark::Mark;
-use super::meta::Meta;
+use super::fold::{Folding, HALF, Slice, Sources, Weight, Written};
+use super::mark::{Mark, Marking};
 use super::place::is_full_or_read_only;
 use super::store::{self, Checkpoint, Failure};
 use super::writer::Writer;
@@ -28,25 +27,26 @@ const QUIET: Duration = Duration::from_secs(1);
 /// apart, so this is five seconds at the most.
 const MARK_COMMITS_MAX: u64 = 256;
 
-/// From this many rows on, folding rides on commits, each with twice as many rows as it brings: so the backlog
-/// does not grow past it by more than one batch. Reading that many again at a start takes tens of milliseconds.
-const BACKLOG_ROWS_MAX: usize = 16 * 1024;
+/// Families and records in one transaction of folding when nobody waits: a millisecond or two, which is what a login
+/// that comes in between may have to wait.
+const SLICE_UNITS: usize = 128;
 
-/// The same in bytes of records and audit bodies.
-const BACKLOG_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// The same where somebody waits for all of it. The log can hold it.
+const SLICE_UNITS_MAX: usize = 512;
 
-/// Rows in one transaction of folding when nobody waits: a millisecond or two, which is what a login that comes in
-/// between may have to wait.
-const SLICE_ROWS_MAX: usize = 512;
+/// From this many leaves without a row on, they are written with the next commit: their families go in one
+/// transaction and must not grow long. Adding credentials makes one in about fifty additions.
+const UNWRITTEN_LEAVES_MAX: usize = 64;
 
-/// Rows that ride on a commit besides: lets a commit without rows of its own help, too.
-const RIDING_ROWS_MIN: usize = 64;
+/// Folded rows of the journal that are removed with a commit, which adds one.
+const SWEPT_RIDING: u64 = 4;
+
+/// And in a transaction of their own.
+const SWEPT_MAX: u64 = 512;
 
 /// What is to be done.
 #[derive(Debug, Default)]
 pub(super) struct Chores {
-    /// Commits since the mark was written.
-    unmarked: u64,
     /// How many pages are in the log and not in the database.
     log_pages: usize,
     /// A chore has just been done, and nobody came in between: the next one need not wait.
@@ -66,6 +66,8 @@ pub(super) struct BatchTraits {
     pub(super) deletes: bool,
     /// It adds or takes away credentials.
     pub(super) moves_credentials: bool,
+    /// It writes or deletes records.
+    pub(super) has_records: bool,
 }
 
 impl BatchTraits {
@@ -76,8 +78,11 @@ impl BatchTraits {
                 Change::AddCredential { .. }
                 | Change::RemoveCredential { .. }
                 | Change::MoveCredential { .. } => traits.moves_credentials = true,
-                Change::Delete { .. } => traits.deletes = true,
-                Change::Put { .. } => {}
+                Change::Delete { .. } => {
+                    traits.deletes = true;
+                    traits.has_records = true;
+                }
+                Change::Put { .. } => traits.has_records = true,
             }
         }
         traits
@@ -104,6 +109,11 @@ impl Chores {
         })
     }
 
+    /// How many pages the log was found to have.
+    pub(super) fn log_pages(&self) -> usize {
+        self.log_pages
+    }
+
     /// Notes that somebody came in.
     pub(super) fn interrupt(&mut self) {
         self.is_at_it = false;
@@ -113,7 +123,7 @@ impl Chores {
     pub(super) fn next(&self, writer: &Writer) -> Option<Chore> {
         if writer.mark.last != writer.last {
             Some(Chore::Mark)
-        } else if writer.meta.folded != writer.last {
+        } else if !writer.is_folded() {
             Some(Chore::Fold)
         } else if self.log_pages > 0 {
             Some(Chore::Checkpoint)
@@ -135,7 +145,7 @@ impl Writer {
         let Some(chore) = self.chores.next(self).filter(|_| !self.is_dead) else { return };
         let done = match chore {
             Chore::Mark => self.write_mark(false),
-            Chore::Fold => self.fold_slice(SLICE_ROWS_MAX),
+            Chore::Fold => self.fold_slice(SLICE_UNITS),
             Chore::Checkpoint if self.chores.has_deleted => {
                 self.chores.has_deleted = false;
                 self.empty_log(Checkpoint::Empty)
@@ -156,11 +166,13 @@ impl Writer {
     /// a log that loses it would bring back what he ended.
     pub(super) fn after_commit(&mut self, batch: &BatchTraits) {
         self.chores.has_deleted |= batch.deletes;
-        self.chores.unmarked += 1;
+        if batch.has_records {
+            self.records_through = self.last;
+        }
         self.chores.is_full = false;
         let mut done = self.look_at_log();
-        if done.is_ok() && (batch.moves_credentials || self.chores.unmarked >= MARK_COMMITS_MAX) {
-            done = self.write_mark(false);
+        if done.is_ok() {
+            done = if batch.moves_credentials { self.write_mark(false) } else { self.keep_mark_close() };
         }
         if done.is_ok() && self.chores.log_pages >= self.reserve.log_pages_max() {
             done = self.empty_log(Checkpoint::Keep);
@@ -172,33 +184,85 @@ impl Writer {
         }
     }
 
-    /// The slice that is to ride on a commit that brings `rows` rows, if much has gathered.
-    pub(super) fn riding_slice(&mut self, rows: usize) -> Option<Slice> {
-        let (folding_rows, folding_bytes) = self.folding.as_ref().map_or((0, 0), Folding::left);
-        let is_much = self.backlog.rows() + folding_rows >= BACKLOG_ROWS_MAX
-            || self.backlog.bytes() + folding_bytes >= BACKLOG_BYTES_MAX;
-        is_much.then(|| self.next_slice(2 * rows + RIDING_ROWS_MIN))
+    /// The slice that is to ride on a commit that brings `weight`, if there is something that should not wait.
+    pub(super) fn riding_slice(&mut self, weight: &Weight) -> Option<Slice> {
+        if self.folding.is_none() && self.backlog.weight().share() >= HALF {
+            self.begin_generation();
+        }
+        let is_split = self.standings.unwritten() >= UNWRITTEN_LEAVES_MAX;
+        let has_run = self.references.fill_a_run();
+        let is_unswept = self.swept < self.meta.folded;
+        if self.folding.is_none() && !is_split && !has_run && !is_unswept {
+            return None;
+        }
+        // So much that the generation ends when the next one has gathered.
+        let paced = |folding: &Folding| (folding.units() * weight.share()).div_ceil(HALF) + 1;
+        let mut slice =
+            self.folding.as_ref().map(|folding| folding.slice(paced(folding))).unwrap_or_default();
+        slice.sweep(self.swept, SWEPT_RIDING, self.meta.folded, self.folding.as_ref());
+        if is_split {
+            slice.add_families(&self.standings);
+        }
+        if has_run {
+            slice.add_run();
+        }
+        Some(slice)
     }
 
     /// Writes a slice in one transaction with what `also` writes, and notes that it is durable.
     pub(super) fn write_slice(
         &mut self,
         slice: &Slice,
-        also: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+        also: impl FnOnce(&Connection) -> rusqlite::Result<()>,
     ) -> Result<(), Failure> {
-        let written = self.try_write_slice(slice, also).map_err(Failure::from);
-        let meta = self.rolled_back(written)?;
-        self.meta = meta;
-        if self.folding.as_mut().is_some_and(|folding| folding.advance(slice)) {
-            self.folding = None;
-        }
+        self.choose_overwriting()?;
+        let Self { db, folding, standings, references, keys, meta, root_keys, .. } = self;
+        let from = Sources { standings, references, keys, meta };
+        let written = store::transaction(db, |db| -> Result<_, Failure> {
+            also(db)?;
+            let written = slice.write(db, folding.as_ref(), &from)?;
+            store::write_meta(db, &written.meta.seal(&root_keys.meta))?;
+            Ok(written)
+        })?;
+        self.note_written(slice, written);
         self.look_at_log()
     }
 
-    /// Folds everything, for a reader of the tables or before the end.
+    fn note_written(&mut self, slice: &Slice, written: Written) {
+        self.meta = written.meta;
+        for (number, mac) in written.leaves {
+            self.standings.note_written(number, mac);
+        }
+        if slice.has_run() {
+            self.references.forget_run();
+        }
+        self.swept = slice.swept();
+        if self.folding.as_mut().is_some_and(|folding| folding.advance(slice)) {
+            self.folding = None;
+            self.tallies.folds += 1;
+        }
+    }
+
+    /// What was sealed is overwritten where it was deleted; claims need not be.
+    fn choose_overwriting(&mut self) -> Result<(), Failure> {
+        let has_records = |folding: &Folding| !folding.records().is_empty();
+        let is_whole = self.swept < self.records_through || self.folding.as_ref().is_some_and(has_records);
+        if is_whole != self.overwrites_whole {
+            store::overwrite_deleted(&self.db, is_whole)?;
+            self.overwrites_whole = is_whole;
+        }
+        Ok(())
+    }
+
+    /// Whether the tables hold everything, and the journal nothing.
+    pub(super) fn is_folded(&self) -> bool {
+        self.meta.folded == self.last && self.swept == self.last
+    }
+
+    /// Folds everything, before the end or for want of space.
     pub(super) fn fold_all(&mut self) -> Result<(), Failure> {
-        while self.meta.folded != self.last {
-            self.fold_slice(SLICE_ROWS_MAX)?;
+        while !self.is_folded() {
+            self.fold_slice(SLICE_UNITS_MAX)?;
             if self.chores.log_pages >= self.reserve.log_pages_max() {
                 self.empty_log(Checkpoint::Keep)?;
             }
@@ -251,47 +315,62 @@ impl Writer {
         })
     }
 
-    /// Passes a result on, after making sure that a transaction that failed for want of space is gone.
-    pub(super) fn rolled_back<T>(&self, result: Result<T, Failure>) -> Result<T, Failure> {
-        match result {
-            Err(Failure::Full) if !self.db.is_autocommit() => {
-                Err(Failure::Fatal(String::from("a transaction that failed could not be rolled back")))
-            }
-            other => other,
+    /// Writes the next piece of folding, or of sweeping where everything is folded.
+    pub(super) fn fold_slice(&mut self, units_max: usize) -> Result<(), Failure> {
+        if self.folding.is_none() && self.meta.folded != self.last {
+            self.begin_generation();
         }
-    }
-
-    fn try_write_slice(
-        &mut self,
-        slice: &Slice,
-        also: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
-    ) -> rusqlite::Result<Meta> {
-        let folding =
-            self.folding.as_ref().expect("a slice is taken from the generation that is being folded");
-        let transaction = self.db.transaction()?;
-        also(&transaction)?;
-        let meta = folding.write(&transaction, slice, &self.meta, (&self.keys, &self.root_keys.meta))?;
-        transaction.commit()?;
-        Ok(meta)
-    }
-
-    fn next_slice(&mut self, rows_max: usize) -> Slice {
-        let Self { folding, backlog, standings, last, .. } = self;
-        folding.get_or_insert_with(|| Folding::begin(backlog, standings, *last)).slice(rows_max)
-    }
-
-    pub(super) fn fold_slice(&mut self, rows_max: usize) -> Result<(), Failure> {
-        let slice = self.next_slice(rows_max);
+        let mut slice = self.folding.as_ref().map(|folding| folding.slice(units_max)).unwrap_or_default();
+        slice.sweep(self.swept, SWEPT_MAX, self.meta.folded, self.folding.as_ref());
         self.write_slice(&slice, |_| Ok(()))
+    }
+
+    fn begin_generation(&mut self) {
+        let Self { backlog, standings, last, audit, .. } = self;
+        self.folding = Some(Folding::begin(backlog, standings, (*last, *audit)));
     }
 
     /// Brings the mark up to date.
     pub(super) fn write_mark(&mut self, is_closed: bool) -> Result<(), Failure> {
-        let mark = Mark { last: self.last, epoch: self.meta.epoch, is_closed, ..self.mark };
-        match mark.write(&self.place, &self.root_keys.mark) {
-            Ok(()) => {
+        self.end_marking()?;
+        let mark = Mark { is_closed, ..self.next_mark() };
+        let written = mark.write(&self.place, &self.root_keys.mark).map(|()| mark);
+        self.note_mark(written)
+    }
+
+    /// Has a new mark written beside the commits, in time for its bound; waits only where that is reached.
+    fn keep_mark_close(&mut self) -> Result<(), Failure> {
+        let behind = self.last.saturating_sub(self.mark.last);
+        if self.marking.as_ref().is_some_and(Marking::is_finished) || behind >= MARK_COMMITS_MAX {
+            self.end_marking()?;
+        }
+        if self.marking.is_some() || self.last.saturating_sub(self.mark.last) < MARK_COMMITS_MAX / 2 {
+            return Ok(());
+        }
+        match self.next_mark().write_beside(&self.place, &self.root_keys.mark) {
+            Ok(marking) => {
+                self.marking = Some(marking);
+                Ok(())
+            }
+            // There is no thread to be had.
+            Err(_) => self.write_mark(false),
+        }
+    }
+
+    fn end_marking(&mut self) -> Result<(), Failure> {
+        let Some(marking) = self.marking.take() else { return Ok(()) };
+        let written = marking.wait();
+        self.note_mark(written)
+    }
+
+    fn next_mark(&self) -> Mark {
+        Mark { last: self.last, epoch: self.meta.epoch, is_closed: false, ..self.mark }
+    }
+
+    fn note_mark(&mut self, written: std::io::Result<Mark>) -> Result<(), Failure> {
+        match written {
+            Ok(mark) => {
                 self.mark = mark;
-                self.chores.unmarked = 0;
                 Ok(())
             }
             Err(error) if is_full_or_read_only(&error) => Err(Failure::Full),

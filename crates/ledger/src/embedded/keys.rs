@@ -20,9 +20,10 @@ impl RootKeys {
 #[derive(Debug)]
 pub(super) struct RowKeys {
     pub(super) journal: MacKey,
-    pub(super) credential: MacKey,
+    pub(super) leaf: MacKey,
     pub(super) record: MacKey,
     pub(super) audit: MacKey,
+    pub(super) references: MacKey,
 }
 
 impl RowKeys {
@@ -30,9 +31,10 @@ impl RowKeys {
         let key = |label| MacKey::derive(root, label, store_id);
         Self {
             journal: key("journal"),
-            credential: key("credential"),
+            leaf: key("leaf"),
             record: key("record"),
             audit: key("audit"),
+            references: key("references"),
         }
     }
 }

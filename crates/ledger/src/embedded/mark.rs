@@ -9,6 +9,8 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use rustix::fs::{AtFlags, StatxFlags};
 
@@ -80,6 +82,15 @@ impl Mark {
         })
     }
 
+    /// Begins to make it durable on a thread of its own. Whoever waits for a commit does not wait for that: a new
+    /// file has the file system write down whatever else it has in hand.
+    pub(super) fn write_beside(self, place: &Arc<Place>, key: &MacKey) -> io::Result<Marking> {
+        let (place, key) = (Arc::clone(place), key.clone());
+        let thread = std::thread::Builder::new().name(String::from("ledger-mark"));
+        let thread = thread.spawn(move || self.write(&place, &key).map(|()| self))?;
+        Ok(Marking(Some(thread)))
+    }
+
     fn decode(body: &[u8]) -> Result<(Self, FileIdentity), DecodeError> {
         let mut reader = Reader::new(body);
         if reader.u8()? != VERSION {
@@ -94,6 +105,30 @@ impl Mark {
         let written_as = FileIdentity(reader.array()?);
         reader.finish()?;
         Ok((mark, written_as))
+    }
+}
+
+/// A mark that is being written. Dropping it waits for the end, so that nobody writes where a lock is gone.
+#[derive(Debug)]
+pub(super) struct Marking(Option<JoinHandle<io::Result<Mark>>>);
+
+impl Marking {
+    /// Whether the outcome is known.
+    pub(super) fn is_finished(&self) -> bool {
+        self.0.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits until the mark is durable, and gives it.
+    pub(super) fn wait(mut self) -> io::Result<Mark> {
+        let thread = self.0.take().expect("it is waited for once");
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that writes it has panicked")))
+    }
+}
+
+impl Drop for Marking {
+    fn drop(&mut self) {
+        // Nobody asks for the outcome; the mark that stands is right as well.
+        drop(self.0.take().map(JoinHandle::join));
     }
 }
 

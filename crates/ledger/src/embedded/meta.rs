@@ -1,5 +1,6 @@
 //! The one row that describes the store: who it is, how far it is folded, and what its tables must add up to.
 
+use super::trail::AuditEnd;
 use crate::StartState;
 use crate::mac::{MAC_BYTES, Mac, MacKey};
 use crate::reader::{DecodeError, Reader};
@@ -13,15 +14,12 @@ pub(super) struct Meta {
     pub(super) epoch: u64,
     /// All batches up to this one are in the tables.
     pub(super) folded: u64,
-    /// The last line of the audit trail up to that batch. The lines after it that are in the table already
-    /// belong to a generation that is not folded to its end.
-    pub(super) audit_folded: u64,
-    /// The last line of the audit trail that is in its table.
-    pub(super) audit_sequence: u64,
-    /// That line's chain value.
-    pub(super) audit_head: Mac,
-    /// What the rows of credentials add up to.
-    pub(super) credentials: RowSum,
+    /// How many runs of references there are.
+    pub(super) runs: u64,
+    /// Where the audit trail ended with that batch.
+    pub(super) audit: AuditEnd,
+    /// What the leaves of credentials add up to.
+    pub(super) leaves: RowSum,
     /// What the rows of records add up to.
     pub(super) records: RowSum,
     /// A loss that nobody has settled yet.
@@ -50,10 +48,9 @@ impl Meta {
             store_id,
             epoch: 0,
             folded: 0,
-            audit_folded: 0,
-            audit_sequence: 0,
-            audit_head: [0; MAC_BYTES],
-            credentials: RowSum::default(),
+            runs: 0,
+            audit: AuditEnd::default(),
+            leaves: RowSum::default(),
             records: RowSum::default(),
             loss: None,
         }
@@ -64,11 +61,11 @@ impl Meta {
         let loss = self.loss.unwrap_or(Loss { found: 0, expected: 0 });
         let mut bytes = Vec::with_capacity(META_BYTES + MAC_BYTES);
         bytes.extend_from_slice(&self.store_id);
-        for number in [self.epoch, self.folded, self.audit_folded, self.audit_sequence] {
+        for number in [self.epoch, self.folded, self.runs, self.audit.sequence] {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
-        bytes.extend_from_slice(&self.audit_head);
-        self.credentials.write(&mut bytes);
+        bytes.extend_from_slice(&self.audit.head);
+        self.leaves.write(&mut bytes);
         self.records.write(&mut bytes);
         for number in [loss.found, loss.expected] {
             bytes.extend_from_slice(&number.to_be_bytes());
@@ -93,10 +90,9 @@ impl Meta {
             store_id: reader.array()?,
             epoch: reader.u64()?,
             folded: reader.u64()?,
-            audit_folded: reader.u64()?,
-            audit_sequence: reader.u64()?,
-            audit_head: reader.array()?,
-            credentials: RowSum::read(&mut reader)?,
+            runs: reader.u64()?,
+            audit: AuditEnd { sequence: reader.u64()?, head: reader.array()? },
+            leaves: RowSum::read(&mut reader)?,
             records: RowSum::read(&mut reader)?,
             loss: Some(Loss { found: reader.u64()?, expected: reader.u64()? })
                 .filter(|loss| loss.expected > 0),
@@ -112,7 +108,7 @@ impl Meta {
 /// table. A page that was lost, or that came back as it had been before, changes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct RowSum {
-    rows: u64,
+    pub(super) rows: u64,
     /// Least significant limb first.
     limbs: [u64; 4],
 }
@@ -194,7 +190,7 @@ mod tests {
         let key = MacKey::derive(&[0; 32], "meta", &[]);
         let mut meta = Meta::new([9; 16]);
         meta.epoch = 3;
-        meta.credentials.add(&[255; 32]);
+        meta.leaves.add(&[255; 32]);
         assert_eq!(Meta::unseal(&meta.seal(&key), &key), Some(meta.clone()));
         meta.loss = Some(Loss { found: 0, expected: 5 });
         let mut sealed = meta.seal(&key);

@@ -2,57 +2,85 @@
 //!
 //! [`EmbeddedLedger`] is what others use. Below it, in the order in which an entry meets them:
 //!
-//! * `writer`: gathers entries, decides, commits, answers;
+//! * `queue`: how they reach the writer's thread;
+//! * `writer`: gathers entries, decides, commits, answers; `tallies`: counts it;
+//! * `journal`, `trail`, `leaf`: the bytes of the rows;
 //! * `chores`, `fold`: what happens beside commits;
 //! * `store`: the only file that speaks SQL; `meta`: what its tables must add up to;
 //! * `mark`, `reserve`, `place`: the other files of the directory, their checks and the lock;
 //! * `open`: making and opening, where everything is verified;
+//! * `format1`: stores of the first format, with their own SQL, and how they are brought up to date;
 //! * `reads`: loading, and the audit trail.
 //!
 //! Does not make backups, and does not heal damage: a store in which something is not as it was written is
-//! refused with the name of the row. Why SQLite, and why like this: decision record 0001.
+//! refused with the name of the row. Why SQLite, and why like this: decision records 0001 and 0011.
 
 mod chores;
 mod error;
 mod fold;
+mod format1;
+mod journal;
 mod keys;
+mod leaf;
 mod mark;
 mod meta;
 mod open;
 mod place;
+mod queue;
 mod reads;
 mod reserve;
 mod store;
+mod tallies;
 #[cfg(test)]
 mod tests;
+mod trail;
 mod writer;
+
+/// What the queue is made of; the model of it puts others in their place.
+mod sync {
+    pub(super) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+}
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
 pub use self::error::LedgerOpenError;
-use self::reads::AuditWalk;
+use self::queue::{Queue, Refused};
+use self::tallies::Shown;
+use self::trail::AuditEnd;
 pub use self::writer::FatalHook;
 use self::writer::{Request, Writer};
 use crate::{
-    AuditLine, AuditReport, Contents, Entry, Ledger, Outcome, Pending, ReadError, Refusal, StartState, batch,
+    AuditLine, AuditReport, CredentialId, Entry, Figures, Ledger, Outcome, Pending, ReadError, Refusal,
+    StartState, Stored, batch,
 };
 
 /// Most entries that may wait for the writer: eight full batches. With 8 ms for a slow fsync, the last one waits
 /// under a tenth of a second; beyond that, callers are better served by a refusal.
 pub const QUEUE_ENTRIES_MAX: usize = 8 * writer::BATCH_ENTRIES_MAX;
 
+/// How far the opening of a store has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Rows that have been read and verified. A hundred credentials share a row, a record has one of its own.
+    pub rows: u64,
+    /// Rows that there are.
+    pub of: u64,
+}
+
 /// A store on this machine's disk, open.
 ///
 /// Dropping it without [`Ledger::close`] commits what waits, but leaves the store as a crash would: the next start
 /// is [`StartState::Unclean`].
 pub struct EmbeddedLedger {
-    requests: SyncSender<Request>,
+    requests: Arc<Queue<Request>>,
+    shown: Arc<Shown>,
     writer: Mutex<Option<JoinHandle<()>>>,
     is_closing: AtomicBool,
     start_state: StartState,
@@ -87,13 +115,25 @@ impl EmbeddedLedger {
     /// [`LedgerOpenError::NoStore`] where there is none: a missing store is never a fresh start. See the other
     /// variants; after each of them the store is as it was.
     pub fn open(dir: &Path, mac_key: &[u8; 32], on_fatal: FatalHook) -> Result<Self, LedgerOpenError> {
-        let (writer, start_state) = open::open(dir, mac_key, on_fatal)?;
+        Self::open_with(dir, mac_key, on_fatal, &|_| {})
+    }
+
+    /// Does what [`Self::open`] does, and says how far it is: a few times a second, and at the end.
+    pub fn open_with(
+        dir: &Path,
+        mac_key: &[u8; 32],
+        on_fatal: FatalHook,
+        progress: &dyn Fn(Progress),
+    ) -> Result<Self, LedgerOpenError> {
+        let (writer, start_state) = open::open(dir, mac_key, on_fatal, progress)?;
         let (epoch, store_id) = (writer.meta.epoch, writer.meta.store_id);
         let last = writer.last;
-        let (requests, receiver) = sync_channel(QUEUE_ENTRIES_MAX);
+        let shown = Arc::clone(&writer.shown);
+        let requests = Arc::new(Queue::new());
+        let taken_from = Arc::clone(&requests);
         let thread = std::thread::Builder::new()
             .name(String::from("ledger"))
-            .spawn(move || writer.run(&receiver))
+            .spawn(move || writer.run(&taken_from))
             .map_err(|source| LedgerOpenError::Io {
                 action: "start a thread for",
                 path: dir.into(),
@@ -102,6 +142,7 @@ impl EmbeddedLedger {
         tracing::info!(?start_state, epoch, last, dir = %dir.display(), "ledger open");
         Ok(Self {
             requests,
+            shown,
             writer: Mutex::new(Some(thread)),
             is_closing: AtomicBool::new(false),
             start_state,
@@ -136,8 +177,13 @@ impl EmbeddedLedger {
             // Whoever does not wait any longer does not want to know.
             let _ = tell.send(question(writer));
         });
-        self.requests.send(Request::Ask(question)).map_err(|_| ReadError::Closed)?;
+        self.send(Request::Ask(question))?;
         told.recv().map_err(|_| ReadError::Closed)?
+    }
+
+    /// Sends what is not an entry: each thread waits for the answer to its own, so no more wait than there are threads.
+    fn send(&self, request: Request) -> Result<(), ReadError> {
+        self.requests.push(request, usize::MAX).map_err(|_| ReadError::Closed)
     }
 
     fn join(&self) {
@@ -154,7 +200,7 @@ impl Ledger for EmbeddedLedger {
     fn submit(&self, entry: Entry) -> Pending {
         let refused = |refusal| Pending::ready(Outcome::NotCommitted(refusal));
         // Acquire pairs with the store in `close`: an entry that comes after it is refused as closed. One that
-        // comes at the same time may be dropped with the queue, and is then `Unknown`.
+        // comes at the same time is committed, or refused like this as well.
         if self.is_closing.load(Ordering::Acquire) {
             return refused(Refusal::Closed);
         }
@@ -162,15 +208,38 @@ impl Ledger for EmbeddedLedger {
             return refused(Refusal::OutOfBounds);
         }
         let (tell, pending) = Pending::channel();
-        match self.requests.try_send(Request::Commit(entry, tell)) {
+        match self.requests.push(Request::Commit(entry, tell), QUEUE_ENTRIES_MAX) {
             Ok(()) => pending,
-            Err(TrySendError::Full(_)) => refused(Refusal::Busy),
-            Err(TrySendError::Disconnected(_)) => refused(Refusal::Closed),
+            Err(Refused::Full(_)) => refused(Refusal::Busy),
+            Err(Refused::Closed(_)) => refused(Refusal::Closed),
         }
     }
 
-    fn load(&self) -> Result<Contents, ReadError> {
-        self.ask(|writer| writer.contents())
+    fn load_each(&self, each: &mut dyn FnMut(Stored)) -> Result<(), ReadError> {
+        let mut from = Some(CredentialId([0; 16]));
+        while let Some(first) = from {
+            let credentials = self.ask(move |writer| Ok(writer.credentials(first)))?;
+            from = credentials.last().and_then(|last| following(last.id));
+            credentials.into_iter().for_each(|credential| each(Stored::Credential(credential)));
+        }
+        let mut after = None;
+        loop {
+            let (records, last) = self.ask(move |writer| writer.records_after(after.as_ref()))?;
+            records.into_iter().for_each(|record| each(Stored::Record(record)));
+            if last.is_none() {
+                return Ok(());
+            }
+            after = last;
+        }
+    }
+
+    fn record(&self, kind: u8, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        let key = (kind, key.to_vec());
+        self.ask(move |writer| writer.record(&key))
+    }
+
+    fn figures(&self) -> Figures {
+        self.shown.read()
     }
 
     /// Gives at most 1,024 lines at a time.
@@ -183,7 +252,7 @@ impl Ledger for EmbeddedLedger {
     }
 
     fn audit_newest(&self) -> Result<u64, ReadError> {
-        self.ask(Writer::audit_newest)
+        self.ask(|writer| Ok(writer.audit.sequence))
     }
 
     fn audit_by_reference(&self, reference: [u8; 8]) -> Result<Option<AuditLine>, ReadError> {
@@ -191,7 +260,7 @@ impl Ledger for EmbeddedLedger {
     }
 
     fn audit_verify(&self) -> Result<AuditReport, ReadError> {
-        let mut walk = AuditWalk::default();
+        let mut walk = AuditEnd::default();
         loop {
             let (gone, report) = self.ask(move |writer| {
                 let report = writer.audit_walk(&mut walk)?;
@@ -209,7 +278,7 @@ impl Ledger for EmbeddedLedger {
             return Err(ReadError::Closed);
         }
         let (tell, told) = sync_channel(1);
-        self.requests.send(Request::Close(tell)).map_err(|_| ReadError::Closed)?;
+        self.send(Request::Close(tell))?;
         let closed = told.recv().unwrap_or(Err(ReadError::Closed));
         self.join();
         closed
@@ -219,7 +288,7 @@ impl Ledger for EmbeddedLedger {
 impl Drop for EmbeddedLedger {
     fn drop(&mut self) {
         // It fails where the writer has ended already.
-        let _ = self.requests.send(Request::Abandon);
+        let _ = self.send(Request::Abandon);
         self.join();
     }
 }
@@ -231,4 +300,9 @@ impl fmt::Debug for EmbeddedLedger {
             .field("epoch", &self.epoch)
             .finish_non_exhaustive()
     }
+}
+
+/// The id after an id, where there is one.
+fn following(id: CredentialId) -> Option<CredentialId> {
+    u128::from_be_bytes(id.0).checked_add(1).map(|next| CredentialId(next.to_be_bytes()))
 }

@@ -1,8 +1,10 @@
 //! Making a store, and opening one: every check comes before the first change.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
@@ -14,11 +16,14 @@ use super::mark::Mark;
 use super::meta::{Loss, Meta, RowSum};
 use super::place::{self, Lock, MARK, Place, STORE, STORE_NEW};
 use super::reserve::Reserve;
-use super::store::{self, Failure};
-use super::writer::{FatalHook, Writer};
-use crate::decide::{Moves, Standings, apply, replay};
-use crate::mac::MAC_BYTES;
-use crate::{Entry, StartState, batch};
+use super::store::{self, Checkpoint, Failure};
+use super::tallies::Tallies;
+use super::trail::{self, AuditEnd, OpenReferences};
+use super::writer::{FatalHook, Rows, Writer};
+use super::{Progress, format1, journal, leaf};
+use crate::StartState;
+use crate::decide::{Moves, apply, replay};
+use crate::standings::Standings;
 
 /// Makes an empty store.
 pub(super) fn create(dir: &Path, root: &[u8; 32]) -> Result<(), LedgerOpenError> {
@@ -49,6 +54,7 @@ pub(super) fn open(
     dir: &Path,
     root: &[u8; 32],
     on_fatal: FatalHook,
+    progress: &dyn Fn(Progress),
 ) -> Result<(Writer, StartState), LedgerOpenError> {
     store::check_sqlite_version()?;
     let place = Place::open(dir)?;
@@ -61,15 +67,24 @@ pub(super) fn open(
     let mark = Mark::read(&place, &root_keys.mark)?;
     let path = place.file(STORE);
     let db = store::connect(&path).map_err(|error| store::opening(&path, "open", error))?;
-    store::check_identity(&db, &path)?;
-    let meta = read_meta(&db, &path, &root_keys)?;
+    let format = store::check_identity(&db, &path)?;
+    let mut meta = read_meta(&db, &path, &root_keys)?;
     let keys = RowKeys::derive(root, &meta.store_id);
     if mark.store_id != meta.store_id {
         let problem = String::from("it belongs to another store");
         let row = String::from("of the last commit");
         return Err(LedgerOpenError::Damaged { path: place.file(MARK), what: "the mark", row, problem });
     }
-    let found = Reading { db: &db, path: &path, meta: &meta, keys: &keys }.read()?;
+    if format == format1::FORMAT {
+        meta = check_records(&db, &meta, &keys, &Steps::none())
+            .and_then(|()| format1::migrate(&db, &meta, root, &root_keys.meta))
+            .and_then(|meta| Ok(store::checkpoint(&db, Checkpoint::Empty).map(|()| meta)?))
+            .map_err(|problem| problem.at(&path))?;
+        tracing::info!(path = %path.display(), from = format1::FORMAT, to = store::FORMAT, "store brought up to date");
+    }
+    let steps = Steps::new(progress, meta.leaves.rows + meta.records.rows);
+    let reading = Reading { db: &db, meta: &meta, keys: &keys, steps };
+    let found = reading.read().map_err(|problem| problem.at(&path))?;
     let state = start_state(&meta, &mark, found.last);
     let mut writer = writer(Parts { db, place, lock, root_keys, keys, meta, mark, found, on_fatal });
     writer.begin(state).map_err(|failure| match failure {
@@ -136,124 +151,162 @@ fn start_state(meta: &Meta, mark: &Mark, last: u64) -> StartState {
 struct Found {
     standings: Standings,
     backlog: Backlog,
+    audit: AuditEnd,
+    references: OpenReferences,
     last: u64,
+    swept: u64,
 }
 
 struct Reading<'a> {
     db: &'a Connection,
-    path: &'a Path,
     meta: &'a Meta,
     keys: &'a RowKeys,
+    steps: Steps<'a>,
 }
 
 impl Reading<'_> {
-    fn read(&self) -> Result<Found, LedgerOpenError> {
-        let mut found = Found { last: self.meta.folded, ..Found::default() };
-        self.read_credentials(&mut found)?;
-        self.check_records()?;
-        self.check_audit_head()?;
+    fn read(&self) -> Result<Found, Problem> {
+        let mut found = Found { last: self.meta.folded, audit: self.meta.audit, ..Found::default() };
+        found.standings = self.read_leaves()?;
+        check_records(self.db, self.meta, self.keys, &self.steps)?;
         self.read_journal(&mut found)?;
+        self.check_audit_end(&found.audit)?;
+        self.read_references(&mut found)?;
         Ok(found)
     }
 
-    fn read_credentials(&self, found: &mut Found) -> Result<(), LedgerOpenError> {
+    fn read_leaves(&self) -> Result<Standings, Problem> {
         let mut sum = RowSum::default();
-        store::each_credential(self.db, |row| {
-            let (id, standing, mac) = row.verified(self.keys).ok_or_else(|| {
-                Problem::Row("credential", hex(&row.id), String::from("it fails its checksum"))
-            })?;
-            sum.add(&mac);
-            found.standings.insert(id, standing);
+        let mut leaves = Vec::new();
+        store::each_leaf(self.db, |number, row| {
+            let damaged = |problem: &str| Problem::row("credentials", number, problem);
+            // A number that is missing shows in the sum; one that is too many fails its checksum under its place.
+            let place = u32::try_from(leaves.len()).unwrap_or(u32::MAX);
+            if number != i64::from(place) {
+                return Err(damaged("rows are missing before it"));
+            }
+            let read =
+                leaf::decode(row, place, &self.keys.leaf).map_err(|error| damaged(&error.to_string()))?;
+            sum.add(&read.2);
+            leaves.push(read);
+            self.steps.step();
             Ok(())
-        })
-        .map_err(|problem| self.refuse(problem))?;
-        self.check_sum("credentials", sum, self.meta.credentials)
+        })?;
+        check_sum("credentials", sum, self.meta.leaves)?;
+        Standings::restore(leaves.into_iter())
+            .map_err(|(number, problem)| Problem::row("credentials", number.into(), problem))
     }
 
-    fn check_records(&self) -> Result<(), LedgerOpenError> {
-        let mut sum = RowSum::default();
-        store::each_record(self.db, |row| {
-            let name = format!("{}/{}", row.kind, hex(&row.key));
-            let (_, _, mac) = row
-                .verified(self.keys)
-                .ok_or_else(|| Problem::Row("record", name, String::from("it fails its checksum")))?;
-            sum.add(&mac);
+    fn read_journal(&self, found: &mut Found) -> Result<(), Problem> {
+        let first = store::first_journal_row(self.db)?
+            .map_or(self.meta.folded, |seq| seq.cast_unsigned().wrapping_sub(1));
+        found.swept = first.min(self.meta.folded);
+        store::each_journal_row(self.db, self.meta.folded, |number, row| {
+            let damaged = |problem: &str| Problem::row("journal batch", number, problem);
+            let seq = number.cast_unsigned();
+            if seq != found.last.wrapping_add(1) {
+                return Err(damaged("it does not follow the one before: batches are missing"));
+            }
+            let (entries, end) =
+                journal::open(row, seq, &self.keys.journal).map_err(|error| damaged(&error.to_string()))?;
+            let mut moves = Moves::default();
+            entries.iter().for_each(|entry| replay(&mut moves, entry));
+            apply(&mut found.standings, &moves);
+            found.backlog.take_in(entries.into_iter(), &moves, row.len());
+            found.last = seq;
+            found.audit = end;
             Ok(())
         })
-        .map_err(|problem| self.refuse(problem))?;
-        self.check_sum("records", sum, self.meta.records)
     }
 
     /// The trail is checked whole only when it is asked for; here, that it ends where it should.
-    fn check_audit_head(&self) -> Result<(), LedgerOpenError> {
-        let sequence = self.meta.audit_sequence;
-        let from = sequence.max(1);
-        let lines =
-            store::audit_lines(self.db, from, 2).map_err(|error| self.refuse(Problem::Sqlite(error)))?;
-        let ends_well = match lines.as_slice() {
-            [] => sequence == 0,
-            [line] => line.sequence == sequence && line.chain == self.meta.audit_head,
-            _ => false,
-        };
-        if ends_well {
+    fn check_audit_end(&self, end: &AuditEnd) -> Result<(), Problem> {
+        let mut last = AuditEnd::default();
+        let mut is_readable = true;
+        store::each_trail_row(self.db, end.sequence.max(1), |first, row| {
+            for line in trail::lines(first, row) {
+                match line {
+                    Ok(line) => last = AuditEnd { sequence: line.sequence, head: line.chain },
+                    Err(_) => is_readable = false,
+                }
+            }
+            is_readable && last.sequence <= end.sequence
+        })?;
+        if is_readable && last == *end {
             return Ok(());
         }
         let problem = String::from("the trail does not end there with its chain value");
-        Err(self.refuse(Problem::Row("audit line", sequence.to_string(), problem)))
+        Err(Problem::Row("audit line", end.sequence.to_string(), problem))
     }
 
-    fn read_journal(&self, found: &mut Found) -> Result<(), LedgerOpenError> {
-        // Lines of a generation that was not folded to its end are in the table already.
-        let mut audit_done = self.meta.audit_sequence.wrapping_sub(self.meta.audit_folded);
-        store::each_journal_row(self.db, |seq, body| {
-            let batch = |problem: &str| Problem::Row("journal batch", seq.to_string(), problem.to_owned());
-            let seq = seq.cast_unsigned();
-            if seq != found.last.wrapping_add(1) {
-                return Err(batch("it does not follow the one before: batches are missing"));
+    /// The references that no run holds. Lines that are damaged keep their place: reading the trail tells of them.
+    fn read_references(&self, found: &mut Found) -> Result<(), Problem> {
+        let first = trail::first_line(self.meta.runs);
+        let mut next = first;
+        store::each_trail_row(self.db, first, |start, row| {
+            for line in trail::lines(start, row).map_while(Result::ok) {
+                if line.sequence >= next && line.sequence <= found.audit.sequence {
+                    found.references.extend((next..line.sequence).map(|_| [0; 8]));
+                    found.references.push(line.reference);
+                    next = line.sequence + 1;
+                }
             }
-            let (body, _) = body
-                .split_at_checked(body.len().saturating_sub(MAC_BYTES))
-                .filter(|(body, mac)| self.keys.journal.holds(&[&seq.to_be_bytes(), body], mac))
-                .ok_or_else(|| batch("it fails its checksum"))?;
-            let mut entries = batch::decode(body).map_err(|error| batch(&error.to_string()))?;
-            forget_folded_audit(&mut entries, &mut audit_done);
-            let mut moves = Moves::new();
-            entries.iter().for_each(|entry| replay(&mut moves, entry));
-            apply(&mut found.standings, &moves);
-            found.backlog.take_in(entries.into_iter(), &moves);
-            found.last = seq;
-            Ok(())
-        })
-        .map_err(|problem| self.refuse(problem))?;
-        if audit_done > 0 {
-            let problem =
-                String::from("it ends before lines that the audit trail holds: batches are missing");
-            return Err(self.refuse(Problem::Row("journal batch", found.last.to_string(), problem)));
-        }
+            true
+        })?;
         Ok(())
-    }
-
-    fn check_sum(&self, table: &'static str, found: RowSum, wanted: RowSum) -> Result<(), LedgerOpenError> {
-        if found == wanted {
-            return Ok(());
-        }
-        let problem = String::from("rows are missing, or are older than the rest");
-        Err(self.refuse(Problem::Row("table", table.to_owned(), problem)))
-    }
-
-    fn refuse(&self, problem: Problem) -> LedgerOpenError {
-        match problem {
-            Problem::Sqlite(error) => store::opening(self.path, "read", error),
-            Problem::Row(what, row, problem) => {
-                LedgerOpenError::Damaged { path: self.path.to_path_buf(), what, row, problem }
-            }
-        }
     }
 }
 
-enum Problem {
+fn check_records(db: &Connection, meta: &Meta, keys: &RowKeys, steps: &Steps<'_>) -> Result<(), Problem> {
+    let mut sum = RowSum::default();
+    store::each_record(db, |row| {
+        let name = row.name();
+        let (_, _, mac) = row
+            .verified(keys)
+            .ok_or_else(|| Problem::Row("record", name, String::from("it fails its checksum")))?;
+        sum.add(&mac);
+        steps.step();
+        Ok::<_, Problem>(())
+    })?;
+    check_sum("records", sum, meta.records)
+}
+
+/// Whether the rows of a table are all there, and are the newest.
+pub(super) fn check_sum(table: &'static str, found: RowSum, wanted: RowSum) -> Result<(), Problem> {
+    if found == wanted {
+        return Ok(());
+    }
+    let problem = String::from("rows are missing, or are older than the rest");
+    Err(Problem::Row("table", table.to_owned(), problem))
+}
+
+/// Why a store is refused while it is read.
+pub(super) enum Problem {
     Sqlite(rusqlite::Error),
+    Failed(Failure),
     Row(&'static str, String, String),
+}
+
+impl Problem {
+    /// Something is wrong with a numbered row.
+    pub(super) fn row(what: &'static str, number: i64, problem: &str) -> Self {
+        Self::Row(what, number.to_string(), problem.to_owned())
+    }
+
+    fn at(self, path: &Path) -> LedgerOpenError {
+        match self {
+            Self::Sqlite(error) => store::opening(path, "read", error),
+            Self::Failed(Failure::Full) => LedgerOpenError::StorageFull { path: path.to_path_buf() },
+            Self::Failed(Failure::Fatal(message)) => LedgerOpenError::Sqlite {
+                action: "bring up to date",
+                path: path.to_path_buf(),
+                source: message.into(),
+            },
+            Self::Row(what, row, problem) => {
+                LedgerOpenError::Damaged { path: path.to_path_buf(), what, row, problem }
+            }
+        }
+    }
 }
 
 impl From<rusqlite::Error> for Problem {
@@ -262,14 +315,39 @@ impl From<rusqlite::Error> for Problem {
     }
 }
 
-/// Takes the first `done` audit lines out of the entries.
-fn forget_folded_audit(entries: &mut [Entry], done: &mut u64) {
-    for entry in entries {
-        if *done > 0 && entry.audit.take().is_some() {
-            *done -= 1;
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Counts the rows that have been read, and tells now and then.
+struct Steps<'a> {
+    progress: &'a dyn Fn(Progress),
+    of: u64,
+    done: Cell<u64>,
+}
+
+impl<'a> Steps<'a> {
+    fn new(progress: &'a dyn Fn(Progress), of: u64) -> Self {
+        Self { progress, of, done: Cell::new(0) }
+    }
+
+    fn none() -> Self {
+        Self::new(&|_| {}, 0)
+    }
+
+    fn step(&self) {
+        let rows = self.done.get() + 1;
+        self.done.set(rows);
+        if rows.is_multiple_of(STEP_ROWS) || rows == self.of {
+            (self.progress)(Progress { rows, of: self.of });
         }
     }
 }
+
+/// Progress is told this often: a few times a second.
+const STEP_ROWS: u64 = 64 * 1024;
 
 struct Parts {
     db: Connection,
@@ -288,18 +366,28 @@ fn writer(parts: Parts) -> Writer {
     Writer {
         db,
         reserve: Reserve::find(&place),
-        place,
+        place: Arc::new(place),
         root_keys,
         keys,
         meta,
         standings: found.standings,
+        audit: found.audit,
+        references: found.references,
         backlog: found.backlog,
         folding: None,
         last: found.last,
+        swept: found.swept,
+        // Nobody has looked what is in the journal's rows.
+        records_through: found.last,
+        overwrites_whole: false,
         mark,
+        marking: None,
         chores: Chores::default(),
+        tallies: Tallies::default(),
+        shown: Arc::default(),
         on_fatal,
         is_dead: false,
+        rows: Rows::default(),
         _lock: lock,
     }
 }
@@ -312,6 +400,7 @@ impl Writer {
             self.fold_all()?;
             self.last = self.last.max(expected);
             self.meta.folded = self.last;
+            self.swept = self.last;
             self.meta.loss = Some(Loss { found, expected });
         }
         // A disk that is full already is found out below.
@@ -329,12 +418,7 @@ impl Writer {
 
     /// Makes the meta row durable.
     pub(super) fn save_meta(&mut self) -> Result<(), Failure> {
-        let written = store::write_meta(&self.db, &self.meta.seal(&self.root_keys.meta));
-        self.rolled_back(written.map_err(Failure::from))
+        let meta = self.meta.seal(&self.root_keys.meta);
+        store::transaction(&self.db, |db| store::write_meta(db, &meta).map_err(Failure::from))
     }
-}
-
-/// Bytes for a message.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

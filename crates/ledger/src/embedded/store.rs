@@ -10,13 +10,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, Row, params};
 
 use super::error::LedgerOpenError;
+use super::format1;
 use super::keys::RowKeys;
-use crate::decide::Standing;
 use crate::mac::Mac;
-use crate::{AuditLine, ClaimId, CredentialId};
 
 /// Kind and key of a record.
 pub(super) type RecordKey = (u8, Vec<u8>);
@@ -24,32 +23,38 @@ pub(super) type RecordKey = (u8, Vec<u8>);
 /// "PSTN", where SQLite files say what program they belong to.
 const APPLICATION_ID: i64 = 0x5053_544e;
 /// The format of the tables and of what is in them.
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 const SQLITE_VERSION_MIN_TEXT: &str = "3.51.3";
 
-/// Name and text of everything that may be in the schema, by name.
-const SCHEMA: [(&str, &str); 6] = [
-    (
-        "audit",
-        "CREATE TABLE audit(sequence INTEGER PRIMARY KEY, reference BLOB NOT NULL, body BLOB NOT NULL, \
-         chain BLOB NOT NULL)",
-    ),
-    ("audit_reference", "CREATE INDEX audit_reference ON audit(reference, sequence)"),
-    (
-        "credentials",
-        "CREATE TABLE credentials(id BLOB PRIMARY KEY, value INTEGER NOT NULL, claim BLOB NOT NULL, \
-         mac BLOB NOT NULL) WITHOUT ROWID",
-    ),
-    ("journal", "CREATE TABLE journal(seq INTEGER PRIMARY KEY, body BLOB NOT NULL)"),
-    ("meta", "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), body BLOB NOT NULL)"),
-    (
-        "records",
-        "CREATE TABLE records(kind INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, \
-         mac BLOB NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID",
-    ),
-];
+/// Name and text of a part of a schema.
+pub(super) type SchemaPart = (&'static str, &'static str);
+
+/// Records have had the same table in all formats.
+pub(super) const RECORDS: SchemaPart = (
+    "records",
+    "CREATE TABLE records(kind INTEGER NOT NULL, key BLOB NOT NULL, value BLOB NOT NULL, \
+     mac BLOB NOT NULL, PRIMARY KEY(kind, key)) WITHOUT ROWID",
+);
+/// And so has the meta row.
+pub(super) const META: SchemaPart =
+    ("meta", "CREATE TABLE meta(id INTEGER PRIMARY KEY CHECK(id = 1), body BLOB NOT NULL)");
+/// And so has the journal; what is in its rows differs.
+pub(super) const JOURNAL: SchemaPart =
+    ("journal", "CREATE TABLE journal(seq INTEGER PRIMARY KEY, body BLOB NOT NULL)");
+/// A hundred credentials in a row.
+pub(super) const LEAVES: SchemaPart =
+    ("leaves", "CREATE TABLE leaves(number INTEGER PRIMARY KEY, body BLOB NOT NULL)");
+/// The audit lines of a batch in a row.
+pub(super) const TRAIL: SchemaPart =
+    ("trail", "CREATE TABLE trail(first INTEGER PRIMARY KEY, body BLOB NOT NULL)");
+/// The lists of references, 64 for each run.
+pub(super) const TRAIL_REFERENCES: SchemaPart =
+    ("trail_references", "CREATE TABLE trail_references(number INTEGER PRIMARY KEY, body BLOB NOT NULL)");
+
+/// Everything that may be in the schema, by name.
+const SCHEMA: [SchemaPart; 6] = [JOURNAL, LEAVES, META, RECORDS, TRAIL, TRAIL_REFERENCES];
 
 /// Why a commit did not happen, or nobody can tell.
 #[derive(Debug)]
@@ -112,7 +117,7 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     db.execute_batch(
         "PRAGMA locking_mode=EXCLUSIVE; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; \
-         PRAGMA cell_size_check=ON; PRAGMA secure_delete=ON; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32768;",
+         PRAGMA cell_size_check=ON; PRAGMA secure_delete=FAST; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32768;",
     )?;
     db.set_prepared_statement_cache_capacity(32);
     // Whoever has it open keeps it open.
@@ -120,8 +125,9 @@ pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     Ok(db)
 }
 
-/// Checks that the database is one of ours, of this format, and has our tables and nothing else.
-pub(super) fn check_identity(db: &Connection, path: &Path) -> Result<(), LedgerOpenError> {
+/// Checks that the database is one of ours, of a format that is known, and has its tables and nothing else; tells the
+/// format.
+pub(super) fn check_identity(db: &Connection, path: &Path) -> Result<i64, LedgerOpenError> {
     let failed = |error| opening(path, "read", error);
     let not_a_store = |problem: String| LedgerOpenError::NotAStore { path: path.to_path_buf(), problem };
     let number = |pragma| db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(failed);
@@ -129,12 +135,14 @@ pub(super) fn check_identity(db: &Connection, path: &Path) -> Result<(), LedgerO
         return Err(not_a_store(String::from("it carries no application id of ours")));
     }
     let found = number("user_version")?;
-    if found > FORMAT {
-        return Err(LedgerOpenError::Newer { path: path.to_path_buf(), found, known: FORMAT });
-    }
-    if found < FORMAT {
-        return Err(not_a_store(format!("it says format {found}, which never was")));
-    }
+    let expected = match found {
+        FORMAT => SCHEMA.as_slice(),
+        format1::FORMAT => format1::SCHEMA.as_slice(),
+        newer if newer > FORMAT => {
+            return Err(LedgerOpenError::Newer { path: path.to_path_buf(), found, known: FORMAT });
+        }
+        _ => return Err(not_a_store(format!("it says format {found}, which never was"))),
+    };
     let mode: String = db.pragma_query_value(None, "journal_mode", |row| row.get(0)).map_err(failed)?;
     if mode != "wal" {
         return Err(not_a_store(format!("its journal mode is {mode}")));
@@ -144,11 +152,13 @@ pub(super) fn check_identity(db: &Connection, path: &Path) -> Result<(), LedgerO
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
         .and_then(Iterator::collect)
         .map_err(failed)?;
-    let ours = SCHEMA.map(|(name, sql)| (name.to_owned(), Some(sql.to_owned())));
-    if schema != ours {
+    let is_ours = |((name, sql), ours): (&(String, Option<String>), &SchemaPart)| {
+        (name.as_str(), sql.as_deref()) == (ours.0, Some(ours.1))
+    };
+    if schema.len() != expected.len() || !schema.iter().zip(expected).all(is_ours) {
         return Err(not_a_store(String::from("its tables are not ours")));
     }
-    Ok(())
+    Ok(found)
 }
 
 /// A failure of SQLite while a store is being opened.
@@ -210,6 +220,31 @@ pub(super) fn write_meta(db: &Connection, body: &[u8]) -> rusqlite::Result<()> {
     statement.execute([body]).map(drop)
 }
 
+/// Does `work` in one transaction and makes it durable. After a failure, none of it is there, or it is fatal.
+pub(super) fn transaction<T, E: From<Failure>>(
+    db: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, E>,
+) -> Result<T, E> {
+    let run = |sql| -> Result<(), E> {
+        let run = db.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
+        run.map(drop).map_err(|error| Failure::from(error).into())
+    };
+    run("BEGIN IMMEDIATE")?;
+    let done = work(db).and_then(|done| run("COMMIT").map(|()| done));
+    if done.is_err() && !db.is_autocommit() && db.execute_batch("ROLLBACK").is_err() {
+        return Err(Failure::Fatal(String::from("a transaction that failed could not be rolled back")).into());
+    }
+    done
+}
+
+/// Has what is deleted from now on overwritten whole, also where a page is given back; or only as far as that costs
+/// nothing.
+pub(super) fn overwrite_deleted(db: &Connection, is_whole: bool) -> rusqlite::Result<()> {
+    db.query_row(if is_whole { "PRAGMA secure_delete=ON" } else { "PRAGMA secure_delete=FAST" }, [], |_| {
+        Ok(())
+    })
+}
+
 pub(super) fn add_journal_row(db: &Connection, seq: u64, body: &[u8]) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached("INSERT INTO journal(seq, body) VALUES(?1, ?2)")?;
     statement.execute(params![seq.cast_signed(), body]).map(drop)
@@ -219,38 +254,32 @@ pub(super) fn remove_journal_through(db: &Connection, seq: u64) -> rusqlite::Res
     db.prepare_cached("DELETE FROM journal WHERE seq <= ?1")?.execute([seq.cast_signed()]).map(drop)
 }
 
-/// Calls `each` with number and body of every journal row, in order, until it fails.
+/// The lowest number in the journal, whatever it is.
+pub(super) fn first_journal_row(db: &Connection) -> rusqlite::Result<Option<i64>> {
+    db.query_row("SELECT min(seq) FROM journal", [], |row| row.get(0))
+}
+
+/// Calls `each` with number and body of every journal row after `after`, in order, until it fails.
 pub(super) fn each_journal_row<E: From<rusqlite::Error>>(
     db: &Connection,
-    mut each: impl FnMut(i64, Vec<u8>) -> Result<(), E>,
+    after: u64,
+    each: impl FnMut(i64, &[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut statement = db.prepare("SELECT seq, body FROM journal ORDER BY seq")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        each(row.get(0)?, blob(row, 1)?)?;
-    }
-    Ok(())
+    let after = after.cast_signed();
+    each_body(db, "SELECT seq, body FROM journal WHERE seq > ?1 OR seq < 0 ORDER BY seq", after, each)
 }
 
-/// A row of a table as it was found; its columns may have any length.
-pub(super) struct StoredCredential {
-    pub(super) id: Vec<u8>,
-    pub(super) value: u64,
-    pub(super) claim: Vec<u8>,
-    pub(super) mac: Vec<u8>,
-}
-
-pub(super) fn each_credential<E: From<rusqlite::Error>>(
+/// Calls `each` with number and body of every leaf, in order, until it fails.
+pub(super) fn each_leaf<E: From<rusqlite::Error>>(
     db: &Connection,
-    mut each: impl FnMut(StoredCredential) -> Result<(), E>,
+    each: impl FnMut(i64, &[u8]) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut statement = db.prepare("SELECT id, value, claim, mac FROM credentials ORDER BY id")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let value = row.get::<_, i64>(1)?.cast_unsigned();
-        each(StoredCredential { id: blob(row, 0)?, value, claim: blob(row, 2)?, mac: blob(row, 3)? })?;
-    }
-    Ok(())
+    each_body(db, "SELECT number, body FROM leaves WHERE number >= ?1 ORDER BY number", i64::MIN, each)
+}
+
+pub(super) fn put_leaf(db: &Connection, number: u32, body: &[u8]) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached("INSERT OR REPLACE INTO leaves(number, body) VALUES(?1, ?2)")?;
+    statement.execute(params![number, body]).map(drop)
 }
 
 /// A row of a table as it was found; its columns may have any length.
@@ -261,6 +290,7 @@ pub(super) struct StoredRecord {
     pub(super) mac: Vec<u8>,
 }
 
+/// Calls `each` with every record, by kind and key, until it fails.
 pub(super) fn each_record<E: From<rusqlite::Error>>(
     db: &Connection,
     mut each: impl FnMut(StoredRecord) -> Result<(), E>,
@@ -268,36 +298,30 @@ pub(super) fn each_record<E: From<rusqlite::Error>>(
     let mut statement = db.prepare("SELECT kind, key, value, mac FROM records ORDER BY kind, key")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        each(StoredRecord {
-            kind: row.get(0)?,
-            key: blob(row, 1)?,
-            value: blob(row, 2)?,
-            mac: blob(row, 3)?,
-        })?;
+        each(stored_record(row)?)?;
     }
     Ok(())
 }
 
-/// The MAC of a credential's row, where there is one.
-pub(super) fn credential_mac(db: &Connection, id: CredentialId) -> rusqlite::Result<Option<Mac>> {
-    let mut statement = db.prepare_cached("SELECT mac FROM credentials WHERE id = ?1")?;
-    statement.query_row([id.0.as_slice()], |row| row.get(0)).optional()
+/// Up to `limit` records after a key, by kind and key; from the first one on where there is no key.
+pub(super) fn records_after(
+    db: &Connection,
+    after: Option<&RecordKey>,
+    limit: usize,
+) -> rusqlite::Result<Vec<StoredRecord>> {
+    let mut statement = db.prepare_cached(
+        "SELECT kind, key, value, mac FROM records WHERE (kind, key) > (?1, ?2) ORDER BY kind, key LIMIT ?3",
+    )?;
+    let (kind, key) = after.map_or((-1, [].as_slice()), |(kind, key)| (i64::from(*kind), key.as_slice()));
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    statement.query_map(params![kind, key, limit], stored_record)?.collect()
 }
 
-pub(super) fn put_credential(
-    tx: &Transaction<'_>,
-    id: CredentialId,
-    standing: &Standing,
-    mac: &Mac,
-) -> rusqlite::Result<()> {
-    let mut statement = tx
-        .prepare_cached("INSERT OR REPLACE INTO credentials(id, value, claim, mac) VALUES(?1, ?2, ?3, ?4)")?;
-    let value = standing.value.cast_signed();
-    statement.execute(params![id.0.as_slice(), value, standing.by.0.as_slice(), mac.as_slice()]).map(drop)
-}
-
-pub(super) fn remove_credential(tx: &Transaction<'_>, id: CredentialId) -> rusqlite::Result<()> {
-    tx.prepare_cached("DELETE FROM credentials WHERE id = ?1")?.execute([id.0.as_slice()]).map(drop)
+/// One record, where there is one.
+pub(super) fn record(db: &Connection, (kind, key): &RecordKey) -> rusqlite::Result<Option<StoredRecord>> {
+    let mut statement =
+        db.prepare_cached("SELECT kind, key, value, mac FROM records WHERE kind = ?1 AND key = ?2")?;
+    statement.query_row(params![kind, key], stored_record).optional()
 }
 
 /// The MAC of a record's row, where there is one.
@@ -307,66 +331,61 @@ pub(super) fn record_mac(db: &Connection, (kind, key): &RecordKey) -> rusqlite::
 }
 
 pub(super) fn put_record(
-    tx: &Transaction<'_>,
+    db: &Connection,
     (kind, key): &RecordKey,
     value: &[u8],
     mac: &Mac,
 ) -> rusqlite::Result<()> {
     let mut statement =
-        tx.prepare_cached("INSERT OR REPLACE INTO records(kind, key, value, mac) VALUES(?1, ?2, ?3, ?4)")?;
+        db.prepare_cached("INSERT OR REPLACE INTO records(kind, key, value, mac) VALUES(?1, ?2, ?3, ?4)")?;
     statement.execute(params![kind, key, value, mac.as_slice()]).map(drop)
 }
 
-pub(super) fn remove_record(tx: &Transaction<'_>, (kind, key): &RecordKey) -> rusqlite::Result<()> {
-    tx.prepare_cached("DELETE FROM records WHERE kind = ?1 AND key = ?2")?
+pub(super) fn remove_record(db: &Connection, (kind, key): &RecordKey) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM records WHERE kind = ?1 AND key = ?2")?
         .execute(params![kind, key])
         .map(drop)
 }
 
-pub(super) fn add_audit_line(tx: &Transaction<'_>, line: &AuditLine) -> rusqlite::Result<()> {
-    let mut statement =
-        tx.prepare_cached("INSERT INTO audit(sequence, reference, body, chain) VALUES(?1, ?2, ?3, ?4)")?;
-    let sequence = line.sequence.cast_signed();
-    statement
-        .execute(params![sequence, line.reference.as_slice(), line.body, line.chain.as_slice()])
-        .map(drop)
+pub(super) fn add_trail_row(db: &Connection, first: u64, body: &[u8]) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached("INSERT INTO trail(first, body) VALUES(?1, ?2)")?;
+    statement.execute(params![first.cast_signed(), body]).map(drop)
 }
 
-/// Up to `limit` audit lines from sequence `from`, oldest first.
-pub(super) fn audit_lines(db: &Connection, from: u64, limit: usize) -> rusqlite::Result<Vec<AuditLine>> {
+/// Calls `each` with the trail's rows, from the one on that should hold line `from`, while it says so.
+pub(super) fn each_trail_row(
+    db: &Connection,
+    from: u64,
+    mut each: impl FnMut(u64, &[u8]) -> bool,
+) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(
-        "SELECT sequence, reference, body, chain FROM audit WHERE sequence >= ?1 ORDER BY sequence LIMIT ?2",
+        "SELECT first, body FROM trail \
+         WHERE first >= coalesce((SELECT max(first) FROM trail WHERE first <= ?1), ?1) ORDER BY first",
     )?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    statement.query_map([from.cast_signed(), limit], audit_line)?.collect()
+    let mut rows = statement.query([from.cast_signed()])?;
+    while let Some(row) = rows.next()? {
+        if !each(row.get::<_, i64>(0)?.cast_unsigned(), bytes(row, 1)?) {
+            break;
+        }
+    }
+    Ok(())
 }
 
-/// The sequence of the newest audit line with this reference.
-pub(super) fn audit_by_reference(db: &Connection, reference: [u8; 8]) -> rusqlite::Result<Option<u64>> {
-    let mut statement =
-        db.prepare_cached("SELECT sequence FROM audit WHERE reference = ?1 ORDER BY sequence DESC LIMIT 1")?;
-    statement.query_row([reference.as_slice()], |row| Ok(row.get::<_, i64>(0)?.cast_unsigned())).optional()
+pub(super) fn add_list(db: &Connection, number: u64, body: &[u8]) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached("INSERT INTO trail_references(number, body) VALUES(?1, ?2)")?;
+    statement.execute(params![number.cast_signed(), body]).map(drop)
 }
 
-/// The MAC over a credential's row.
-pub(super) fn mac_of_credential(keys: &RowKeys, id: CredentialId, standing: &Standing) -> Mac {
-    keys.credential.mac(&[&id.0, &standing.value.to_be_bytes(), &standing.by.0])
+/// A list of references, where there is one.
+pub(super) fn list(db: &Connection, number: u64) -> rusqlite::Result<Option<Vec<u8>>> {
+    let mut statement = db.prepare_cached("SELECT body FROM trail_references WHERE number = ?1")?;
+    statement.query_row([number.cast_signed()], |row| blob(row, 0)).optional()
 }
 
 /// The MAC over a record's row.
 pub(super) fn mac_of_record(keys: &RowKeys, (kind, key): &RecordKey, value: &[u8]) -> Mac {
     let len = u8::try_from(key.len()).expect("a record's key has at most RECORD_KEY_BYTES_MAX bytes");
     keys.record.mac(&[&[*kind, len], key, value])
-}
-
-impl StoredCredential {
-    /// What the row says, and its MAC; none where that does not hold.
-    pub(super) fn verified(&self, keys: &RowKeys) -> Option<(CredentialId, Standing, Mac)> {
-        let id = CredentialId(self.id.as_slice().try_into().ok()?);
-        let standing = Standing { value: self.value, by: ClaimId(self.claim.as_slice().try_into().ok()?) };
-        let mac = mac_of_credential(keys, id, &standing);
-        (self.mac == mac).then_some((id, standing, mac))
-    }
 }
 
 impl StoredRecord {
@@ -378,17 +397,40 @@ impl StoredRecord {
         let mac = mac_of_record(keys, &key, &self.value);
         (self.mac == mac).then_some((key, self.value, mac))
     }
+
+    /// How messages name it.
+    pub(super) fn name(&self) -> String {
+        let key: String = self.key.iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("{}/{key}", self.kind)
+    }
 }
 
-fn audit_line(row: &Row<'_>) -> rusqlite::Result<AuditLine> {
-    let sequence = row.get::<_, i64>(0)?.cast_unsigned();
-    Ok(AuditLine { sequence, reference: row.get(1)?, body: blob(row, 2)?, chain: row.get(3)? })
+fn stored_record(row: &Row<'_>) -> rusqlite::Result<StoredRecord> {
+    Ok(StoredRecord { kind: row.get(0)?, key: blob(row, 1)?, value: blob(row, 2)?, mac: blob(row, 3)? })
+}
+
+fn each_body<E: From<rusqlite::Error>>(
+    db: &Connection,
+    sql: &str,
+    from: i64,
+    mut each: impl FnMut(i64, &[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut statement = db.prepare(sql)?;
+    let mut rows = statement.query([from])?;
+    while let Some(row) = rows.next()? {
+        each(row.get(0)?, bytes(row, 1)?)?;
+    }
+    Ok(())
 }
 
 /// A column as bytes, whatever SQLite says it is: a damaged type must not become an error of another sort.
-fn blob(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
+pub(super) fn blob(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
+    Ok(bytes(row, column)?.to_vec())
+}
+
+fn bytes<'a>(row: &'a Row<'_>, column: usize) -> rusqlite::Result<&'a [u8]> {
     match row.get_ref(column)? {
-        rusqlite::types::ValueRef::Blob(bytes) | rusqlite::types::ValueRef::Text(bytes) => Ok(bytes.to_vec()),
-        _ => Ok(Vec::new()),
+        rusqlite::types::ValueRef::Blob(bytes) | rusqlite::types::ValueRef::Text(bytes) => Ok(bytes),
+        _ => Ok(&[]),
     }
 }

@@ -8,7 +8,7 @@ use super::{
     KEY, add, audit_entry, claim, commit, copy_store, new_store, open, scratch, standing, write_file,
 };
 use crate::embedded::{EmbeddedLedger, LedgerOpenError};
-use crate::{Change, Entry, Ledger, StartState};
+use crate::{Change, Entry, Ledger, Outcome, StartState};
 
 /// Where the claims of these tests stand at last.
 const VALUE: u64 = 9;
@@ -80,10 +80,10 @@ fn flip_everywhere(live: &Path, name: &str, stride: usize) -> Flips {
 /// What a damaged store that opened does later: it may end, but not with a claim taken back.
 fn check_later(ledger: EmbeddedLedger, dir: &Path, at: usize) {
     let before = standing(&ledger, 1);
-    // Either may fail in a page that is damaged.
-    let _ = ledger.submit(claim(1, VALUE + 1, 99)).wait();
+    // Either may fail in a page that is damaged, and end the ledger.
+    let outcome = ledger.submit(claim(1, VALUE + 1, 99)).wait();
     let _ = ledger.audit_verify();
-    let claimed = standing(&ledger, 1);
+    let claimed = (outcome == Outcome::Committed).then_some(VALUE + 1);
     drop(ledger);
     if let (Ok(ledger), Some(claimed)) = (try_open(dir), claimed.or(before)) {
         assert!(standing(&ledger, 1) >= Some(claimed), "changed at {at}");
@@ -140,23 +140,21 @@ fn a_missing_file_is_never_a_fresh_start() {
 #[test]
 fn rows_that_somebody_else_changed_are_refused_by_name() {
     let changes = [
-        ("UPDATE credentials SET value = value - 1 WHERE value = 9", "credential"),
-        ("DELETE FROM credentials WHERE value = 9", "table"),
+        ("UPDATE leaves SET body = zeroblob(length(body))", "credentials"),
+        ("UPDATE leaves SET body = substr(body, 1, 16) || substr(body, 57)", "credentials"),
+        ("UPDATE leaves SET body = ''", "credentials"),
+        ("UPDATE leaves SET body = 5", "credentials"),
+        ("UPDATE leaves SET number = 1", "credentials"),
+        ("INSERT INTO leaves SELECT number + 1, body FROM leaves", "credentials"),
+        ("DELETE FROM leaves", "table"),
         ("DELETE FROM records", "table"),
         ("UPDATE records SET value = x'00'", "record"),
         ("UPDATE records SET key = zeroblob(300)", "record"),
-        ("UPDATE credentials SET claim = 'text', mac = 5", "credential"),
-        ("UPDATE credentials SET value = 'text'", "a column"),
-        ("UPDATE audit SET chain = x'00'", "a column"),
-        (
-            "INSERT INTO credentials SELECT zeroblob(16), value, claim, mac FROM credentials LIMIT 1",
-            "credential",
-        ),
-        ("DELETE FROM audit WHERE sequence = (SELECT max(sequence) FROM audit)", "audit line"),
-        (
-            "INSERT INTO audit SELECT sequence + 1, reference, body, chain FROM audit ORDER BY sequence DESC LIMIT 1",
-            "audit line",
-        ),
+        ("UPDATE records SET value = 'text', mac = 5", "record"),
+        ("UPDATE records SET kind = 'text'", "a column"),
+        ("UPDATE trail SET body = x'00' WHERE first = (SELECT max(first) FROM trail)", "audit line"),
+        ("DELETE FROM trail WHERE first = (SELECT max(first) FROM trail)", "audit line"),
+        ("INSERT INTO trail SELECT first + 1, body FROM trail ORDER BY first DESC LIMIT 1", "audit line"),
     ];
     for (sql, part) in changes {
         let dir = busy_store();
@@ -166,6 +164,41 @@ fn rows_that_somebody_else_changed_are_refused_by_name() {
             Err(LedgerOpenError::Damaged { what, .. }) => assert_eq!(what, part, "{sql}"),
             other => panic!("{sql}: {other:?}"),
         }
+    }
+}
+
+// covers: G05
+#[test]
+fn an_older_row_in_the_place_of_a_newer_one_is_refused() {
+    for (table, column) in [("leaves", "body"), ("records", "value || mac")] {
+        let dir = new_store();
+        let put = |n| Change::Put { kind: 1, key: vec![1], value: vec![n; 9] };
+        let older = scratch();
+        for (n, entry) in [(1, add(1, 0)), (2, claim(1, 5, 1))] {
+            let ledger = open(dir.path());
+            commit(&ledger, Entry { changes: [entry.changes, vec![put(n)]].concat(), ..entry });
+            ledger.close().expect("it can be closed");
+            if n == 1 {
+                copy_store(dir.path(), older.path());
+            }
+        }
+        let rows = || {
+            let db = Connection::open(dir.path().join("store")).expect("nobody else has it open");
+            let sql = format!("SELECT hex({column}) FROM {table}");
+            db.query_row(&sql, [], |row| row.get::<_, String>(0)).expect("there is a row")
+        };
+        let newer = rows();
+        let older = older.path().join("store");
+        let back = format!(
+            "ATTACH '{}' AS older; REPLACE INTO {table} SELECT * FROM older.{table}; DETACH older",
+            older.display()
+        );
+        execute(dir.path(), &back);
+        assert_ne!(rows(), newer, "or nothing was put back");
+        assert!(
+            matches!(try_open(dir.path()), Err(LedgerOpenError::Damaged { what: "table", .. })),
+            "{table}"
+        );
     }
 }
 
@@ -188,8 +221,11 @@ fn a_journal_batch_that_was_duplicated_changed_or_removed_is_refused() {
         execute(dir.path(), sql);
         assert!(try_open(dir.path()).is_err(), "{sql}");
     }
+    // The batch alone is missed by the trail; with its audit line, by the mark.
     let dir = busy_store();
     execute(dir.path(), "DELETE FROM journal WHERE seq = (SELECT max(seq) FROM journal)");
+    assert!(matches!(try_open(dir.path()), Err(LedgerOpenError::Damaged { what: "audit line", .. })));
+    execute(dir.path(), "DELETE FROM trail WHERE first = (SELECT max(first) FROM trail)");
     let ledger = open(dir.path());
     assert!(matches!(ledger.start_state(), StartState::Short { .. }));
 }
@@ -198,12 +234,14 @@ fn a_journal_batch_that_was_duplicated_changed_or_removed_is_refused() {
 #[test]
 fn a_newer_format_and_foreign_tables_are_refused() {
     let dir = busy_store();
-    execute(dir.path(), "PRAGMA user_version = 2");
-    assert!(matches!(try_open(dir.path()), Err(LedgerOpenError::Newer { found: 2, known: 1, .. })));
+    execute(dir.path(), "PRAGMA user_version = 3");
+    assert!(matches!(try_open(dir.path()), Err(LedgerOpenError::Newer { found: 3, known: 2, .. })));
     for sql in [
-        "CREATE TRIGGER t AFTER INSERT ON journal BEGIN DELETE FROM credentials; END",
+        "CREATE TRIGGER t AFTER INSERT ON journal BEGIN DELETE FROM leaves; END",
         "CREATE TABLE more(x)",
-        "DROP INDEX audit_reference",
+        "DROP TABLE trail_references",
+        "PRAGMA user_version = 1",
+        "PRAGMA user_version = 0",
         "PRAGMA application_id = 1",
         "PRAGMA journal_mode = DELETE",
     ] {

@@ -6,6 +6,9 @@ mod crash;
 mod damage;
 mod faults;
 mod files;
+mod format1;
+mod handover;
+mod loading;
 mod model;
 mod moves;
 mod quiet;
@@ -18,6 +21,7 @@ use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
+use super::fold::Folding;
 use super::store::{Checkpoint, Failure};
 use super::writer::Writer;
 use crate::embedded::EmbeddedLedger;
@@ -146,9 +150,9 @@ impl EmbeddedLedger {
         });
     }
 
-    /// Folds some rows.
-    fn fold_rows(&self, rows: usize) {
-        self.with_writer(move |writer| writer.fold_slice(rows));
+    /// Folds some leaves and records.
+    fn fold_some(&self, units: usize) {
+        self.with_writer(move |writer| writer.fold_slice(units));
     }
 
     /// Brings the mark up to date.
@@ -164,7 +168,9 @@ impl EmbeddedLedger {
     /// How many rows wait to be folded.
     fn backlog_rows(&self) -> usize {
         self.with_writer(|writer| {
-            Ok(writer.backlog.rows() + writer.folding.as_ref().map_or(0, |folding| folding.left().0))
+            let folding = writer.folding.as_ref().map(Folding::weight).unwrap_or_default();
+            let backlog = writer.backlog.weight();
+            Ok(backlog.moves + backlog.records + folding.moves + folding.records)
         })
     }
 }

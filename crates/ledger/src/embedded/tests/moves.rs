@@ -73,7 +73,7 @@ fn a_move_outlives_a_crash_at_any_point_of_its_folding() {
         ledger.rest();
         commit(&ledger, Entry { claim: claim(1, 7, 1).claim, ..a_move(1, 2) });
         // The journal is read again on top of as many folded rows.
-        ledger.fold_rows(rows);
+        ledger.fold_some(rows);
         copy_store(dir.path(), crashed.path());
         check_moved(&open(crashed.path()));
         ledger.rest();
