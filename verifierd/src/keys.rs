@@ -6,12 +6,14 @@
 //! twice tells only whether two texts were equal.
 
 use std::fmt;
+use std::hash::Hasher as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Salt};
 use aws_lc_rs::hmac;
 use data_encoding::HEXLOWER;
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use zeroize::Zeroizing;
 
 use crate::files::{Access, OpenError, read_ours};
@@ -213,6 +215,36 @@ impl NameHasher {
     }
 }
 
+/// Names things in memory and in the ledger, faster than [`NameHasher`]: SipHash-2-4 with a 128-bit result. Who
+/// does not know the key can neither predict a name nor make two meet. Not for secrets: what is to stay unknown to
+/// whoever has the key takes a [`NameHasher`].
+pub struct IndexHasher(SipHasher24);
+
+impl fmt::Debug for IndexHasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IndexHasher(..)")
+    }
+}
+
+impl IndexHasher {
+    /// A hasher for one purpose.
+    pub fn new(master: &MasterKey, purpose: &str) -> Self {
+        let key = master.derive(purpose);
+        let key = key.first_chunk().expect("a derived key has 32 bytes");
+        Self(SipHasher24::new_with_key(key))
+    }
+
+    /// The name of the parts, each preceded by its length.
+    pub fn key(&self, parts: &[&[u8]]) -> [u8; 16] {
+        let mut hasher = self.0;
+        for part in parts {
+            hasher.write_u64(part.len() as u64);
+            hasher.write(part);
+        }
+        hasher.finish128().as_bytes()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,6 +275,16 @@ mod tests {
         assert_ne!(hasher.key(&[b"ab", b"c"]), hasher.key(&[b"a", b"bc"]));
         assert_eq!(hasher.key(&[b"a"]), hasher.key(&[b"a"]));
         assert_ne!(hasher.key(&[b"a"]), NameHasher::new(&master(2), "index").key(&[b"a"]));
+    }
+
+    #[test]
+    fn index_keys_differ_by_parts_by_purpose_and_by_master_key() {
+        let hasher = IndexHasher::new(&master(1), "index");
+        assert_eq!(hasher.key(&[b"a", b"b"]), hasher.key(&[b"a", b"b"]));
+        assert_ne!(hasher.key(&[b"ab", b"c"]), hasher.key(&[b"a", b"bc"]));
+        assert_ne!(hasher.key(&[b"a"]), hasher.key(&[b"a", b""]));
+        assert_ne!(hasher.key(&[b"a"]), IndexHasher::new(&master(1), "other").key(&[b"a"]));
+        assert_ne!(hasher.key(&[b"a"]), IndexHasher::new(&master(2), "index").key(&[b"a"]));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod clock;
 pub mod config;
 pub mod dialogue;
 pub mod engine;
+pub mod expiry;
 pub mod files;
 pub mod http;
 pub mod keys;

@@ -19,11 +19,14 @@ use crate::dialogue::Dialogue;
 use crate::engine::throttle::Throttles;
 use crate::engine::{self, Engine, Recent};
 use crate::http::{Administration, Handler, Listener, serve, stopped};
-use crate::keys::{KeyError, MasterKey, NameHasher, Sealer};
+use crate::keys::{IndexHasher, KeyError, MasterKey, NameHasher, Sealer};
 use crate::notify::Notifier;
 
-/// How often old failure counts are looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How often what is old is looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// How much one batch of a sweep looks at: less than a millisecond, so that no login waits for it.
+const SWEEP_BATCH_MAX: usize = 1_000;
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -143,9 +146,9 @@ impl Service {
             tokio::task::spawn_blocking(move || ledger.load()).await.map_err(|_| ReadError::Closed)??
         };
         let token_sealer = Arc::new(Sealer::new(&master, "token secrets"));
-        let accounts = Arc::new(Accounts::new(NameHasher::new(&master, "user names")));
+        let accounts = Arc::new(Accounts::default());
         let leftovers = accounts.load(&contents, &token_sealer)?;
-        let throttles = Arc::new(Throttles::new(NameHasher::new(&master, "throttles")));
+        let throttles = Arc::new(Throttles::new(IndexHasher::new(&master, "throttles")));
         throttles.load(&contents.records, &*clock);
         let quarantine = (start_state != StartState::Clean)
             .then(|| accounts.quarantine.last().next(clock.now(), !accounts.has_recovery_codes()));
@@ -183,7 +186,7 @@ impl Service {
             clock,
             token_sealer,
             state_sealer: Sealer::new(&master, "dialogue states"),
-            request_hasher: NameHasher::new(&master, "requests"),
+            request_hasher: IndexHasher::new(&master, "requests"),
             host,
             recent: Recent::default(),
             has_loss: AtomicBool::new(matches!(start_state, StartState::Short { .. })),
@@ -300,16 +303,30 @@ async fn sweep(
             () = stopped(&mut stop) => return,
             _ = every.tick() => {
                 administration.imports.sweep(clock.elapsed());
-                let submit = |changes: Vec<_>| {
-                    (!changes.is_empty()).then(|| administration.ledger.submit(Entry { changes, ..Entry::default() }))
-                };
-                // What is not removed now is removed after the next start.
-                if let Some(pending) = throttles.sweep(&*clock, submit) {
-                    pending.await;
+                while sweep_batch(&throttles, &administration, &*clock).await {
+                    tokio::task::yield_now().await;
                 }
             }
         }
     }
+}
+
+/// Forgets a bounded number of old things in each table; whether there may be more.
+async fn sweep_batch(throttles: &Throttles, administration: &Administration, clock: &dyn Clock) -> bool {
+    let dialogue = &administration.dialogue;
+    let begun = clock.elapsed();
+    let requests = dialogue.recent.sweep(begun, SWEEP_BATCH_MAX);
+    dialogue.recent.took(clock.elapsed().saturating_sub(begun));
+    let refusals = dialogue.engine.sweep(SWEEP_BATCH_MAX);
+    let submit = |changes: Vec<_>| {
+        (!changes.is_empty()).then(|| administration.ledger.submit(Entry { changes, ..Entry::default() }))
+    };
+    let (counts, pending) = throttles.sweep(clock, SWEEP_BATCH_MAX, submit);
+    // What is not removed now is removed after the next start.
+    if let Some(pending) = pending {
+        pending.await;
+    }
+    [requests, refusals, counts].iter().any(|swept| swept.seen == SWEEP_BATCH_MAX)
 }
 
 /// Half a store must not keep answering: after a failed commit nobody can tell what is durable.

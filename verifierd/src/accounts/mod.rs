@@ -3,6 +3,7 @@
 //! A [`User`] and a [`Token`] are immutable and exchanged whole; what moves with every login is a few
 //! atomics. All changes of records go through the [`Steward`], one after the other.
 
+mod index;
 mod name;
 mod quarantine;
 mod records;
@@ -15,7 +16,6 @@ mod transitions;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use dashmap::DashMap;
 use ledger::{Contents, CredentialId, Record};
 use wire::admin::EnrolWith;
 
@@ -31,11 +31,13 @@ pub use steward::{
     Actor, ChangeError, Disassociation, Edit, EditedClaim, NewHardware, NewToken, Steward, Tools, Unlocking,
 };
 pub use system::account_exists;
-pub use token::{Repeat, Token};
+pub use token::Token;
 pub use transitions::{Before, Transition, next};
 
+use index::{ById, ByName, BySecret, BySerial, Index};
+
 use crate::clock::UnixTime;
-use crate::keys::{NameHasher, Sealer};
+use crate::keys::Sealer;
 
 /// Most tokens of one user: each costs the work of a window at every wrong code.
 pub const TOKENS_MAX: usize = 8;
@@ -93,33 +95,17 @@ pub struct Leftovers {
 }
 
 /// Everything in memory.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Accounts {
-    /// Keyed by a keyed hash of the name: fixed size, and nobody outside can make two names meet.
-    by_name: DashMap<[u8; 16], Arc<User>>,
-    names: DashMap<UserId, UserName>,
-    /// Keyed by a keyed hash of the serial.
-    by_serial: DashMap<[u8; 16], Arc<Token>>,
-    /// Serials by the fingerprint of the secret.
-    by_secret: DashMap<[u8; 16], String>,
-    hasher: NameHasher,
+    users: Index<ByName>,
+    users_by_id: Index<ById>,
+    tokens: Index<BySerial>,
+    tokens_by_secret: Index<BySecret>,
     /// The last unclean stop.
     pub quarantine: Quarantine,
 }
 
 impl Accounts {
-    /// Nobody yet.
-    pub fn new(hasher: NameHasher) -> Self {
-        Self {
-            by_name: DashMap::new(),
-            names: DashMap::new(),
-            by_serial: DashMap::new(),
-            by_secret: DashMap::new(),
-            hasher,
-            quarantine: Quarantine::default(),
-        }
-    }
-
     /// Takes over what the ledger holds.
     ///
     /// # Errors
@@ -162,25 +148,29 @@ impl Accounts {
 
     /// Finds a user by name.
     pub fn find(&self, name: &UserName) -> Option<Arc<User>> {
-        self.by_name.get(&self.key(name.as_str())).map(|user| Arc::clone(&user))
+        self.find_named(name.as_str())
+    }
+
+    /// The same, for whatever somebody said the name is: what is no account name is nobody's.
+    pub fn find_named(&self, name: &str) -> Option<Arc<User>> {
+        self.users.get(name).map(|held| held.0)
     }
 
     /// Finds a user by id.
     pub fn find_by_id(&self, id: UserId) -> Option<Arc<User>> {
-        let name = self.names.get(&id)?.clone();
-        self.find(&name)
+        self.users_by_id.get(&id).map(|held| held.0)
     }
 
     /// Every user, sorted by name.
     pub fn users(&self) -> Vec<Arc<User>> {
-        let mut users: Vec<_> = self.by_name.iter().map(|entry| Arc::clone(&entry)).collect();
+        let mut users: Vec<_> = self.users.all().into_iter().map(|held| held.0).collect();
         users.sort_by(|one, other| one.name.cmp(&other.name));
         users
     }
 
     /// Whether anybody has recovery codes.
     pub fn has_recovery_codes(&self) -> bool {
-        self.by_name.iter().any(|user| user.recovery.is_some())
+        self.users.any(|held| held.0.recovery.is_some())
     }
 
     /// Finds a token by what somebody typed as its serial number: exactly, or without spaces and dashes.
@@ -193,48 +183,52 @@ impl Accounts {
 
     /// Finds a token by its serial.
     pub fn find_by_serial(&self, serial: &str) -> Option<Arc<Token>> {
-        self.by_serial.get(&self.key(serial)).map(|token| Arc::clone(&token))
+        self.tokens.get(serial).map(|held| held.0)
     }
 
     /// The serial of the token with this secret.
     pub fn find_by_secret(&self, fingerprint: [u8; 16]) -> Option<String> {
-        self.by_secret.get(&fingerprint).map(|serial| serial.clone())
+        self.tokens_by_secret.get(&fingerprint).map(|held| held.0.record.serial.clone())
     }
 
     /// Every token, sorted by serial.
     pub fn tokens(&self) -> Vec<Arc<Token>> {
-        let mut tokens: Vec<_> = self.by_serial.iter().map(|entry| Arc::clone(&entry)).collect();
+        let mut tokens: Vec<_> = self.tokens.all().into_iter().map(|held| held.0).collect();
         tokens.sort_by(|one, other| one.record.serial.cmp(&other.record.serial));
         tokens
     }
 
     /// How many tokens there are.
     pub fn token_count(&self) -> usize {
-        self.by_serial.len()
+        self.tokens.len()
     }
 
     /// Adds a user, or exchanges him for his newer self.
     fn put(&self, user: User) -> Arc<User> {
         let user = Arc::new(user);
-        self.names.insert(user.id, user.name.clone());
-        self.by_name.insert(self.key(user.name.as_str()), Arc::clone(&user));
+        self.users_by_id.put(ById(Arc::clone(&user)));
+        self.users.put(ByName(Arc::clone(&user)));
         user
     }
 
     /// Adds a token, or exchanges it for its newer self.
     fn put_token(&self, token: Arc<Token>) {
-        self.by_secret.entry(token.fingerprint).or_insert_with(|| token.record.serial.clone());
-        self.by_serial.insert(self.key(&token.record.serial), token);
+        if self.is_free_or_of(token.fingerprint, &token) {
+            self.tokens_by_secret.put(BySecret(Arc::clone(&token)));
+        }
+        self.tokens.put(BySerial(token));
     }
 
     fn remove_token(&self, serial: &str) {
-        if let Some((_, token)) = self.by_serial.remove(&self.key(serial)) {
-            self.by_secret.remove_if(&token.fingerprint, |_, known| known == serial);
+        let Some(BySerial(token)) = self.tokens.remove(serial) else { return };
+        if self.is_free_or_of(token.fingerprint, &token) {
+            self.tokens_by_secret.remove(&token.fingerprint);
         }
     }
 
-    fn key(&self, name: &str) -> [u8; 16] {
-        self.hasher.key(&[name.as_bytes()])
+    /// Stores of old may hold two tokens with one secret: it is known by the first of them.
+    fn is_free_or_of(&self, fingerprint: [u8; 16], token: &Token) -> bool {
+        self.find_by_secret(fingerprint).is_none_or(|known| known == token.record.serial)
     }
 }
 

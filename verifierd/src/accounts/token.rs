@@ -1,8 +1,7 @@
 //! A token as logins see it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, SHA512, digest};
 use ledger::{Change, CredentialId};
@@ -14,7 +13,6 @@ use super::transitions::Before;
 use super::{
     ChangeError, Factor, NewSecret, Origin, RecordError, TokenId, TokenParameters, TokenRecord, kind,
 };
-use crate::audit::Reference;
 use crate::keys::{Sealer, random_bytes};
 use otp_core::{Algorithm, SharedSecret};
 use wire::admin::{DisabledBy, TokenState};
@@ -24,9 +22,6 @@ const NOBODYS_TOKEN: TokenId = TokenId(0);
 
 /// Length of a new secret in bytes: RFC 4226 §4 R6 recommends 160 bits.
 const SECRET_BYTES: usize = 20;
-
-/// At most one record in this time tells of a token's used codes.
-const REFUSAL_RECORD_EVERY: Duration = Duration::from_secs(1);
 
 /// A token as logins see it. Its record does not change: a change makes a new one, which shares what moves.
 #[derive(Debug)]
@@ -48,26 +43,6 @@ struct Moving {
     value: AtomicU64,
     failures: AtomicU32,
     grace_used: AtomicU64,
-    /// The last refusal that was recorded, and those since; locked for a look and an update.
-    refusals: Mutex<Refusals>,
-}
-
-#[derive(Debug, Default)]
-struct Refusals {
-    told: Option<(Duration, Reference)>,
-    repeats: u64,
-}
-
-/// Whether a refusal like the last one needs a record of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
-    /// No: this record of just before tells of it too.
-    Told(Reference),
-    /// Yes, and it stands for this many before it.
-    ToTell {
-        /// Refusals since the last record.
-        repeats: u64,
-    },
 }
 
 impl Token {
@@ -199,24 +174,6 @@ impl Token {
     /// The ledger change that keeps its row of wrong codes.
     pub fn put_failures(&self, count: u32) -> Change {
         put_failures(self.record.id.0, count)
-    }
-
-    /// Asks whether a refusal at `now` needs a record, and counts it when it does not.
-    pub fn repeated_refusal(&self, now: Duration) -> Repeat {
-        let mut refusals = self.moving.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        match refusals.told {
-            Some((at, reference)) if now.saturating_sub(at) < REFUSAL_RECORD_EVERY => {
-                refusals.repeats = refusals.repeats.saturating_add(1);
-                Repeat::Told(reference)
-            }
-            _ => Repeat::ToTell { repeats: std::mem::take(&mut refusals.repeats) },
-        }
-    }
-
-    /// Remembers which record tells of refusals from now on.
-    pub fn refusal_told(&self, now: Duration, reference: Reference) {
-        let mut refusals = self.moving.refusals.lock().unwrap_or_else(PoisonError::into_inner);
-        refusals.told = Some((now, reference));
     }
 
     /// Logins without a code so far.

@@ -93,6 +93,51 @@ pub fn entry(record: &AuditRecord, reference: Reference) -> AuditEntry {
     AuditEntry { reference: reference.bytes(), body }
 }
 
+/// A login that a code decided, as the ledger keeps it: an [`AuditRecord`] without copies of its texts.
+#[derive(Clone, Copy, Debug)]
+pub struct AcceptedLogin<'a> {
+    /// The account.
+    pub user: &'a str,
+    /// The PAM service.
+    pub service: &'a str,
+    /// Where from.
+    pub rhost: Option<&'a str>,
+    /// Serial of the token.
+    pub token: &'a str,
+    /// Which of its codes.
+    pub detail: &'a str,
+}
+
+/// The fields of [`AuditRecord`] that such a login has, in its order.
+#[derive(Serialize)]
+struct AcceptedLine<'a> {
+    at: &'a str,
+    event: &'static str,
+    verdict: &'static str,
+    reason: &'static str,
+    detail: &'a str,
+    user: &'a str,
+    service: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rhost: Option<&'a str>,
+    token: &'a str,
+}
+
+impl AcceptedLogin<'_> {
+    /// The ledger's form.
+    pub fn body(&self, at: UnixTime) -> Vec<u8> {
+        /// More than most lines have.
+        const LINE_BYTES: usize = 256;
+        let Self { user, service, rhost, token, detail } = *self;
+        let (at, rhost) = (rfc3339(at), rhost.filter(|text| !text.is_empty()));
+        let (event, verdict, reason) = ("login", "allow", "accepted");
+        let line = AcceptedLine { at: &at, event, verdict, reason, detail, user, service, rhost, token };
+        let mut body = Vec::with_capacity(LINE_BYTES);
+        serde_json::to_writer(&mut body, &line).expect("a line holds only texts");
+        body
+    }
+}
+
 /// A line of the ledger as a record. A body that cannot be read is shown as such.
 pub fn record(line: &AuditLine) -> AuditRecord {
     let reference = String::from_utf8_lossy(&line.reference).into_owned();
@@ -126,6 +171,33 @@ mod tests {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
         assert_eq!(rfc3339(2_147_483_648), "2038-01-19T03:14:08Z");
         assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn an_accepted_login_is_written_as_every_record_is() {
+        let login = AcceptedLogin {
+            user: "alice",
+            service: "sshd",
+            rhost: Some("192.0.2.1"),
+            token: "PT1",
+            detail: "step 7",
+        };
+        let record = AuditRecord {
+            at: rfc3339(77),
+            event: "login".into(),
+            verdict: Some("allow".into()),
+            reason: Reason::Accepted.word(),
+            detail: Some("step 7".into()),
+            user: Some("alice".into()),
+            service: Some("sshd".into()),
+            rhost: Some("192.0.2.1".into()),
+            token: Some("PT1".into()),
+            ..AuditRecord::default()
+        };
+        let reference = Reference::parse("0A1BZ9XK").unwrap();
+        assert_eq!(login.body(77), entry(&record, reference).body);
+        let local = AuditRecord { rhost: None, ..record };
+        assert_eq!(AcceptedLogin { rhost: Some(""), ..login }.body(77), entry(&local, reference).body);
     }
 
     #[test]

@@ -104,7 +104,9 @@ impl Dialogue {
                     Some(token) if grace && typed.is_empty() => {
                         Judgement::Decided(self.go_without(&occasion, request, &token).await)
                     }
-                    Some(_) => self.verify_attempt(Attempt { occasion, request, user, typed }, demanded).await,
+                    Some(_) => {
+                        self.verify_attempt(Attempt { occasion, request, user, typed }, demanded).await
+                    }
                 }
             }
             Asked::Code { enrolling: None, .. } => {

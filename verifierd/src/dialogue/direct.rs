@@ -1,18 +1,38 @@
-//! A verdict about a code without a dialogue around it, for programs that ask for the code themselves.
+//! Verdicts about codes without a dialogue around them, for programs that ask for the code themselves.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use wire::login::{ANSWER_BYTES_MAX, Verdict};
+use futures_util::future::join_all;
+use wire::login::{ANSWER_BYTES_MAX, FIELD_BYTES_MAX, Verdict};
 use wire::verify::{Verified, Verify};
 use zeroize::Zeroizing;
 
 use super::{Dialogue, DialogueError, check_request_id, texts};
 use crate::audit::Reason;
-use crate::engine::{Attempt, Decision, Judgement, LastCode, Occasion, RequestKey, Ruling};
+use crate::engine::throttle::Refused;
+use crate::engine::{Attempt, Claimed, Decision, Judgement, LastCode, Occasion, RequestKey, Ruling, Typed};
 use crate::login::Login;
 use crate::policy::{Demand, demand};
+
+/// A request whose code has been looked at.
+struct Begun<'a> {
+    request: Verify<'a>,
+    key: RequestKey,
+    at: Duration,
+    first: First,
+}
+
+/// What came of the first look.
+enum First {
+    /// The code is the expected one, and its claim is on its way.
+    Claimed(Claimed),
+    /// The throttles refuse to look.
+    Refused(Refused),
+    /// It needs a longer one.
+    Open,
+}
 
 impl Dialogue {
     /// Decides about one code. What a dialogue would have to ask for is refused.
@@ -20,33 +40,63 @@ impl Dialogue {
     /// # Errors
     /// See [`DialogueError`].
     pub async fn verify<'a>(self: &Arc<Self>, request: Verify<'a>) -> Result<Verified<'a>, DialogueError> {
-        check_request_id(&request.request_id)?;
-        if request.code.len() > ANSWER_BYTES_MAX {
-            return Err(DialogueError::Malformed("a code has at most 128 bytes"));
-        }
-        let Verify { request_id, user, service, rhost, code } = request;
+        let begun = self.look(request)?;
+        Ok(self.conclude_look(begun).await)
+    }
+
+    /// Decides about many codes at once, each by itself; their claims become durable together.
+    ///
+    /// # Errors
+    /// The first request that is malformed; then none is decided.
+    pub async fn verify_all<'a>(
+        self: &Arc<Self>,
+        requests: Vec<Verify<'a>>,
+    ) -> Result<Vec<Verified<'a>>, DialogueError> {
+        requests.iter().try_for_each(check)?;
+        let begun = requests.into_iter().map(|request| self.look(request)).collect::<Result<Vec<_>, _>>()?;
+        Ok(join_all(begun.into_iter().map(|begun| self.conclude_look(begun))).await)
+    }
+
+    fn look<'a>(&self, request: Verify<'a>) -> Result<Begun<'a>, DialogueError> {
+        check(&request)?;
+        let Verify { request_id, user, service, rhost, code } = &request;
         let from = rhost.as_deref().unwrap_or_default();
-        let key = self.request_hasher.key(&[
-            b"verify",
-            request_id.as_bytes(),
-            user.as_bytes(),
-            service.as_bytes(),
-            from.as_bytes(),
-            code.as_bytes(),
-        ]);
-        let login = Login::from(&user, &service, rhost.as_deref());
-        let begun = self.clock.elapsed();
-        let typed = Zeroizing::new(code.into_owned());
-        let work = || Arc::clone(self).judge_directly(login, key, typed);
-        let judged = self.recent.once(key, begun, work).await.ok_or(DialogueError::Unavailable)?;
-        let decision = match judged {
-            Judgement::Decided(decision) | Judgement::NextCode { decision, .. } => decision,
-            Judgement::LastRecoveryCode => return Err(DialogueError::Unavailable),
+        let parts = [&**request_id, user, service, from, code].map(str::as_bytes);
+        let key = self.request_hasher.key(&parts);
+        let fits = service.len() <= FIELD_BYTES_MAX && from.len() <= FIELD_BYTES_MAX;
+        let at = self.clock.elapsed();
+        // A request that comes again gets its first verdict, whatever its code would be by then.
+        let known = self.accounts.find_named(user).filter(|_| fits && !self.recent.knows(&key));
+        let typed = Typed { service, rhost: rhost.as_deref(), code, request: key };
+        let first = match known.map(|user| self.engine.claim_expected(&user, typed)) {
+            Some(Ok(Some(claimed))) => First::Claimed(claimed),
+            Some(Err(refused)) => First::Refused(refused),
+            Some(Ok(None)) | None => First::Open,
+        };
+        Ok(Begun { request, key, at, first })
+    }
+
+    async fn conclude_look<'a>(self: &Arc<Self>, begun: Begun<'a>) -> Verified<'a> {
+        let Begun { request, key, at, first } = begun;
+        let (decision, refused) = match first {
+            First::Claimed(claimed) => (self.engine.conclude(claimed).await, None),
+            First::Refused(refused) => (None, Some(refused)),
+            First::Open => (None, None),
+        };
+        if let Some(decision) = decision {
+            return verified(request, &decision);
+        }
+        let login = Login::from(&request.user, &request.service, request.rhost.as_deref());
+        let typed = Zeroizing::new(request.code.clone().into_owned());
+        let work = || Arc::clone(self).judge_directly(login, key, typed, refused);
+        let decision = match self.recent.once(key, at, work).await {
+            Some(Judgement::Decided(decision) | Judgement::NextCode { decision, .. }) => decision,
+            Some(Judgement::LastRecoveryCode) | None => self.engine.undecided(),
         };
         if decision.verdict == Verdict::Deny {
-            self.wait_for_the_next_beat(begun).await;
+            self.wait_for_the_next_beat(at).await;
         }
-        Ok(verified(request_id, user, service, &decision))
+        verified(request, &decision)
     }
 
     async fn judge_directly(
@@ -54,7 +104,11 @@ impl Dialogue {
         login: Login,
         request: RequestKey,
         typed: Zeroizing<String>,
+        refused: Option<Refused>,
     ) -> Judgement {
+        if let Some(refused) = refused {
+            return Judgement::Decided(self.engine.throttled(&Occasion::login(login), refused).await);
+        }
         let user = login.user_name().ok().and_then(|name| self.accounts.find(&name));
         let occasion = Occasion::login(login);
         let demanded = demand(user.as_deref(), false, &self.config.load(), self.clock.now());
@@ -75,12 +129,16 @@ impl Dialogue {
     }
 }
 
-fn verified<'a>(
-    request_id: Cow<'a, str>,
-    user: Cow<'a, str>,
-    service: Cow<'a, str>,
-    decision: &Decision,
-) -> Verified<'a> {
+fn check(request: &Verify<'_>) -> Result<(), DialogueError> {
+    check_request_id(&request.request_id)?;
+    if request.code.len() > ANSWER_BYTES_MAX {
+        return Err(DialogueError::Malformed("a code has at most 128 bytes"));
+    }
+    Ok(())
+}
+
+fn verified<'a>(request: Verify<'a>, decision: &Decision) -> Verified<'a> {
+    let Verify { request_id, user, service, .. } = request;
     let message = match decision.verdict {
         Verdict::Allow | Verdict::NotRequired => texts::welcome(decision),
         Verdict::Deny | Verdict::Unavailable | Verdict::Unknown => Some(texts::refusal(decision)),

@@ -22,7 +22,7 @@ use crate::audit::Reason;
 use crate::clock::Clock;
 use crate::config::{Config, OnUnenrolled};
 use crate::engine::{Decision, Engine, Judgement, Occasion, Recent, Ruling};
-use crate::keys::{KeyError, NameHasher, Sealer};
+use crate::keys::{IndexHasher, KeyError, Sealer};
 use crate::login::Login;
 use crate::policy::{Demand, demand};
 use enrolment::Enrolment;
@@ -50,7 +50,7 @@ pub struct Dialogue {
     /// Seals states.
     pub state_sealer: Sealer,
     /// Names requests.
-    pub request_hasher: NameHasher,
+    pub request_hasher: IndexHasher,
     /// The machine's name, shown in authenticator apps.
     pub host: String,
     /// Judgements of the last minute.

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use otp_core::OtpValue;
 use otp_core::matching::{
-    HotpWindow, Match, RESYNCHRONIZE_MAX, ResyncWindow, TotpWindow, find_hotp, find_totp, match_hotp,
-    match_totp, resynchronize_hotp, resynchronize_totp,
+    HotpWindow, Match, RESYNCHRONIZE_MAX, ResyncWindow, TotpWindow, find_hotp, find_totp, is_expected,
+    match_hotp, match_totp, resynchronize_hotp, resynchronize_totp,
 };
 use otp_core::totp::TimeSteps;
 
 use super::Ruling;
-use crate::accounts::{Origin, Token, TokenState, UncleanStop};
+use crate::accounts::{Factor, Origin, Token, TokenState, UncleanStop};
 use crate::audit::Reason;
 use crate::clock::UnixTime;
 
@@ -65,7 +65,34 @@ pub struct Found {
     rank: u8,
 }
 
-/// The finding that says most. Every token is looked at, whatever the others say.
+/// Whether the code is the one that a token is expected to show: the one of this time step, or of the next counter.
+/// The claim's value.
+///
+/// Sooner than a look around, so its time tells that the code is right, as the verdict does.
+pub fn evaluate_expected(token: &Token, typed: &str, situation: Situation) -> Option<u64> {
+    let (factor, to) = match token.steps() {
+        Some(steps) => {
+            let step = steps.step_at(situation.now).ok()?;
+            let step = step.saturating_add_signed(token.record.time_drift.into());
+            let used = token.value().max(quarantine_floor(token, steps, situation.unclean));
+            (step > used).then_some((step, step))?
+        }
+        None if token.record.quarantine < situation.unclean.number => return None,
+        None => (token.value(), token.value().checked_add(1)?),
+    };
+    let typed = OtpValue::from_typed(typed, token.parameters.digits).ok()?;
+    is_expected(&token.key, &typed, factor).then_some(to)
+}
+
+/// What stands in the record of a code that may be claimed.
+pub fn describe_claim(token: &Token, to: u64) -> String {
+    match token.parameters.factor {
+        Factor::Time(_) => format!("step {to}"),
+        Factor::Counter => format!("counter {}", to.saturating_sub(1)),
+    }
+}
+
+/// The finding that says most. Where no code is as expected, every token is looked at, whatever the others say.
 ///
 /// * `permitted`: the states in which a token may decide.
 pub fn evaluate_all(
@@ -74,6 +101,13 @@ pub fn evaluate_all(
     permitted: &[TokenState],
     situation: Situation,
 ) -> Option<Found> {
+    for token in tokens.iter().filter(|token| permitted.contains(&token.state())) {
+        if let Some(to) = evaluate_expected(token, typed, situation) {
+            let detail = describe_claim(token, to);
+            let finding = Finding::Candidate { to, detail, time_drift: None };
+            return Some(Found { token: Arc::clone(token), finding, rank: 0 });
+        }
+    }
     let found = tokens.iter().map(|token| evaluate(token, typed, permitted, situation));
     found.reduce(|best, other| if other.rank < best.rank { other } else { best })
 }
@@ -121,12 +155,8 @@ fn evaluate_time(token: &Token, steps: TimeSteps, typed: &OtpValue, situation: S
         last_accepted: Some(last.max(floor)),
     };
     let matched = match_totp(&token.key, typed, &window);
-    let drift = i64::from(token.record.time_drift);
-    // Around where the token is known to stand.
-    let offset = find_totp(&token.key, typed, now_step.saturating_add_signed(drift), TOTP_REACH);
-    let offset = offset.map(|offset| offset.saturating_add(drift));
     let candidate =
-        |step: u64| Finding::Candidate { to: step, detail: format!("step {step}"), time_drift: None };
+        |step: u64| Finding::Candidate { to: step, detail: describe_claim(token, step), time_drift: None };
     match matched {
         Match::Accepted { factor } => (candidate(factor), 0),
         // The claim of this very request may stand in the ledger: its retry is an accept, all else is not.
@@ -137,7 +167,7 @@ fn evaluate_time(token: &Token, steps: TimeSteps, typed: &OtpValue, situation: S
             (ruled(Ruling::new(Reason::Quarantined).detail(detail).wait(wait)), 2)
         }
         Match::Replayed { factor } => (ruled(replayed_step(token, steps, factor, situation)), 2),
-        Match::NoMatch => match offset {
+        Match::NoMatch => match offset_around(token, typed, now_step) {
             Some(offset) if may_resynchronize(token, now_step, offset, last.max(floor)) => {
                 (Finding::OutOfStep { detail: describe_offset(steps, offset) }, 4)
             }
@@ -147,6 +177,13 @@ fn evaluate_time(token: &Token, steps: TimeSteps, typed: &OtpValue, situation: S
             }
         },
     }
+}
+
+/// How far a code is off that is none of the window, looked for around where the token is known to stand.
+fn offset_around(token: &Token, typed: &OtpValue, now_step: u64) -> Option<i64> {
+    let drift = i64::from(token.record.time_drift);
+    let offset = find_totp(&token.key, typed, now_step.saturating_add_signed(drift), TOTP_REACH);
+    offset.map(|offset| offset.saturating_add(drift))
 }
 
 /// A phone sets its clock by the network: where its codes are off, the phone is to be mended. A token in a
@@ -160,7 +197,6 @@ fn evaluate_counter(token: &Token, typed: &OtpValue, situation: Situation) -> (F
     let next = token.value();
     let window = HotpWindow { next_counter: next, look_ahead: situation.look_ahead };
     let matched = match_hotp(&token.key, typed, &window);
-    let beyond = find_hotp(&token.key, typed, next, RESYNCHRONIZE_MAX);
     let must_prove = token.record.quarantine < situation.unclean.number;
     match matched {
         Match::Accepted { .. } if must_prove => {
@@ -170,7 +206,7 @@ fn evaluate_counter(token: &Token, typed: &OtpValue, situation: Situation) -> (F
         // As with time: the claim of this very request may stand in the ledger.
         Match::Replayed { factor } if factor + 1 == next => counter_candidate(token, factor, 1),
         Match::Replayed { factor } => (Finding::Ruled(replayed_counter(token, factor)), 2),
-        Match::NoMatch => match beyond {
+        Match::NoMatch => match find_hotp(&token.key, typed, next, RESYNCHRONIZE_MAX) {
             Some(ahead) => (Finding::OutOfStep { detail: format!("out of sync by {ahead}") }, 4),
             None => (Finding::Ruled(Ruling::new(Reason::WrongCode).token(&token.record.serial)), 5),
         },
@@ -179,7 +215,7 @@ fn evaluate_counter(token: &Token, typed: &OtpValue, situation: Situation) -> (F
 
 fn counter_candidate(token: &Token, counter: u64, rank: u8) -> (Finding, u8) {
     let finding = match counter.checked_add(1) {
-        Some(to) => Finding::Candidate { to, detail: format!("counter {counter}"), time_drift: None },
+        Some(to) => Finding::Candidate { to, detail: describe_claim(token, to), time_drift: None },
         // The last of all counters: there is no value above it that a claim could raise the token to.
         None => Finding::Ruled(Ruling::new(Reason::WrongCode).token(&token.record.serial)),
     };

@@ -6,6 +6,7 @@
 
 mod decision;
 mod evaluation;
+mod expected;
 mod grace;
 mod hardware;
 mod occasion;
@@ -13,6 +14,7 @@ mod recent;
 mod recovery;
 mod refusal;
 mod source;
+mod telling;
 pub mod throttle;
 
 use std::sync::Arc;
@@ -20,10 +22,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use ledger::{Change, Claim, ClaimId, Entry, Ledger, Outcome, Refusal};
+use wire::login::Verdict;
 use zeroize::Zeroizing;
 
 pub use decision::{Decision, Judgement, Ruling, verdict_of};
 pub use evaluation::{DRIFT_WINDOW, TOTP_REACH};
+pub use expected::{Claimed, Typed};
 pub use hardware::{Association, Resynchronization};
 pub use occasion::Occasion;
 pub use recent::{Recent, RequestKey};
@@ -37,8 +41,10 @@ use crate::accounts::{
 use crate::audit::{self, AuditRecord, Reason, Reference};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::expiry::Table;
 use crate::notify::Notifier;
 use evaluation::{Finding, Found, Situation, evaluate_all, replayed_counter, replayed_step};
+use telling::Telling;
 use throttle::{Admission, Refused, Subject, Throttles};
 
 /// What the daemon counted since its start.
@@ -52,11 +58,27 @@ pub struct Counters {
     pub refused: AtomicU64,
 }
 
+impl Counters {
+    fn count_evaluated(&self) {
+        self.codes_evaluated.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn count(&self, decision: &Decision) {
+        let counter = match decision.verdict {
+            Verdict::Allow | Verdict::NotRequired => &self.accepted,
+            Verdict::Deny | Verdict::Unavailable | Verdict::Unknown => &self.refused,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Checks and claims.
 #[derive(Debug)]
 pub struct Engine {
     tools: Tools,
     counters: Counters,
+    /// By token: what was told of its used codes.
+    refusals: Table<Telling>,
 }
 
 /// What an engine works with.
@@ -129,7 +151,7 @@ struct Candidate<'a> {
 impl Engine {
     /// An engine.
     pub fn new(tools: Tools) -> Self {
-        Self { tools, counters: Counters::default() }
+        Self { tools, counters: Counters::default(), refusals: Table::new("refusals") }
     }
 
     /// What was counted since the start.
@@ -161,7 +183,7 @@ impl Engine {
             Ok(admission) => admission,
             Err(refused) => return Judgement::Decided(self.throttled(&attempt.occasion, refused).await),
         };
-        self.counters.codes_evaluated.fetch_add(1, Ordering::Relaxed);
+        self.counters.count_evaluated();
         let code = recovery_codes.then(|| RecoveryCode::from_typed(&attempt.typed)).flatten();
         if let Some(code) = code {
             return self.verify_recovery(attempt, admission, &code).await;
@@ -318,11 +340,7 @@ impl Engine {
 
     fn told(&self, occasion: &Occasion, ruling: Ruling, reference: Reference) -> Decision {
         let decision = ruling.decided(reference);
-        let counter = match decision.verdict {
-            wire::login::Verdict::Allow | wire::login::Verdict::NotRequired => &self.counters.accepted,
-            _ => &self.counters.refused,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
+        self.counters.count(&decision);
         let login = &occasion.login;
         tracing::info!(
             verdict = ?decision.verdict, reason = decision.reason.word(), detail = decision.detail,
@@ -335,6 +353,13 @@ impl Engine {
     /// A decision that could not even be named: never an accept.
     fn without_random(&self, ruling: &Ruling) -> Decision {
         tracing::error!(reason = ruling.reason.word(), "the kernel gave no random bytes: refused");
+        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+        Ruling::new(Reason::Busy).decided(Reference::of([0; 16]))
+    }
+
+    /// The decision about a code whose work ended without one: never an accept.
+    pub fn undecided(&self) -> Decision {
+        tracing::error!("the work on a code ended without a verdict: refused");
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
         Ruling::new(Reason::Busy).decided(Reference::of([0; 16]))
     }

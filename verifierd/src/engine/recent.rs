@@ -5,14 +5,12 @@
 //! over the request's id and all its content, so a foreign or altered request never meets another's verdict.
 //! After a restart the claim's id in the ledger takes over (see `engine`).
 
-use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 use tokio::sync::watch;
+
+use crate::expiry::{Fate, Figures, Swept, Table};
 
 /// Names a request and its content.
 pub type RequestKey = [u8; 16];
@@ -23,20 +21,29 @@ const KEEP: Duration = Duration::from_secs(60);
 /// Verdicts kept at once: more than a minute of 1,000 logins a second. Older ones go first.
 const VERDICTS_MAX: usize = 100_000;
 
-/// How many old ones each new request removes: more than come in, so that the table shrinks.
-const REMOVED_EACH: usize = 4;
-
-/// Verdicts of the last minute.
+/// Verdicts given a moment ago, and those on their way.
 #[derive(Debug)]
-pub struct Recent<T> {
-    verdicts: DashMap<RequestKey, watch::Receiver<Option<T>>>,
-    /// In the order in which they came; locked for a push and a few pops.
-    order: Mutex<VecDeque<(Duration, RequestKey)>>,
+pub struct Recent<T>(Table<Verdict<T>>);
+
+#[derive(Debug)]
+struct Verdict<T> {
+    begun: Duration,
+    told: watch::Receiver<Option<T>>,
 }
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
-        Self { verdicts: DashMap::new(), order: Mutex::default() }
+        Self(Table::new("requests"))
+    }
+}
+
+impl<T> Verdict<T> {
+    fn is_told(&self) -> bool {
+        self.told.borrow().is_some()
+    }
+
+    fn is_over(&self, now: Duration) -> bool {
+        now > self.begun + KEEP && self.is_told()
     }
 }
 
@@ -46,36 +53,54 @@ impl<T: Clone + Send + Sync + 'static> Recent<T> {
     where
         F: Future<Output = T> + Send + 'static,
     {
-        let mut verdict = match self.verdicts.entry(key) {
-            Entry::Occupied(known) => known.get().clone(),
-            Entry::Vacant(vacant) => {
-                let (sender, receiver) = watch::channel(None);
-                vacant.insert(receiver.clone());
-                let work = work();
-                tokio::spawn(async move { sender.send_replace(Some(work.await)) });
-                receiver
-            }
+        // What a sweep has not come to is forgotten all the same.
+        self.0.forget_if(&key, |verdict| verdict.is_over(now));
+        if self.0.len() >= VERDICTS_MAX {
+            let fate = |verdict: &mut Verdict<T>| match verdict.is_told() {
+                true => Fate::Forget,
+                false => Fate::Keep(now + KEEP),
+            };
+            self.0.sweep_one_near(&key, fate);
+        }
+        let mut begin = None;
+        let mut told = {
+            let begin = &mut begin;
+            let new = || {
+                let (tell, told) = watch::channel(None);
+                *begin = Some(tell);
+                Verdict { begun: now, told }
+            };
+            self.0.enter(key, now + KEEP, new, |verdict| verdict.told.clone())
         };
-        self.note(key, now);
-        verdict.wait_for(Option::is_some).await.ok().and_then(|verdict| verdict.clone())
+        if let Some(tell) = begin {
+            let work = work();
+            tokio::spawn(async move { tell.send_replace(Some(work.await)) });
+        }
+        told.wait_for(Option::is_some).await.ok().and_then(|verdict| verdict.clone())
     }
 
-    fn note(&self, key: RequestKey, now: Duration) {
-        let removed = {
-            let mut order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-            order.push_back((now, key));
-            let mut removed = Vec::with_capacity(REMOVED_EACH);
-            while removed.len() < REMOVED_EACH {
-                let full = order.len() > VERDICTS_MAX;
-                let old = |(at, _): &(Duration, RequestKey)| full || now.saturating_sub(*at) > KEEP;
-                let Some((_, key)) = order.pop_front_if(|oldest| old(oldest)) else { break };
-                removed.push(key);
-            }
-            removed
+    /// Whether the request is known: its verdict is there, or on its way.
+    pub fn knows(&self, key: &RequestKey) -> bool {
+        self.0.contains(key)
+    }
+
+    /// Forgets up to `most` verdicts that are old.
+    pub fn sweep(&self, now: Duration, most: usize) -> Swept {
+        let fate = |verdict: &mut Verdict<T>| match verdict.is_over(now) {
+            true => Fate::Forget,
+            false => Fate::Keep(now + Duration::from_secs(1)),
         };
-        for key in removed {
-            self.verdicts.remove_if(&key, |_, verdict| verdict.borrow().is_some());
-        }
+        self.0.sweep(now, most, fate, |_| ())
+    }
+
+    /// Counts what a sweep took.
+    pub fn took(&self, time: Duration) {
+        self.0.took(time);
+    }
+
+    /// What was counted.
+    pub fn figures(&self) -> Figures {
+        self.0.figures()
     }
 }
 

@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ledger::{Change, Entry};
 
+use super::telling::{Repeat, Telling};
 use super::{Attempt, Decision, Engine, Judgement, Occasion, Ruling, settle};
-use crate::accounts::{RecoverySet, Repeat, Token};
+use crate::accounts::{RecoverySet, Token};
 use crate::audit::{self, Reason, Reference};
 use crate::engine::throttle::{Admission, Refused};
+use crate::expiry::{Fate, Figures, Swept};
+
+/// Refusals that no record has told yet are kept as long as the daemon runs; others this long.
+const FORGET_AFTER: Duration = Duration::from_secs(2);
 
 /// What a wrong code changes.
 struct Counted {
@@ -18,6 +24,23 @@ struct Counted {
 }
 
 impl Engine {
+    /// Forgets up to `most` refusals of used codes that nobody needs to be told of.
+    pub fn sweep(&self, most: usize) -> Swept {
+        let now = self.tools.clock.elapsed();
+        let fate = |telling: &mut Telling| match telling.is_over(now) {
+            true => Fate::Forget,
+            false => Fate::Keep(now + FORGET_AFTER),
+        };
+        let swept = self.refusals.sweep(now, most, fate, |_| ());
+        self.refusals.took(self.tools.clock.elapsed().saturating_sub(now));
+        swept
+    }
+
+    /// What was counted about refusals of used codes.
+    pub fn refusal_figures(&self) -> Figures {
+        self.refusals.figures()
+    }
+
     /// A wrong code: counts it everywhere. The last failure that a token may have disables it.
     ///
     /// * `charged`: the tokens against which it counts.
@@ -126,20 +149,23 @@ impl Engine {
     /// sending it again and again fills no disk.
     pub(super) async fn refuse_again(&self, occasion: &Occasion, token: &Token, ruling: Ruling) -> Decision {
         let now = self.tools.clock.elapsed();
-        match token.repeated_refusal(now) {
+        let key = token.record.id.0.to_be_bytes();
+        match self.refusals.enter(key, now + FORGET_AFTER, Telling::default, |telling| telling.ask(now)) {
             Repeat::Told(reference) => {
                 self.counters.refused.fetch_add(1, Ordering::Relaxed);
                 ruling.decided(reference)
             }
             Repeat::ToTell { repeats } => {
                 let decision = self.record(occasion, Ruling { repeats: Some(repeats), ..ruling }).await;
-                token.refusal_told(now, decision.reference);
+                let tell = |telling: &mut Telling| telling.tell(now, decision.reference);
+                self.refusals.enter(key, now + FORGET_AFTER, Telling::default, tell);
                 decision
             }
         }
     }
 
-    pub(super) async fn throttled(&self, occasion: &Occasion, refused: Refused) -> Decision {
+    /// A try that the throttles refused to look at: recorded once a second for each count that refuses.
+    pub async fn throttled(&self, occasion: &Occasion, refused: Refused) -> Decision {
         let ruling =
             Ruling { repeats: Some(refused.repeats), ..Ruling::new(Reason::Throttled).wait(refused.wait) };
         if let Some(reference) = refused.recorded {

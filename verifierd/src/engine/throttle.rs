@@ -10,32 +10,36 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use dashmap::DashMap;
 use ledger::{Change, Record};
 use otp_core::ThrottleRules;
 use serde::{Deserialize, Serialize};
 
+use super::telling::{Repeat, Telling};
 use crate::accounts::{UserId, kind};
 use crate::audit::Reference;
 use crate::clock::{Clock, UnixTime};
 use crate::engine::Source;
-use crate::keys::NameHasher;
+use crate::expiry::{Fate, Figures, Key, Swept, Table};
+use crate::keys::IndexHasher;
 
-/// Counts kept at once: enough for a large site's users and sources, and a bound on memory. Later ones share 65,536 counts of each sort until old ones are
-/// forgotten, so a full table slows few who did nothing.
-const ENTRIES_MAX: usize = 200_000;
+/// Counts kept at once: enough for the users and sources of a large site, and a bound on memory (some 0.2 kB each).
+/// Later ones share 65,536 counts of each sort until old ones are forgotten, so a full table slows few who did nothing.
+const ENTRIES_MAX: usize = 1_000_000;
 
-/// How many entries one sweep looks at.
-const SWEEP_MAX: usize = 2_000;
+/// How soon a sweep looks at a new count, which has mostly ended by then.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+
+/// How often it looks at one that counts failures.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// How often it looks at one that only remembers that a source is usual.
+const LOOK_AT_USUAL_EVERY: Duration = Duration::from_secs(3600);
 
 /// A count is forgotten this long after its last failure: no guesser who waits so long gets far.
 const FORGET_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// A source stays usual this long after the last login from it.
 const USUAL_SECONDS: u64 = 90 * 24 * 3600;
-
-/// At most one audit record in this time for each count that refuses.
-const REFUSAL_RECORD_EVERY: Duration = Duration::from_secs(1);
 
 /// What a count stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,8 +79,6 @@ impl Lane {
 /// How much of a source's count one accepted login takes away.
 const SOURCE_CREDIT: u32 = 5;
 
-type Key = [u8; 16];
-
 #[derive(Debug, Default)]
 struct Count {
     lane: Lane,
@@ -85,8 +87,8 @@ struct Count {
     wait_until: Duration,
     last_failure: Duration,
     usual_since: Option<UnixTime>,
-    refused: Option<(Duration, Reference)>,
-    repeats: u64,
+    /// Apart, because few counts ever refuse.
+    refusals: Option<Box<Telling>>,
     /// Whose try it counts; none for a source's.
     who: Option<Key>,
 }
@@ -104,8 +106,8 @@ struct Stored {
 /// All counts.
 #[derive(Debug)]
 pub struct Throttles {
-    counts: DashMap<Key, Count>,
-    hasher: NameHasher,
+    counts: Table<Count>,
+    hasher: IndexHasher,
     /// Held from a change of counts until its record stands in the ledger's queue, so that records of one
     /// count are written in the order of its values.
     order: Mutex<()>,
@@ -137,13 +139,37 @@ pub struct Refused {
 pub struct Admission {
     throttles: Arc<Throttles>,
     pair: Key,
-    lanes: Vec<Key>,
+    /// Inside, every place is usual, and nothing needs to be remembered.
+    is_inside: bool,
+    lanes: Lanes,
+}
+
+/// The counts that a try is counted in: at most one of each [`Lane`].
+#[derive(Debug, Default)]
+struct Lanes {
+    keys: [Key; 3],
+    length: usize,
+}
+
+impl Lanes {
+    fn push(&mut self, key: Key) {
+        self.keys[self.length] = key;
+        self.length += 1;
+    }
+
+    fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.keys[..self.length].iter()
+    }
 }
 
 impl Throttles {
     /// No failures yet.
-    pub fn new(hasher: NameHasher) -> Self {
-        Self { counts: DashMap::new(), hasher, order: Mutex::new(()) }
+    pub fn new(hasher: IndexHasher) -> Self {
+        Self { counts: Table::new("throttles"), hasher, order: Mutex::new(()) }
     }
 
     /// Takes over what the ledger holds. Waits begin anew.
@@ -158,16 +184,10 @@ impl Throttles {
             let Stored { lane, failures, usual, who } = stored;
             let now = clock.elapsed();
             let wait_until = now + lane.rules().wait_after(failures);
-            let count = Count {
-                lane,
-                failures,
-                wait_until,
-                last_failure: now,
-                usual_since: usual,
-                who,
-                ..Count::default()
-            };
-            self.counts.insert(key, count);
+            let (last_failure, usual_since) = (now, usual);
+            let count =
+                Count { lane, failures, wait_until, last_failure, usual_since, who, ..Count::default() };
+            self.counts.enter(key, now + FIRST_LOOK, || count, |_| ());
         }
     }
 
@@ -182,18 +202,22 @@ impl Throttles {
         clock: &dyn Clock,
     ) -> Result<Admission, Refused> {
         let who = self.name(subject);
-        let owner = self.hasher.key(&[b"who", &who]);
+        let owner = || self.hasher.key(&[b"who", &who]);
         let pair = self.key(&[b"pair", &who, source.as_bytes()]);
         let usual = source.is_inside() || self.is_usual(&pair, clock.now());
-        let mut wanted = vec![(pair, Lane::Pair)];
+        let is_inside = source.is_inside();
+        let mut admission =
+            Admission { throttles: Arc::clone(self), pair, is_inside, lanes: Lanes::default() };
+        self.enter(pair, Lane::Pair, owner, clock)?;
+        admission.lanes.push(pair);
         if !usual {
-            wanted.push((self.key(&[b"elsewhere", &who]), Lane::Elsewhere));
-            wanted.push((self.key(&[b"source", source.as_bytes()]), Lane::Source));
-        }
-        let mut admission = Admission { throttles: Arc::clone(self), pair, lanes: Vec::new() };
-        for (key, lane) in wanted {
-            self.enter(key, lane, owner, clock)?;
-            admission.lanes.push(key);
+            for (key, lane) in [
+                (self.key(&[b"elsewhere", &who]), Lane::Elsewhere),
+                (self.key(&[b"source", source.as_bytes()]), Lane::Source),
+            ] {
+                self.enter(key, lane, owner, clock)?;
+                admission.lanes.push(key);
+            }
         }
         Ok(admission)
     }
@@ -201,44 +225,50 @@ impl Throttles {
     /// What makes it durable that the counts of a user's wrong codes, from wherever, begin anew.
     pub fn counts_of(&self, subject: Subject<'_>) -> Vec<Change> {
         let owner = self.hasher.key(&[b"who", &self.name(subject)]);
-        let counts = self.counts.iter().filter(|count| count.who == Some(owner) && count.failures > 0);
-        counts.map(|count| put(*count.key(), &Stored { failures: 0, ..count.stored() })).collect()
+        let mut changes = Vec::new();
+        self.counts.each(|key, count| {
+            if count.who == Some(owner) && count.failures > 0 {
+                changes.push(put(*key, &Stored { failures: 0, ..count.stored() }));
+            }
+        });
+        changes
     }
 
     /// The same in memory, once it is durable: nobody waits any more.
     pub fn clear(&self, subject: Subject<'_>) {
         let owner = self.hasher.key(&[b"who", &self.name(subject)]);
-        for mut count in self.counts.iter_mut().filter(|count| count.who == Some(owner)) {
-            (count.failures, count.wait_until) = (0, Duration::ZERO);
-        }
+        self.counts.each(|_, count| {
+            if count.who == Some(owner) {
+                (count.failures, count.wait_until) = (0, Duration::ZERO);
+            }
+        });
     }
 
     /// Remembers which record tells of a refusal.
     pub fn recorded(&self, refused: &Refused, reference: Reference, clock: &dyn Clock) {
-        if let Some(mut count) = self.counts.get_mut(&refused.key) {
-            count.refused = Some((clock.elapsed(), reference));
-            count.repeats = 0;
-        }
+        let now = clock.elapsed();
+        self.counts.change(&refused.key, |count| count.refusals.get_or_insert_default().tell(now, reference));
     }
 
-    /// Forgets old counts, a bounded number at a time. `submit` gets what to remove from the ledger.
-    pub fn sweep<T>(&self, clock: &dyn Clock, submit: impl FnOnce(Vec<Change>) -> T) -> T {
+    /// Forgets up to `most` counts that are old. `submit` gets what to remove from the ledger.
+    pub fn sweep<T>(
+        &self,
+        clock: &dyn Clock,
+        most: usize,
+        submit: impl FnOnce(Vec<Change>) -> T,
+    ) -> (Swept, T) {
         let _in_order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let (elapsed, now) = (clock.elapsed(), clock.now());
-        let old: Vec<Key> = self
-            .counts
-            .iter()
-            .filter(|count| {
-                let quiet = elapsed.saturating_sub(count.last_failure) > FORGET_AFTER || count.failures == 0;
-                quiet && count.in_flight == 0 && !is_usual(count.usual_since, now)
-            })
-            .take(SWEEP_MAX)
-            .map(|count| *count.key())
-            .collect();
-        let gone = old
-            .into_iter()
-            .filter(|key| self.counts.remove_if(key, |_, count| count.in_flight == 0).is_some());
-        submit(gone.map(|key| Change::Delete { kind: kind::THROTTLE, key: key.into() }).collect())
+        let mut changes = Vec::new();
+        let gone = |key: Key| changes.push(Change::Delete { kind: kind::THROTTLE, key: key.into() });
+        let swept = self.counts.sweep(elapsed, most, |count| count.fate(elapsed, now), gone);
+        self.counts.took(clock.elapsed().saturating_sub(elapsed));
+        (swept, submit(changes))
+    }
+
+    /// What was counted about the counts.
+    pub fn figures(&self) -> Figures {
+        self.counts.figures()
     }
 
     fn name(&self, subject: Subject<'_>) -> [u8; 16] {
@@ -248,33 +278,32 @@ impl Throttles {
         }
     }
 
-    fn enter(&self, key: Key, lane: Lane, owner: Key, clock: &dyn Clock) -> Result<(), Refused> {
+    fn enter(&self, key: Key, lane: Lane, owner: impl Fn() -> Key, clock: &dyn Clock) -> Result<(), Refused> {
         let (now, rules) = (clock.elapsed(), lane.rules());
-        let who = (lane != Lane::Source).then_some(owner);
-        let mut count = self.counts.entry(key).or_insert_with(|| Count { lane, who, ..Count::default() });
-        let wait = count.wait_until.saturating_sub(now);
-        let free = rules.free_failures.saturating_add(1).saturating_sub(count.failures).max(1);
-        if wait.is_zero() && count.in_flight < free {
-            count.in_flight += 1;
-            return Ok(());
-        }
-        let recorded = count.refused.filter(|(at, _)| now.saturating_sub(*at) < REFUSAL_RECORD_EVERY);
-        count.repeats = count.repeats.saturating_add(u64::from(recorded.is_some()));
-        Err(Refused {
-            wait: wait.max(rules.first_wait),
-            recorded: recorded.map(|(_, reference)| reference),
-            repeats: count.repeats,
-            key,
+        let who = || (lane != Lane::Source).then(&owner);
+        let new = || Count { lane, who: who(), ..Count::default() };
+        self.counts.enter(key, now + FIRST_LOOK, new, |count| {
+            let wait = count.wait_until.saturating_sub(now);
+            let free = rules.free_failures.saturating_add(1).saturating_sub(count.failures).max(1);
+            if wait.is_zero() && count.in_flight < free {
+                count.in_flight += 1;
+                return Ok(());
+            }
+            let (recorded, repeats) = match count.refusals.get_or_insert_default().ask(now) {
+                Repeat::Told(reference) => (Some(reference), 0),
+                Repeat::ToTell { repeats } => (None, repeats),
+            };
+            Err(Refused { wait: wait.max(rules.first_wait), recorded, repeats, key })
         })
     }
 
     fn is_usual(&self, pair: &Key, now: UnixTime) -> bool {
-        self.counts.get(pair).is_some_and(|count| is_usual(count.usual_since, now))
+        self.counts.look(pair, |count| is_usual(count.usual_since, now)).unwrap_or(false)
     }
 
     fn key(&self, parts: &[&[u8]]) -> Key {
         let key = self.hasher.key(parts);
-        if self.counts.len() < ENTRIES_MAX || self.counts.contains_key(&key) {
+        if self.counts.len() < ENTRIES_MAX || self.counts.contains(&key) {
             return key;
         }
         let [first, second, ..] = key;
@@ -282,12 +311,32 @@ impl Throttles {
     }
 
     fn change(&self, key: Key) -> Option<Change> {
-        let count = self.counts.get(&key)?;
-        Some(put(key, &count.stored()))
+        let stored = self.counts.look(&key, Count::stored)?;
+        Some(put(key, &stored))
     }
 }
 
 impl Count {
+    /// What is to become of it when a sweep comes.
+    fn fate(&self, elapsed: Duration, now: UnixTime) -> Fate {
+        let is_quiet = self.failures == 0 || elapsed.saturating_sub(self.last_failure) > FORGET_AFTER;
+        let is_told = self.refusals.as_ref().is_none_or(|refusals| refusals.is_over(elapsed));
+        if is_quiet && is_told && self.in_flight == 0 && !is_usual(self.usual_since, now) {
+            return Fate::Forget;
+        }
+        let is_busy = self.in_flight > 0 || self.failures > 0;
+        Fate::Keep(elapsed + if is_busy { LOOK_EVERY } else { LOOK_AT_USUAL_EVERY })
+    }
+
+    /// Whether nothing would be different without it.
+    fn is_empty(&self) -> bool {
+        self.failures == 0
+            && self.in_flight == 0
+            && self.wait_until.is_zero()
+            && self.usual_since.is_none()
+            && self.refusals.is_none()
+    }
+
     fn stored(&self) -> Stored {
         Stored { lane: self.lane, failures: self.failures, usual: self.usual_since, who: self.who }
     }
@@ -309,14 +358,14 @@ impl Admission {
         let _in_order = throttles.order.lock().unwrap_or_else(PoisonError::into_inner);
         let now = clock.elapsed();
         let mut changes = Vec::new();
-        for key in std::mem::take(&mut self.lanes) {
-            if let Some(mut count) = throttles.counts.get_mut(&key) {
+        for key in self.lanes.take().iter() {
+            throttles.counts.change(key, |count| {
                 count.in_flight = count.in_flight.saturating_sub(1);
                 count.failures = count.failures.saturating_add(1);
                 count.last_failure = now;
                 count.wait_until = count.wait_until.max(now + count.lane.rules().wait_after(count.failures));
-            }
-            changes.extend(throttles.change(key));
+            });
+            changes.extend(throttles.change(*key));
         }
         submit(changes)
     }
@@ -327,35 +376,48 @@ impl Admission {
         const REFRESH_SECONDS: u64 = 24 * 3600;
         let now = clock.now();
         let change = |key: &Key| {
-            let count = self.throttles.counts.get(key)?;
+            let count = self.throttles.counts.look(key, Count::stored)?;
             let failures = count.lane.after_success(count.failures);
             let known = *key != self.pair
-                || count.usual_since.is_some_and(|since| now.saturating_sub(since) < REFRESH_SECONDS);
-            let usual = if known { count.usual_since } else { Some(now) };
-            let stored = Stored { failures, usual, ..count.stored() };
-            (!known || failures != count.failures).then(|| put(*key, &stored))
+                || self.is_inside
+                || count.usual.is_some_and(|since| now.saturating_sub(since) < REFRESH_SECONDS);
+            let usual = if known { count.usual } else { Some(now) };
+            let is_changed = !known || failures != count.failures;
+            if !is_changed {
+                return None;
+            }
+            if failures == 0 && usual.is_none() {
+                return Some(Change::Delete { kind: kind::THROTTLE, key: (*key).into() });
+            }
+            Some(put(*key, &Stored { failures, usual, ..count }))
         };
         self.lanes.iter().filter_map(change).collect()
     }
 
     /// The login was accepted, and that is durable.
     pub fn succeed(self, clock: &dyn Clock) {
-        for key in &self.lanes {
-            let Some(mut count) = self.throttles.counts.get_mut(key) else { continue };
-            count.failures = count.lane.after_success(count.failures);
-            count.wait_until = Duration::ZERO;
-            if *key == self.pair {
-                count.usual_since = Some(clock.now());
-            }
+        for key in self.lanes.iter() {
+            self.throttles.counts.change(key, |count| {
+                count.failures = count.lane.after_success(count.failures);
+                count.wait_until = Duration::ZERO;
+                if *key == self.pair && !self.is_inside {
+                    count.usual_since = Some(clock.now());
+                }
+            });
         }
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        for key in &self.lanes {
-            if let Some(mut count) = self.throttles.counts.get_mut(key) {
+        for key in self.lanes.iter() {
+            let counts = &self.throttles.counts;
+            let ended = counts.change(key, |count| {
                 count.in_flight = count.in_flight.saturating_sub(1);
+                count.is_empty()
+            });
+            if ended == Some(true) {
+                counts.forget_if(key, Count::is_empty);
             }
         }
     }

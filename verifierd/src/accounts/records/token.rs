@@ -25,10 +25,12 @@ pub struct TokenRecord {
     pub serial: String,
     #[serde(default, rename = "type")]
     pub(in crate::accounts) token_type: TokenType,
-    pub(in crate::accounts) algorithm: String,
+    #[serde(with = "algorithm_name")]
+    pub(in crate::accounts) algorithm: Algorithm,
     pub(in crate::accounts) digits: u8,
     pub(in crate::accounts) time_interval: Option<u32>,
-    pub(in crate::accounts) sealed_secret: String,
+    #[serde(with = "base64")]
+    pub(in crate::accounts) sealed_secret: Box<[u8]>,
     /// Where it is in its life.
     pub state: TokenState,
     /// When it was made.
@@ -131,7 +133,7 @@ impl TokenRecord {
             user: None,
             serial,
             token_type,
-            algorithm: parameters.algorithm.name().into(),
+            algorithm: parameters.algorithm,
             digits: parameters.digits.count(),
             time_interval,
             sealed_secret: seal(secret, id, None, sealer)?,
@@ -176,7 +178,7 @@ impl TokenRecord {
             (TokenType::Totp, None) => return Err(self.fault("a TOTP token has a time interval")),
         };
         Ok(TokenParameters {
-            algorithm: Algorithm::from_name(&self.algorithm).map_err(|error| self.fault(error))?,
+            algorithm: self.algorithm,
             digits: Digits::new(self.digits).map_err(|error| self.fault(error))?,
             factor,
         })
@@ -187,9 +189,8 @@ impl TokenRecord {
     /// # Errors
     /// When it does not open: damaged, or sealed under another master key.
     pub fn secret(&self, sealer: &Sealer) -> Result<SharedSecret, RecordError> {
-        let sealed = BASE64.decode(self.sealed_secret.as_bytes()).map_err(|error| self.fault(error))?;
         let opened = sealer
-            .open(&sealed, &bindings(self.id, self.user))
+            .open(&self.sealed_secret, &bindings(self.id, self.user))
             .map_err(|SealError| self.fault("its secret does not open: damaged, or another master key"))?;
         SharedSecret::from_bytes(&opened).map_err(|error| self.fault(error))
     }
@@ -237,8 +238,40 @@ fn seal(
     id: TokenId,
     user: Option<UserId>,
     sealer: &Sealer,
-) -> Result<String, KeyError> {
-    Ok(BASE64.encode(&sealer.seal(secret.expose(), &bindings(id, user))?))
+) -> Result<Box<[u8]>, KeyError> {
+    Ok(sealer.seal(secret.expose(), &bindings(id, user))?.into())
+}
+
+/// An algorithm as its name.
+mod algorithm_name {
+    use super::Algorithm;
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    pub fn serialize<S: Serializer>(algorithm: &Algorithm, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(algorithm.name())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Algorithm, D::Error> {
+        let name = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Algorithm::from_name(&name).map_err(D::Error::custom)
+    }
+}
+
+/// Bytes as base64.
+mod base64 {
+    use super::BASE64;
+    use serde::de::{Deserialize, Deserializer, Error};
+    use serde::ser::Serializer;
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<[u8]>, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        BASE64.decode(text.as_bytes()).map(Into::into).map_err(D::Error::custom)
+    }
 }
 
 /// The additional data of a sealed secret.

@@ -1,4 +1,5 @@
 mod change;
+mod direct;
 mod hardware;
 mod recovery;
 

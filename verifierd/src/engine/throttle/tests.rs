@@ -13,7 +13,7 @@ struct Bench {
 fn bench() -> Bench {
     let master = MasterKey::generate().unwrap();
     Bench {
-        throttles: Arc::new(Throttles::new(NameHasher::new(&master, "throttles"))),
+        throttles: Arc::new(Throttles::new(IndexHasher::new(&master, "throttles"))),
         clock: ManualClock::at(1_800_000_000),
     }
 }
@@ -115,14 +115,17 @@ fn counts_survive_a_restart_and_waits_begin_anew() {
         first.advance(3);
     }
     let second = Throttles {
-        hasher: NameHasher::new(&MasterKey::generate().unwrap(), "x"),
-        ..Throttles::new(NameHasher::new(&MasterKey::generate().unwrap(), "y"))
+        hasher: IndexHasher::new(&MasterKey::generate().unwrap(), "x"),
+        ..Throttles::new(IndexHasher::new(&MasterKey::generate().unwrap(), "y"))
     };
     second.load(&records.into_values().collect::<Vec<_>>(), &first.clock);
-    let mut counts: Vec<_> = second.counts.iter().map(|count| (count.lane, count.failures)).collect();
+    let (mut counts, mut pair) = (Vec::new(), None);
+    second.counts.each(|_, count| {
+        counts.push((count.lane, count.failures));
+        pair = pair.or((count.lane == Lane::Pair).then_some(count.wait_until));
+    });
     counts.sort_by_key(|(lane, _)| *lane as u8);
     assert_eq!(counts, [(Lane::Pair, 6), (Lane::Elsewhere, 6), (Lane::Source, 6)]);
-    let pair = second.counts.iter().find(|count| count.lane == Lane::Pair).map(|count| count.wait_until);
     assert_eq!(pair, Some(first.clock.elapsed() + Duration::from_secs(2)));
 }
 
@@ -146,7 +149,21 @@ fn an_admission_that_is_dropped_counts_as_not_made() {
     let bench = bench();
     (0..100).for_each(|_| drop(bench.admit(ALICE, "local").unwrap()));
     assert_eq!(bench.wait(ALICE, "local"), 0);
-    assert_eq!(bench.admit(ALICE, "local").unwrap().success_changes(&bench.clock).len(), 1);
+    assert_eq!(bench.admit(ALICE, "192.0.2.1").unwrap().success_changes(&bench.clock).len(), 1);
+}
+
+#[test]
+fn a_login_inside_leaves_nothing_behind() {
+    let bench = bench();
+    let admission = bench.admit(ALICE, "local").unwrap();
+    assert!(admission.success_changes(&bench.clock).is_empty());
+    admission.succeed(&bench.clock);
+    assert_eq!(bench.throttles.counts.len(), 0);
+    bench.fail(ALICE, "local");
+    let admission = bench.admit(ALICE, "local").unwrap();
+    assert!(matches!(admission.success_changes(&bench.clock)[..], [Change::Delete { .. }]));
+    admission.succeed(&bench.clock);
+    assert_eq!(bench.throttles.counts.len(), 0);
 }
 
 #[test]
@@ -160,10 +177,14 @@ fn a_second_login_from_a_usual_source_writes_nothing() {
 fn a_sweep_forgets_what_is_old_and_keeps_what_is_not() {
     let bench = bench();
     bench.fail(ALICE, "local");
-    bench.succeed(BOB, "local");
-    assert!(bench.throttles.sweep(&bench.clock, |changes| changes).is_empty());
+    bench.succeed(BOB, "192.0.2.1");
+    let sweep = || bench.throttles.sweep(&bench.clock, usize::MAX, |changes| changes).1.len();
+    bench.advance(2);
+    // Nothing is kept of the source itself, nor of where else Bob may come from.
+    assert_eq!(sweep(), 0);
+    assert_eq!(bench.throttles.counts.len(), 2);
     bench.advance(25 * 3600);
-    assert_eq!(bench.throttles.sweep(&bench.clock, |changes| changes).len(), 1);
+    assert_eq!(sweep(), 1);
     assert_eq!(bench.throttles.counts.len(), 1);
 }
 
@@ -187,10 +208,13 @@ fn names_that_are_unknown_are_slowed_like_known_ones_and_only_for_themselves() {
 fn a_full_table_shares_counts_and_grows_no_further_than_them() {
     let bench = bench();
     for number in 0..ENTRIES_MAX {
-        bench.throttles.counts.insert((number as u128).to_be_bytes(), Count::default());
+        let key = bench.throttles.hasher.key(&[&number.to_be_bytes()]);
+        bench.throttles.counts.enter(key, Duration::ZERO, Count::default, |_| ());
     }
     for invented in 0..70_000 {
-        bench.admit(Subject::Unknown(&format!("user{invented}")), "local").unwrap();
+        if let Ok(admission) = bench.admit(Subject::Unknown(&format!("user{invented}")), "local") {
+            admission.fail(&bench.clock, |changes| changes);
+        }
     }
     assert!(bench.throttles.counts.len() <= ENTRIES_MAX + 65_536);
 }

@@ -211,12 +211,11 @@ mod tests {
     use super::row::tests::row;
     use super::*;
     use crate::accounts::Accounts;
-    use crate::keys::{MasterKey, NameHasher};
 
     const NOW: Duration = Duration::from_secs(1_000);
 
     fn accounts() -> Accounts {
-        Accounts::new(NameHasher::new(&MasterKey::generate().unwrap(), "test"))
+        Accounts::default()
     }
 
     fn begun() -> (Imports, String) {

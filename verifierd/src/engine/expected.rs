@@ -1,0 +1,104 @@
+//! The usual case: a proved token's user types the code that it is expected to show, for the first time.
+//!
+//! It is decided with few allocations and without a task of its own, and ends as every accept does: admitted by the
+//! throttles, claimed in the ledger, recorded in the commit of the claim. Whatever is not like this is left undecided
+//! here, and goes the long way.
+
+use std::sync::Arc;
+
+use ledger::{AuditEntry, Claim, ClaimId, Entry, Outcome, Pending, Refusal};
+
+use super::evaluation::{describe_claim, evaluate_expected};
+use super::throttle::{Admission, Refused, Subject};
+use super::{Decision, Engine, RequestKey, Ruling, Source, settle};
+use crate::accounts::{Token, TokenState, User};
+use crate::audit::{AcceptedLogin, Reason, Reference};
+
+/// A code and where it was typed.
+#[derive(Clone, Copy)]
+pub struct Typed<'a> {
+    /// The PAM service.
+    pub service: &'a str,
+    /// Where from; absent when local.
+    pub rhost: Option<&'a str>,
+    /// What was typed.
+    pub code: &'a str,
+    /// The request that carries it; names the claim.
+    pub request: RequestKey,
+}
+
+/// A claim on its way.
+#[derive(Debug)]
+pub struct Claimed {
+    pending: Pending,
+    admission: Admission,
+    token: Arc<Token>,
+    to: u64,
+    reference: Reference,
+}
+
+impl Engine {
+    /// Claims the code if it is the expected one. Nothing has happened where it is not.
+    ///
+    /// # Errors
+    /// When the throttles refuse to look at it.
+    pub fn claim_expected(&self, user: &User, typed: Typed<'_>) -> Result<Option<Claimed>, Refused> {
+        // A hundred failures in a row disable a token, and a row that ends is written down: the long way.
+        let is_usual =
+            |token: &&Arc<Token>| token.record.state == TokenState::Associated && token.failures() == 0;
+        if !user.tokens.iter().any(|token| is_usual(&token)) {
+            return Ok(None);
+        }
+        let source = Source::new(typed.rhost);
+        let admission = self.tools.throttles.admit(Subject::User(user.id), &source, &*self.tools.clock)?;
+        let situation = self.situation();
+        let tokens = user.tokens.iter().filter(is_usual);
+        let mut expected =
+            tokens.filter_map(|token| Some((token, evaluate_expected(token, typed.code, situation)?)));
+        let Some((token, to)) = expected.next() else { return Ok(None) };
+
+        self.counters.count_evaluated();
+        let reference = Reference::of(typed.request);
+        let serial = &token.record.serial;
+        let detail = describe_claim(token, to);
+        let line = AcceptedLogin {
+            user: user.name.as_str(),
+            service: typed.service,
+            rhost: typed.rhost,
+            token: serial,
+            detail: &detail,
+        };
+        let audit = AuditEntry { reference: reference.bytes(), body: line.body(situation.now) };
+        let claim = Claim { credential: token.credential(), to, id: ClaimId(typed.request) };
+        let changes = admission.success_changes(&*self.tools.clock);
+        let pending = self.tools.ledger.submit(Entry { claim: Some(claim), changes, audit: Some(audit) });
+        Ok(Some(Claimed { pending, admission, token: Arc::clone(token), to, reference }))
+    }
+
+    /// What became of the claim; `None` when another has overtaken it, which is for the long way to explain.
+    pub async fn conclude(&self, claimed: Claimed) -> Option<Decision> {
+        let Claimed { pending, admission, token, to, reference } = claimed;
+        let ruling = Ruling::new(Reason::Accepted).token(&token.record.serial);
+        let outcome = pending.await;
+        match &outcome {
+            Outcome::Committed => {
+                token.set_value(to);
+                if token.clear_failures() > 0 {
+                    // A wrong code was written while this one was on its way; what memory forgot, the ledger forgets.
+                    let changes = vec![token.put_failures(0)];
+                    self.tools.ledger.submit(Entry { changes, ..Entry::default() }).await;
+                }
+                admission.succeed(&*self.tools.clock);
+            }
+            Outcome::NotCommitted(Refusal::Superseded { value, .. }) => {
+                token.set_value(*value);
+                return None;
+            }
+            Outcome::NotCommitted(Refusal::NoSuchCredential) => return None,
+            Outcome::NotCommitted(_) | Outcome::Unknown => {}
+        }
+        let decision = settle(ruling, &outcome).decided(reference);
+        self.counters.count(&decision);
+        Some(decision)
+    }
+}

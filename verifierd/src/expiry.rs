@@ -1,0 +1,364 @@
+//! Things that are forgotten after a time: throttles' counts, requests' verdicts, records of refusals.
+//!
+//! Whoever reads an entry looks at its age himself: a sweep only frees memory. Each entry stands in one bucket, that
+//! of the second in which it is to be looked at again; so a sweep pays for what is due and for nothing else, in
+//! batches of a bounded size, and holds one small lock at a time, never across two entries.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+
+/// What an entry is known by: a keyed hash, or random from the start, so that nobody outside chooses where it lies.
+pub type Key = [u8; 16];
+
+/// Locks of the entries: with 1,024 nobody was seen to wait for a sweep (with 8, up to 2.6 ms).
+const ENTRY_SHARDS: usize = 1024;
+
+/// Locks of the buckets.
+const BUCKET_SHARDS: usize = 64;
+
+/// How many keys are taken out of a bucket at a time.
+const TAKEN_MAX: usize = 256;
+
+/// What is to become of an entry that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes.
+    Forget,
+    /// It stays, and is looked at again then.
+    Keep(Duration),
+}
+
+/// What a sweep did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Entries that it looked at.
+    pub seen: usize,
+    /// Entries that went.
+    pub forgotten: usize,
+}
+
+/// What a table counted, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// The table's name.
+    pub table: &'static str,
+    /// Entries that it holds.
+    pub entries: usize,
+    /// Entries that sweeps have forgotten.
+    pub forgotten: u64,
+    /// Time that sweeps took.
+    pub sweeping: Duration,
+}
+
+/// A table of things that are forgotten after a time.
+pub struct Table<V> {
+    name: &'static str,
+    entries: DashMap<Key, V, BuildHasherDefault<Prefix>>,
+    buckets: Box<[Mutex<BTreeMap<u64, Vec<Key>>>]>,
+    // Asking the map would look at all its shards.
+    length: AtomicUsize,
+    forgotten: AtomicU64,
+    sweeping_ns: AtomicU64,
+}
+
+impl<V> Table<V> {
+    /// Nothing yet.
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            entries: DashMap::with_hasher_and_shard_amount(BuildHasherDefault::default(), ENTRY_SHARDS),
+            buckets: (0..BUCKET_SHARDS).map(|_| Mutex::default()).collect(),
+            length: AtomicUsize::new(0),
+            forgotten: AtomicU64::new(0),
+            sweeping_ns: AtomicU64::new(0),
+        }
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.length.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is an entry.
+    pub fn contains(&self, key: &Key) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// Looks at an entry, if there is one.
+    pub fn look<R>(&self, key: &Key, look: impl FnOnce(&V) -> R) -> Option<R> {
+        self.entries.get(key).map(|entry| look(&entry))
+    }
+
+    /// Changes an entry, if there is one.
+    pub fn change<R>(&self, key: &Key, change: impl FnOnce(&mut V) -> R) -> Option<R> {
+        self.entries.get_mut(key).map(|mut entry| change(&mut entry))
+    }
+
+    /// Changes an entry; where there is none, `new` makes it, and it is due at `due`.
+    pub fn enter<R>(
+        &self,
+        key: Key,
+        due: Duration,
+        new: impl FnOnce() -> V,
+        change: impl FnOnce(&mut V) -> R,
+    ) -> R {
+        match self.entries.entry(key) {
+            Entry::Occupied(mut known) => change(known.get_mut()),
+            Entry::Vacant(vacant) => {
+                let mut entry = vacant.insert(new());
+                self.length.fetch_add(1, Ordering::Relaxed);
+                let done = change(&mut entry);
+                drop(entry);
+                self.schedule(key, due);
+                done
+            }
+        }
+    }
+
+    /// Takes an entry away before it is due, if it is so. Its bucket still names it; the sweep finds nothing there.
+    pub fn forget_if(&self, key: &Key, is_so: impl FnOnce(&V) -> bool) -> bool {
+        let gone = self.entries.remove_if(key, |_, value| is_so(value)).is_some();
+        if gone {
+            self.length.fetch_sub(1, Ordering::Relaxed);
+        }
+        gone
+    }
+
+    /// Asks of up to `most` entries that are due what is to become of them.
+    ///
+    /// * `fate`: is asked under the entry's lock, and may change it.
+    /// * `gone`: is told of each that went.
+    pub fn sweep(
+        &self,
+        now: Duration,
+        most: usize,
+        mut fate: impl FnMut(&mut V) -> Fate,
+        mut gone: impl FnMut(Key),
+    ) -> Swept {
+        let mut swept = Swept::default();
+        for bucket in 0..self.buckets.len() {
+            while swept.seen < most {
+                let due = self.take_due(bucket, now, TAKEN_MAX.min(most - swept.seen));
+                if due.is_empty() {
+                    break;
+                }
+                swept.seen += due.len();
+                for key in due {
+                    if self.settle(key, &mut fate) {
+                        swept.forgotten += 1;
+                        gone(key);
+                    }
+                }
+            }
+        }
+        self.forgotten.fetch_add(swept.forgotten as u64, Ordering::Relaxed);
+        swept
+    }
+
+    /// Looks at one of the entries that are due next, whenever that is: what a full table does to make room.
+    pub fn sweep_one_near(&self, key: &Key, mut fate: impl FnMut(&mut V) -> Fate) {
+        for due in self.take_due(bucket_of(key), Duration::MAX, 1) {
+            if self.settle(due, &mut fate) {
+                self.forgotten.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Counts what a sweep took.
+    pub fn took(&self, time: Duration) {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.sweeping_ns.fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// What was counted.
+    pub fn figures(&self) -> Figures {
+        Figures {
+            table: self.name,
+            entries: self.len(),
+            forgotten: self.forgotten.load(Ordering::Relaxed),
+            sweeping: Duration::from_nanos(self.sweeping_ns.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// All entries, one shard at a time: for what happens seldom.
+    pub fn each(&self, mut each: impl FnMut(&Key, &mut V)) {
+        for mut entry in self.entries.iter_mut() {
+            let (key, value) = entry.pair_mut();
+            each(key, value);
+        }
+    }
+
+    fn settle(&self, key: Key, fate: &mut impl FnMut(&mut V) -> Fate) -> bool {
+        let Entry::Occupied(mut entry) = self.entries.entry(key) else { return false };
+        match fate(entry.get_mut()) {
+            Fate::Forget => {
+                drop(entry.remove());
+                self.length.fetch_sub(1, Ordering::Relaxed);
+                true
+            }
+            Fate::Keep(until) => {
+                drop(entry);
+                self.schedule(key, until);
+                false
+            }
+        }
+    }
+
+    fn schedule(&self, key: Key, due: Duration) {
+        let mut buckets = self.buckets[bucket_of(&key)].lock().unwrap_or_else(PoisonError::into_inner);
+        // Rounded up: what is looked at in its bucket's second is due.
+        buckets.entry(due.as_secs().saturating_add(1)).or_default().push(key);
+    }
+
+    fn take_due(&self, bucket: usize, now: Duration, most: usize) -> Vec<Key> {
+        let mut buckets = self.buckets[bucket].lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(mut first) = buckets.first_entry().filter(|first| *first.key() <= now.as_secs()) else {
+            return Vec::new();
+        };
+        let keys = first.get_mut();
+        let taken = keys.split_off(keys.len().saturating_sub(most));
+        if keys.is_empty() {
+            first.remove();
+        }
+        taken
+    }
+}
+
+impl<V> fmt::Debug for Table<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Table({}, {})", self.name, self.len())
+    }
+}
+
+fn bucket_of(key: &Key) -> usize {
+    usize::from(key[15]) % BUCKET_SHARDS
+}
+
+/// The first eight bytes of a key are as good as any hash of it.
+#[derive(Default)]
+pub struct Prefix(u64);
+
+impl Hasher for Prefix {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_ne_bytes(*first);
+        }
+    }
+
+    // The length that arrays write before their bytes is the same for all keys.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn key(number: u64) -> Key {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+        key[15] = number as u8;
+        key
+    }
+
+    fn table(entries: u64, due: Duration) -> Table<u64> {
+        let table = Table::new("test");
+        (0..entries).for_each(|number| table.enter(key(number), due, || number, |_| ()));
+        table
+    }
+
+    fn sweep(table: &Table<u64>, now: Duration, most: usize) -> Swept {
+        table.sweep(now, most, |_| Fate::Forget, |_| ())
+    }
+
+    #[test]
+    fn a_sweep_takes_what_is_due_and_leaves_the_rest() {
+        let table = table(1_000, MINUTE);
+        table.enter(key(5_000), 2 * MINUTE, || 5_000, |_| ());
+        assert_eq!(sweep(&table, MINUTE, usize::MAX), Swept::default());
+        let swept = sweep(&table, MINUTE + Duration::from_secs(1), usize::MAX);
+        assert_eq!(swept, Swept { seen: 1_000, forgotten: 1_000 });
+        assert_eq!((table.len(), table.look(&key(5_000), |value| *value)), (1, Some(5_000)));
+    }
+
+    #[test]
+    fn a_sweep_looks_at_no_more_than_it_may() {
+        let table = table(10_000, MINUTE);
+        let mut left = 10_000;
+        while left > 0 {
+            let swept = sweep(&table, 2 * MINUTE, 700);
+            assert_eq!(swept.seen, left.min(700));
+            left -= swept.seen;
+        }
+        assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn what_is_kept_is_looked_at_again_in_its_time() {
+        let table = table(1, MINUTE);
+        let kept = table.sweep(2 * MINUTE, 10, |_| Fate::Keep(5 * MINUTE), |_| ());
+        assert_eq!(kept, Swept { seen: 1, forgotten: 0 });
+        assert_eq!(sweep(&table, 5 * MINUTE, 10).seen, 0);
+        assert_eq!(sweep(&table, 6 * MINUTE, 10).forgotten, 1);
+    }
+
+    #[test]
+    fn what_was_forgotten_early_is_not_found_by_a_sweep() {
+        let table = table(2, MINUTE);
+        assert!(table.forget_if(&key(0), |value| *value == 0));
+        assert!(!table.forget_if(&key(1), |value| *value == 0));
+        let mut gone = Vec::new();
+        table.sweep(2 * MINUTE, 10, |_| Fate::Forget, |key| gone.push(key));
+        assert_eq!(gone, [key(1)]);
+        assert_eq!(table.figures().forgotten, 1);
+    }
+
+    #[test]
+    fn a_full_table_makes_room_with_what_is_due_next() {
+        let table = Table::new("test");
+        let [early, late] = [[1; 16], [1; 16]].map(|mut key: Key| {
+            key[0] = 0;
+            key
+        });
+        let late = {
+            let mut key = late;
+            key[1] = 9;
+            key
+        };
+        table.enter(late, 9 * MINUTE, || 2, |_| ());
+        table.enter(early, MINUTE, || 1, |_| ());
+        table.sweep_one_near(&late, |_: &mut u64| Fate::Forget);
+        assert_eq!((table.contains(&early), table.contains(&late)), (false, true));
+    }
+
+    #[test]
+    fn an_entry_is_made_once_and_changed_after() {
+        let table = Table::new("test");
+        let add = |by: u64| {
+            table.enter(
+                key(1),
+                MINUTE,
+                || 0,
+                |value| {
+                    *value += by;
+                    *value
+                },
+            )
+        };
+        assert_eq!((add(2), add(3), table.len()), (2, 5, 1));
+        assert_eq!(table.change(&key(1), |value| *value), Some(5));
+        assert_eq!(table.change(&key(2), |value| *value), None);
+    }
+}
