@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ledger::embedded::{EmbeddedLedger, LedgerOpenError};
-use ledger::{Entry, Ledger, ReadError, StartState};
+use ledger::{Entry, Ledger, ReadError, StartState, Stored};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::accounts::{self, Accounts, ChangeError, RecordError, Steward, Token, UncleanStop};
+use crate::accounts::{
+    self, Accounts, ChangeError, Leftovers, Loader, RecordError, Steward, Token, UncleanStop,
+};
 use crate::audit::{self, AuditRecord, Reference, rfc3339};
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
@@ -122,7 +124,10 @@ impl Service {
     /// See [`StartError`]; nothing is left changed.
     pub async fn start(foundations: Foundations) -> Result<Self, StartError> {
         let state_dir = foundations.config.state_dir.clone();
-        let opened = EmbeddedLedger::open(&state_dir, &store_key(&foundations.master), Box::new(end_at_once));
+        let (key, on_fatal) = (store_key(&foundations.master), Box::new(end_at_once));
+        let opened = EmbeddedLedger::open_with(&state_dir, &key, on_fatal, &|progress| {
+            tracing::info!(rows = progress.rows, of = progress.of, "reading the store");
+        });
         let ledger = opened.map_err(|source| match source {
             LedgerOpenError::NoStore { .. } => StartError::NoStore { state_dir },
             source => StartError::Store { state_dir, source },
@@ -141,15 +146,17 @@ impl Service {
         start_state: StartState,
     ) -> Result<Self, StartError> {
         let Foundations { config, config_path, master, clock, host } = foundations;
-        let contents = {
-            let ledger = Arc::clone(&ledger);
-            tokio::task::spawn_blocking(move || ledger.load()).await.map_err(|_| ReadError::Closed)??
-        };
         let token_sealer = Arc::new(Sealer::new(&master, "token secrets"));
-        let accounts = Arc::new(Accounts::default());
-        let leftovers = accounts.load(&contents, &token_sealer)?;
-        let throttles = Arc::new(Throttles::new(IndexHasher::new(&master, "throttles")));
-        throttles.load(&contents.records, &*clock);
+        let throttles = Throttles::new(IndexHasher::new(&master, "throttles"));
+        let loading = Loading {
+            ledger: Arc::clone(&ledger),
+            sealer: Arc::clone(&token_sealer),
+            clock: Arc::clone(&clock),
+            throttles,
+        };
+        let loaded =
+            tokio::task::spawn_blocking(|| loading.load()).await.map_err(|_| ReadError::Closed)??;
+        let Loaded { accounts, throttles, leftovers } = loaded;
         let quarantine = (start_state != StartState::Clean)
             .then(|| accounts.quarantine.last().next(clock.now(), !accounts.has_recovery_codes()));
         record_start(&*ledger, &*clock, start_state, quarantine).await?;
@@ -252,6 +259,45 @@ impl Reloader {
         self.notifier.change(newer.notify.clone());
         self.config.store(Arc::new(newer));
         Ok(())
+    }
+}
+
+/// What a start reads the ledger with.
+struct Loading {
+    ledger: Arc<dyn Ledger>,
+    sealer: Arc<Sealer>,
+    clock: Arc<dyn Clock>,
+    throttles: Throttles,
+}
+
+/// What was in the ledger.
+struct Loaded {
+    accounts: Arc<Accounts>,
+    throttles: Arc<Throttles>,
+    leftovers: Leftovers,
+}
+
+impl Loading {
+    /// Reads everything once, on a thread that may wait.
+    fn load(self) -> Result<Loaded, StartError> {
+        let Self { ledger, sealer, clock, throttles } = self;
+        let accounts = Arc::new(Accounts::default());
+        let mut loader = Loader::new(&accounts, &sealer);
+        let mut fault = None;
+        ledger.load_each(&mut |stored| {
+            if fault.is_some() {
+                return;
+            }
+            if let Stored::Record(record) = &stored {
+                throttles.take(record, &*clock);
+            }
+            fault = loader.take(&stored).err();
+        })?;
+        if let Some(fault) = fault {
+            return Err(fault.into());
+        }
+        let leftovers = loader.finish()?;
+        Ok(Loaded { accounts, throttles: Arc::new(throttles), leftovers })
     }
 }
 

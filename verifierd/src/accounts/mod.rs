@@ -4,6 +4,7 @@
 //! atomics. All changes of records go through the [`Steward`], one after the other.
 
 mod index;
+mod load;
 mod name;
 mod quarantine;
 mod records;
@@ -13,12 +14,11 @@ mod system;
 mod token;
 mod transitions;
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use ledger::{Contents, CredentialId, Record};
 use wire::admin::EnrolWith;
 
+pub use load::{Leftovers, Loader};
 pub use name::{UserName, UserNameError};
 pub use quarantine::{Quarantine, UncleanStop};
 pub use records::{
@@ -37,7 +37,6 @@ pub use transitions::{Before, Transition, next};
 use index::{ById, ByName, BySecret, BySerial, Index};
 
 use crate::clock::UnixTime;
-use crate::keys::Sealer;
 
 /// Most tokens of one user: each costs the work of a window at every wrong code.
 pub const TOKENS_MAX: usize = 8;
@@ -85,15 +84,6 @@ impl User {
     }
 }
 
-/// What a start found that must be taken away: tokens of imports that never ended.
-#[derive(Debug, Default)]
-pub struct Leftovers {
-    /// Those tokens.
-    pub tokens: Vec<TokenRecord>,
-    /// Those imports.
-    pub imports: Vec<u64>,
-}
-
 /// Everything in memory.
 #[derive(Debug, Default)]
 pub struct Accounts {
@@ -106,46 +96,6 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Takes over what the ledger holds.
-    ///
-    /// # Errors
-    /// The first record that cannot be understood.
-    pub fn load(&self, contents: &Contents, sealer: &Sealer) -> Result<Leftovers, RecordError> {
-        if let Some(record) = of_kind(contents, kind::QUARANTINE).next() {
-            self.quarantine.set(UncleanStop::decode(&record.value));
-        }
-        let values: HashMap<_, _> =
-            contents.credentials.iter().map(|credential| (credential.id, credential.value)).collect();
-        let value = |id: CredentialId| values.get(&id).copied().unwrap_or(0);
-        let failures: HashMap<_, _> = of_kind(contents, kind::FAILURES).filter_map(failure_count).collect();
-
-        let (tokens, leftovers) = load_tokens(contents, sealer, value)?;
-        let mut owned: HashMap<UserId, Vec<Arc<Token>>> = HashMap::new();
-        for token in tokens {
-            token.restore_failures(failures.get(&token.record.id.0).copied().unwrap_or(0));
-            let token = Arc::new(token);
-            if let Some(user) = token.record.user {
-                owned.entry(user).or_default().push(Arc::clone(&token));
-            }
-            self.put_token(token);
-        }
-        let mut recovery = HashMap::new();
-        for record in of_kind(contents, kind::RECOVERY) {
-            let set = RecoverySet::open(RecoveryRecord::decode(&record.value)?, |code| value(code) >= USED)?;
-            set.restore_failures(failures.get(&set.record.id).copied().unwrap_or(0));
-            recovery.insert(set.record.user, Arc::new(set));
-        }
-        for record in of_kind(contents, kind::USER) {
-            let (record, name) = UserRecord::decode(&record.value)?;
-            let UserRecord { id, otp_on, enrol_with, otp_since, .. } = record;
-            let mut tokens = owned.remove(&id).unwrap_or_default();
-            tokens.sort_by_key(|token| order_of(token));
-            let recovery = recovery.remove(&id);
-            self.put(User { id, name, otp_on, enrol_with, otp_since, tokens, recovery });
-        }
-        Ok(leftovers)
-    }
-
     /// Finds a user by name.
     pub fn find(&self, name: &UserName) -> Option<Arc<User>> {
         self.find_named(name.as_str())
@@ -235,37 +185,4 @@ impl Accounts {
 /// The fixed order in which a user's tokens are tried.
 fn order_of(token: &Token) -> (UnixTime, TokenId) {
     (token.record.assigned, token.record.id)
-}
-
-fn of_kind(contents: &Contents, kind: u8) -> impl Iterator<Item = &Record> {
-    contents.records.iter().filter(move |record| record.kind == kind)
-}
-
-fn load_tokens(
-    contents: &Contents,
-    sealer: &Sealer,
-    value: impl Fn(CredentialId) -> u64,
-) -> Result<(Vec<Token>, Leftovers), RecordError> {
-    let id = |record: &Record| record.key.as_slice().try_into().map(u64::from_be_bytes).ok();
-    let open: HashSet<u64> = of_kind(contents, kind::IMPORT).filter_map(id).collect();
-    let mut leftovers = Leftovers { tokens: Vec::new(), imports: open.iter().copied().collect() };
-    let mut tokens = Vec::new();
-    for record in of_kind(contents, kind::TOKEN) {
-        let record = TokenRecord::decode(&record.value)?;
-        if record.import.is_some_and(|import| open.contains(&import)) {
-            leftovers.tokens.push(record);
-            continue;
-        }
-        let token = Token::open(record, sealer)?;
-        token.set_value(value(token.credential()));
-        token.set_grace_used(value(token.grace_credential()));
-        tokens.push(token);
-    }
-    Ok((tokens, leftovers))
-}
-
-fn failure_count(record: &Record) -> Option<(u128, u32)> {
-    let id = record.key.as_slice().try_into().map(u128::from_be_bytes).ok()?;
-    let count = record.value.as_slice().try_into().map(u32::from_be_bytes).ok()?;
-    Some((id, count))
 }

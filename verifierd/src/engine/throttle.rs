@@ -172,23 +172,23 @@ impl Throttles {
         Self { counts: Table::new("throttles"), hasher, order: Mutex::new(()) }
     }
 
-    /// Takes over what the ledger holds. Waits begin anew.
-    pub fn load(&self, records: &[Record], clock: &dyn Clock) {
-        for record in records.iter().filter(|record| record.kind == kind::THROTTLE) {
-            let (Ok(key), Ok(stored)) =
-                (Key::try_from(record.key.as_slice()), serde_json::from_slice(&record.value))
-            else {
-                tracing::warn!("a throttle's record is damaged and was left out");
-                continue;
-            };
-            let Stored { lane, failures, usual, who } = stored;
-            let now = clock.elapsed();
-            let wait_until = now + lane.rules().wait_after(failures);
-            let (last_failure, usual_since) = (now, usual);
-            let count =
-                Count { lane, failures, wait_until, last_failure, usual_since, who, ..Count::default() };
-            self.counts.enter(key, now + FIRST_LOOK, || count, |_| ());
+    /// Takes over a record of the ledger's, if it is one of a count. Waits begin anew.
+    pub fn take(&self, record: &Record, clock: &dyn Clock) {
+        if record.kind != kind::THROTTLE {
+            return;
         }
+        let (Ok(key), Ok(stored)) =
+            (Key::try_from(record.key.as_slice()), serde_json::from_slice(&record.value))
+        else {
+            tracing::warn!("a throttle's record is damaged and was left out");
+            return;
+        };
+        let Stored { lane, failures, usual, who } = stored;
+        let now = clock.elapsed();
+        let wait_until = now + lane.rules().wait_after(failures);
+        let (last_failure, usual_since) = (now, usual);
+        let count = Count { lane, failures, wait_until, last_failure, usual_since, who, ..Count::default() };
+        self.counts.enter(key, now + FIRST_LOOK, || count, |_| ());
     }
 
     /// Asks whether a try may be looked at.

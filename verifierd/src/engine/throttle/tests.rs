@@ -118,7 +118,7 @@ fn counts_survive_a_restart_and_waits_begin_anew() {
         hasher: IndexHasher::new(&MasterKey::generate().unwrap(), "x"),
         ..Throttles::new(IndexHasher::new(&MasterKey::generate().unwrap(), "y"))
     };
-    second.load(&records.into_values().collect::<Vec<_>>(), &first.clock);
+    records.into_values().for_each(|record| second.take(&record, &first.clock));
     let (mut counts, mut pair) = (Vec::new(), None);
     second.counts.each(|_, count| {
         counts.push((count.lane, count.failures));
