@@ -83,10 +83,8 @@ impl Engine {
         match &outcome {
             Outcome::Committed => {
                 token.set_value(to);
-                if token.clear_failures() > 0 {
-                    // A wrong code was written while this one was on its way; what memory forgot, the ledger forgets.
-                    let changes = vec![token.put_failures(0)];
-                    self.tools.ledger.submit(Entry { changes, ..Entry::default() }).await;
+                if token.failures() > 0 {
+                    self.end_row(|| (token.clear_failures() > 0).then(|| token.put_failures(0))).await;
                 }
                 admission.succeed(&*self.tools.clock);
             }

@@ -293,14 +293,21 @@ impl Engine {
         };
         if decision.reason == reason {
             token.set_value(to);
-            if token.clear_failures() > failures {
-                // A wrong code was written while this one was on its way; what memory forgot, the ledger forgets.
-                let changes = vec![token.put_failures(0)];
-                self.tools.ledger.submit(Entry { changes, ..Entry::default() }).await;
-            }
+            self.end_row(|| (token.clear_failures() > failures).then(|| token.put_failures(0))).await;
             admission.succeed(&*self.tools.clock);
         }
         decision
+    }
+
+    /// Ends a row of wrong codes in memory, in turn with those that count them: a wrong code that was written while
+    /// the right one was on its way is forgotten by the ledger too, and one that comes after is by neither.
+    async fn end_row(&self, clear: impl FnOnce() -> Option<Change>) {
+        let pending = self.tools.throttles.in_order(|| {
+            clear().map(|change| self.tools.ledger.submit(Entry { changes: vec![change], ..Entry::default() }))
+        });
+        if let Some(pending) = pending {
+            pending.await;
+        }
     }
 
     async fn submit(

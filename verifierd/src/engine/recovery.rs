@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ledger::{Claim, ClaimId, Entry};
+use ledger::{Claim, ClaimId};
 
 use super::{Attempt, Decision, Engine, Judgement, Ruling, Submitted, Write};
 use crate::accounts::{RecoveryCode, RecoverySet, USED, User, UserId};
@@ -149,11 +149,7 @@ impl Engine {
         };
         if decision.reason == Reason::RecoveryCode {
             set.set_used(credential);
-            if set.clear_failures() > failures {
-                // As with a token: a wrong code was written while this one was on its way.
-                let changes = vec![set.put_failures(0)];
-                self.tools.ledger.submit(Entry { changes, ..Entry::default() }).await;
-            }
+            self.end_row(|| (set.clear_failures() > failures).then(|| set.put_failures(0))).await;
             admission.succeed(&*self.tools.clock);
         }
         decision

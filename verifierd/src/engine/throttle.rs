@@ -266,6 +266,12 @@ impl Throttles {
         (swept, submit(changes))
     }
 
+    /// Does something in turn with whoever counts a wrong code.
+    pub fn in_order<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _in_order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        work()
+    }
+
     /// What was counted about the counts.
     pub fn figures(&self) -> Figures {
         self.counts.figures()
