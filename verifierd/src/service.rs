@@ -153,6 +153,7 @@ impl Service {
             sealer: Arc::clone(&token_sealer),
             clock: Arc::clone(&clock),
             throttles,
+            names: IndexHasher::new(&master, "user names"),
         };
         let loaded =
             tokio::task::spawn_blocking(|| loading.load()).await.map_err(|_| ReadError::Closed)??;
@@ -268,6 +269,7 @@ struct Loading {
     sealer: Arc<Sealer>,
     clock: Arc<dyn Clock>,
     throttles: Throttles,
+    names: IndexHasher,
 }
 
 /// What was in the ledger.
@@ -280,8 +282,8 @@ struct Loaded {
 impl Loading {
     /// Reads everything once, on a thread that may wait.
     fn load(self) -> Result<Loaded, StartError> {
-        let Self { ledger, sealer, clock, throttles } = self;
-        let accounts = Arc::new(Accounts::default());
+        let Self { ledger, sealer, clock, throttles, names } = self;
+        let accounts = Arc::new(Accounts::new(names));
         let mut loader = Loader::new(&accounts, &sealer);
         let mut fault = None;
         ledger.load_each(&mut |stored| {

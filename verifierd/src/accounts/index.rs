@@ -1,11 +1,11 @@
 //! Finds what lies in memory by a name that lies in it: an entry is one pointer, with no copy of the name.
 //!
-//! The hash is keyed at random, so nobody outside can make names meet. A reader holds its shard for the length of
+//! Hashes are keyed, so nobody outside can make names meet. A reader holds its shard for the length of
 //! one look and one clone of the pointer.
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -18,15 +18,17 @@ use super::{Token, User, UserId};
 const SHARDS: usize = 1024;
 
 /// Pointers by the name that lies in what they point to.
-pub struct Index<H: Eq + Hash>(DashMap<H, ()>);
+///
+/// * `B`: hashes names; by SipHash under a key drawn for the index, unless they are keyed hashes already.
+pub struct Index<H: Eq + Hash, B = RandomState>(DashMap<H, (), B>);
 
-impl<H: Eq + Hash> Default for Index<H> {
+impl<H: Eq + Hash, B: BuildHasher + Clone + Default> Default for Index<H, B> {
     fn default() -> Self {
-        Self(DashMap::with_hasher_and_shard_amount(RandomState::new(), SHARDS))
+        Self(DashMap::with_hasher_and_shard_amount(B::default(), SHARDS))
     }
 }
 
-impl<H: Eq + Hash + Clone> Index<H> {
+impl<H: Eq + Hash + Clone, B: BuildHasher + Clone> Index<H, B> {
     /// What has this name.
     pub fn get<Q: Eq + Hash + ?Sized>(&self, name: &Q) -> Option<H>
     where
@@ -67,7 +69,7 @@ impl<H: Eq + Hash + Clone> Index<H> {
     }
 }
 
-impl<H: Eq + Hash> fmt::Debug for Index<H> {
+impl<H: Eq + Hash, B: BuildHasher + Clone> fmt::Debug for Index<H, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Index({})", self.0.len())
     }
@@ -104,8 +106,8 @@ macro_rules! held_by {
 }
 
 held_by! {
-    /// A user, found by his account's name.
-    ByName(User) as str, |user| user.name.as_str();
+    /// A user, found by the keyed hash of his account's name.
+    ByName(User) as [u8; 16], |user| &user.key;
     /// A user, found by what names him for ever.
     ById(User) as UserId, |user| &user.id;
     /// A token, found by its serial number.

@@ -102,8 +102,7 @@ impl<'a> Loader<'a> {
             kind::USER => {
                 let (record, name) = UserRecord::decode(&record.value)?;
                 let UserRecord { id, otp_on, enrol_with, otp_since, .. } = record;
-                let (tokens, recovery) = (Vec::with_capacity(1), None);
-                self.users.insert(id, User { id, name, otp_on, enrol_with, otp_since, tokens, recovery });
+                self.users.insert(id, User { otp_on, enrol_with, otp_since, ..User::new(id, name) });
             }
             kind::TOKEN => {
                 let token = Token::open(TokenRecord::decode(&record.value)?, self.sealer)?;

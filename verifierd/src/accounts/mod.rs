@@ -3,6 +3,7 @@
 //! A [`User`] and a [`Token`] are immutable and exchanged whole; what moves with every login is a few
 //! atomics. All changes of records go through the [`Steward`], one after the other.
 
+mod hot;
 mod index;
 mod load;
 mod name;
@@ -14,10 +15,12 @@ mod system;
 mod token;
 mod transitions;
 
+use std::hash::BuildHasherDefault;
 use std::sync::Arc;
 
 use wire::admin::EnrolWith;
 
+pub use hot::{DRIFT_WINDOW, Expectation, Hot, quarantine_floor};
 pub use load::{Leftovers, Loader};
 pub use name::{UserName, UserNameError};
 pub use quarantine::{Quarantine, UncleanStop};
@@ -37,13 +40,22 @@ pub use transitions::{Before, Transition, next};
 use index::{ById, ByName, BySecret, BySerial, Index};
 
 use crate::clock::UnixTime;
+use crate::expiry::Prefix;
+use crate::keys::IndexHasher;
 
 /// Most tokens of one user: each costs the work of a window at every wrong code.
 pub const TOKENS_MAX: usize = 8;
 
 /// A user as logins see him.
+///
+/// What the usual login touches stands first.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub struct User {
+    /// The name as the index has it; set when he is put there.
+    key: [u8; 16],
+    /// His first proved token; set when he is put there.
+    hot: Option<Hot>,
     /// For ever.
     pub id: UserId,
     /// The account.
@@ -61,6 +73,24 @@ pub struct User {
 }
 
 impl User {
+    /// Somebody of whom nothing is demanded.
+    pub fn new(id: UserId, name: UserName) -> Self {
+        let (key, hot, tokens, recovery) = ([0; 16], None, Vec::new(), None);
+        let (otp_on, enrol_with, otp_since) = (false, EnrolWith::App, 0);
+        Self { key, hot, id, name, otp_on, enrol_with, otp_since, tokens, recovery }
+    }
+
+    /// The same user with only those of his tokens that are so.
+    pub fn with_only(&self, is_so: impl Fn(&Arc<Token>) -> bool) -> Self {
+        let tokens = self.tokens.iter().filter(|token| is_so(token)).cloned().collect();
+        Self { hot: None, tokens, ..self.clone() }
+    }
+
+    /// Where his first proved token is expected to stand.
+    pub fn hot(&self) -> Option<&Hot> {
+        self.hot.as_ref()
+    }
+
     /// The record of this user.
     pub fn record(&self) -> UserRecord {
         UserRecord {
@@ -85,9 +115,10 @@ impl User {
 }
 
 /// Everything in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Accounts {
-    users: Index<ByName>,
+    names: IndexHasher,
+    users: Index<ByName, BuildHasherDefault<Prefix>>,
     users_by_id: Index<ById>,
     tokens: Index<BySerial>,
     tokens_by_secret: Index<BySecret>,
@@ -96,6 +127,20 @@ pub struct Accounts {
 }
 
 impl Accounts {
+    /// Nobody yet.
+    ///
+    /// * `names`: makes two names meet for nobody outside.
+    pub fn new(names: IndexHasher) -> Self {
+        Self {
+            names,
+            users: Index::default(),
+            users_by_id: Index::default(),
+            tokens: Index::default(),
+            tokens_by_secret: Index::default(),
+            quarantine: Quarantine::default(),
+        }
+    }
+
     /// Finds a user by name.
     pub fn find(&self, name: &UserName) -> Option<Arc<User>> {
         self.find_named(name.as_str())
@@ -103,7 +148,9 @@ impl Accounts {
 
     /// The same, for whatever somebody said the name is: what is no account name is nobody's.
     pub fn find_named(&self, name: &str) -> Option<Arc<User>> {
-        self.users.get(name).map(|held| held.0)
+        let user = self.users.get(&self.key(name))?.0;
+        // Two names meet once in 2^64 tries; neither is the other's then.
+        (user.name.as_str() == name).then_some(user)
     }
 
     /// Finds a user by id.
@@ -155,7 +202,8 @@ impl Accounts {
 
     /// Adds a user, or exchanges him for his newer self.
     fn put(&self, user: User) -> Arc<User> {
-        let user = Arc::new(user);
+        let (key, hot) = (self.key(user.name.as_str()), Hot::of(&user.tokens));
+        let user = Arc::new(User { key, hot, ..user });
         self.users_by_id.put(ById(Arc::clone(&user)));
         self.users.put(ByName(Arc::clone(&user)));
         user
@@ -174,6 +222,10 @@ impl Accounts {
         if self.is_free_or_of(token.fingerprint, &token) {
             self.tokens_by_secret.remove(&token.fingerprint);
         }
+    }
+
+    fn key(&self, name: &str) -> [u8; 16] {
+        self.names.key(&[name.as_bytes()])
     }
 
     /// Stores of old may hold two tokens with one secret: it is known by the first of them.

@@ -11,7 +11,8 @@ use otp_core::totp::TimeSteps;
 
 use super::transitions::Before;
 use super::{
-    ChangeError, Factor, NewSecret, Origin, RecordError, TokenId, TokenParameters, TokenRecord, kind,
+    ChangeError, Expectation, Factor, NewSecret, Origin, RecordError, TokenId, TokenParameters, TokenRecord,
+    kind,
 };
 use crate::keys::{Sealer, random_bytes};
 use otp_core::{Algorithm, SharedSecret};
@@ -138,6 +139,13 @@ impl Token {
     /// The ledger's name for its logins without a code.
     pub fn grace_credential(&self) -> CredentialId {
         self.record.id.grace_credential(self.record.generation)
+    }
+
+    /// Where it is expected to stand.
+    pub fn expectation(&self) -> Expectation<'_> {
+        let TokenRecord { time_drift, quarantine, .. } = self.record;
+        let (key, factor, value) = (&self.key, self.parameters.factor, self.value());
+        Expectation { key, factor, time_drift, quarantine, value }
     }
 
     /// The value of its credential: for TOTP the newest time step of which a code was accepted (0 for none),

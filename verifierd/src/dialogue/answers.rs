@@ -199,8 +199,7 @@ fn without_closed(user: Arc<User>, config: &Config, now: UnixTime) -> Arc<User> 
     if !user.tokens.iter().any(is_over) {
         return user;
     }
-    let tokens = user.tokens.iter().filter(|token| !is_over(token)).cloned().collect();
-    Arc::new(User { tokens, ..(*user).clone() })
+    Arc::new(user.with_only(|token| !is_over(token)))
 }
 
 fn token_of(tokens: &[Arc<Token>], id: TokenId) -> Option<Arc<Token>> {

@@ -5,18 +5,15 @@ use std::time::Duration;
 
 use otp_core::OtpValue;
 use otp_core::matching::{
-    HotpWindow, Match, RESYNCHRONIZE_MAX, ResyncWindow, TotpWindow, find_hotp, find_totp, is_expected,
-    match_hotp, match_totp, resynchronize_hotp, resynchronize_totp,
+    HotpWindow, Match, RESYNCHRONIZE_MAX, ResyncWindow, TotpWindow, find_hotp, find_totp, match_hotp,
+    match_totp, resynchronize_hotp, resynchronize_totp,
 };
 use otp_core::totp::TimeSteps;
 
 use super::Ruling;
-use crate::accounts::{Factor, Origin, Token, TokenState, UncleanStop};
+use crate::accounts::{DRIFT_WINDOW, Factor, Origin, Token, TokenState, UncleanStop, quarantine_floor};
 use crate::audit::Reason;
 use crate::clock::UnixTime;
-
-/// Time steps tried each way. One: RFC 6238 §5.2 recommends to allow at most one step of delay.
-pub const DRIFT_WINDOW: u8 = 1;
 
 /// How far a wrong TOTP code is looked for: five minutes of the usual steps. So far a re-sync at the prompt
 /// reaches too: farther back, two codes that somebody has seen on the token would still open it.
@@ -65,25 +62,6 @@ pub struct Found {
     rank: u8,
 }
 
-/// Whether the code is the one that a token is expected to show: the one of this time step, or of the next counter.
-/// The claim's value.
-///
-/// Sooner than a look around, so its time tells that the code is right, as the verdict does.
-pub fn evaluate_expected(token: &Token, typed: &str, situation: Situation) -> Option<u64> {
-    let (factor, to) = match token.steps() {
-        Some(steps) => {
-            let step = steps.step_at(situation.now).ok()?;
-            let step = step.saturating_add_signed(token.record.time_drift.into());
-            let used = token.value().max(quarantine_floor(token, steps, situation.unclean));
-            (step > used).then_some((step, step))?
-        }
-        None if token.record.quarantine < situation.unclean.number => return None,
-        None => (token.value(), token.value().checked_add(1)?),
-    };
-    let typed = OtpValue::from_typed(typed, token.parameters.digits).ok()?;
-    is_expected(&token.key, &typed, factor).then_some(to)
-}
-
 /// What stands in the record of a code that may be claimed.
 pub fn describe_claim(token: &Token, to: u64) -> String {
     match token.parameters.factor {
@@ -102,7 +80,7 @@ pub fn evaluate_all(
     situation: Situation,
 ) -> Option<Found> {
     for token in tokens.iter().filter(|token| permitted.contains(&token.state())) {
-        if let Some(to) = evaluate_expected(token, typed, situation) {
+        if let Some(to) = token.expectation().met_by(typed, situation.now, situation.unclean) {
             let detail = describe_claim(token, to);
             let finding = Finding::Candidate { to, detail, time_drift: None };
             return Some(Found { token: Arc::clone(token), finding, rank: 0 });
@@ -147,7 +125,7 @@ fn evaluate_time(token: &Token, steps: TimeSteps, typed: &OtpValue, situation: S
         return (ruled(Ruling::new(Reason::WrongCode).detail(detail)), 5);
     };
     let last = token.value();
-    let floor = quarantine_floor(token, steps, situation.unclean);
+    let floor = quarantine_floor(token.record.time_drift, steps, situation.unclean);
     let window = TotpWindow {
         current_step: now_step,
         drift_window: DRIFT_WINDOW,
@@ -241,7 +219,7 @@ pub fn evaluate_pair(token: &Token, first: &str, second: &str, reach: u32, situa
     };
     let Ok(now_step) = steps.step_at(situation.now) else { return ruled(Reason::WrongCode) };
     let center_step = now_step.saturating_add_signed(token.record.time_drift.into());
-    let above = Some(token.value().max(quarantine_floor(token, steps, situation.unclean)));
+    let above = Some(token.value().max(quarantine_floor(token.record.time_drift, steps, situation.unclean)));
     match resynchronize_totp(&token.key, &first, &second, &ResyncWindow { center_step, reach, above }) {
         Some(found) => {
             let time_drift = token.record.time_drift.saturating_add(found.time_drift);
@@ -263,24 +241,13 @@ pub fn replayed_counter(token: &Token, counter: u64) -> Ruling {
 /// A used code of a token that follows the time.
 pub fn replayed_step(token: &Token, steps: TimeSteps, step: u64, situation: Situation) -> Ruling {
     let last = token.value().max(step);
-    let floor = quarantine_floor(token, steps, situation.unclean);
+    let floor = quarantine_floor(token.record.time_drift, steps, situation.unclean);
     let next = last.saturating_add(1).max(floor.saturating_add(1));
     let age = situation.now.saturating_sub(steps.start_of(step));
     Ruling::new(Reason::Replayed)
         .token(&token.record.serial)
         .detail(format!("step {step}, which began {age} s ago; step {last} was accepted"))
         .wait(until_step(steps, next, situation.now))
-}
-
-/// The newest step that may have been used before the last unclean stop; 0 when there was none.
-fn quarantine_floor(token: &Token, steps: TimeSteps, unclean: UncleanStop) -> u64 {
-    match (unclean.number, steps.step_at(unclean.at)) {
-        (0, _) | (_, Err(_)) => 0,
-        (_, Ok(step)) => {
-            let middle = step.saturating_add_signed(token.record.time_drift.into());
-            middle.saturating_add(u64::from(DRIFT_WINDOW))
-        }
-    }
 }
 
 /// How long until the authenticator shows the code of `step`; at least a second, for people.

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use ledger::{AuditEntry, Claim, ClaimId, Entry, Outcome, Pending, Refusal};
 
-use super::evaluation::{describe_claim, evaluate_expected};
+use super::evaluation::describe_claim;
 use super::throttle::{Admission, Refused, Subject};
 use super::{Decision, Engine, RequestKey, Ruling, Source, settle};
-use crate::accounts::{Token, TokenState, User};
+use crate::accounts::User;
 use crate::audit::{AcceptedLogin, Reason, Reference};
 
 /// A code and where it was typed.
@@ -32,7 +32,7 @@ pub struct Typed<'a> {
 pub struct Claimed {
     pending: Pending,
     admission: Admission,
-    token: Arc<Token>,
+    user: Arc<User>,
     to: u64,
     reference: Reference,
 }
@@ -42,20 +42,19 @@ impl Engine {
     ///
     /// # Errors
     /// When the throttles refuse to look at it.
-    pub fn claim_expected(&self, user: &User, typed: Typed<'_>) -> Result<Option<Claimed>, Refused> {
-        // A hundred failures in a row disable a token, and a row that ends is written down: the long way.
-        let is_usual =
-            |token: &&Arc<Token>| token.record.state == TokenState::Associated && token.failures() == 0;
-        if !user.tokens.iter().any(|token| is_usual(&token)) {
-            return Ok(None);
-        }
+    pub fn claim_expected(&self, user: &Arc<User>, typed: Typed<'_>) -> Result<Option<Claimed>, Refused> {
+        let Some(hot) = user.hot() else { return Ok(None) };
         let source = Source::new(typed.rhost);
         let admission = self.tools.throttles.admit(Subject::User(user.id), &source, &*self.tools.clock)?;
         let situation = self.situation();
-        let tokens = user.tokens.iter().filter(is_usual);
-        let mut expected =
-            tokens.filter_map(|token| Some((token, evaluate_expected(token, typed.code, situation)?)));
-        let Some((token, to)) = expected.next() else { return Ok(None) };
+        let Some(to) = hot.expectation().met_by(typed.code, situation.now, situation.unclean) else {
+            return Ok(None);
+        };
+        let token = &user.tokens[hot.place()];
+        if token.failures() > 0 {
+            // A hundred in a row disable a token, and a row that ends is written down: the long way.
+            return Ok(None);
+        }
 
         self.counters.count_evaluated();
         let reference = Reference::of(typed.request);
@@ -72,16 +71,19 @@ impl Engine {
         let claim = Claim { credential: token.credential(), to, id: ClaimId(typed.request) };
         let changes = admission.success_changes(&*self.tools.clock);
         let pending = self.tools.ledger.submit(Entry { claim: Some(claim), changes, audit: Some(audit) });
-        Ok(Some(Claimed { pending, admission, token: Arc::clone(token), to, reference }))
+        Ok(Some(Claimed { pending, admission, user: Arc::clone(user), to, reference }))
     }
 
     /// What became of the claim; `None` when another has overtaken it, which is for the long way to explain.
     pub async fn conclude(&self, claimed: Claimed) -> Option<Decision> {
-        let Claimed { pending, admission, token, to, reference } = claimed;
+        let Claimed { pending, admission, user, to, reference } = claimed;
+        let hot = user.hot()?;
+        let token = &user.tokens[hot.place()];
         let ruling = Ruling::new(Reason::Accepted).token(&token.record.serial);
         let outcome = pending.await;
         match &outcome {
             Outcome::Committed => {
+                hot.advance(to);
                 token.set_value(to);
                 if token.failures() > 0 {
                     self.end_row(|| (token.clear_failures() > 0).then(|| token.put_failures(0))).await;
@@ -89,6 +91,7 @@ impl Engine {
                 admission.succeed(&*self.tools.clock);
             }
             Outcome::NotCommitted(Refusal::Superseded { value, .. }) => {
+                hot.advance(*value);
                 token.set_value(*value);
                 return None;
             }

@@ -26,7 +26,7 @@ use wire::login::Verdict;
 use zeroize::Zeroizing;
 
 pub use decision::{Decision, Judgement, Ruling, verdict_of};
-pub use evaluation::{DRIFT_WINDOW, TOTP_REACH};
+pub use evaluation::TOTP_REACH;
 pub use expected::{Claimed, Typed};
 pub use hardware::{Association, Resynchronization};
 pub use occasion::Occasion;
@@ -303,7 +303,8 @@ impl Engine {
     /// the right one was on its way is forgotten by the ledger too, and one that comes after is by neither.
     async fn end_row(&self, clear: impl FnOnce() -> Option<Change>) {
         let pending = self.tools.throttles.in_order(|| {
-            clear().map(|change| self.tools.ledger.submit(Entry { changes: vec![change], ..Entry::default() }))
+            clear()
+                .map(|change| self.tools.ledger.submit(Entry { changes: vec![change], ..Entry::default() }))
         });
         if let Some(pending) = pending {
             pending.await;

@@ -155,15 +155,7 @@ impl Steward {
         if let Some(user) = self.accounts.find(name) {
             return Ok((*user).clone());
         }
-        Ok(User {
-            id: draw_user_id()?,
-            name: name.clone(),
-            otp_on: false,
-            enrol_with: wire::admin::EnrolWith::App,
-            otp_since: self.clock.now(),
-            tokens: Vec::new(),
-            recovery: None,
-        })
+        Ok(User { otp_since: self.clock.now(), ..User::new(draw_user_id()?, name.clone()) })
     }
 }
 

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use wire::admin::{OnOff, RecoveryStatus, TokenType, UserToken};
 
 use super::Administration;
-use crate::accounts::{Factor, Token, User, UserName};
+use crate::accounts::{DRIFT_WINDOW, Factor, Token, User, UserName};
 use crate::audit::rfc3339;
-use crate::engine::DRIFT_WINDOW;
 use crate::policy::grace_left;
 
 impl Administration {

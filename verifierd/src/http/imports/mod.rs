@@ -211,11 +211,12 @@ mod tests {
     use super::row::tests::row;
     use super::*;
     use crate::accounts::Accounts;
+    use crate::keys::{IndexHasher, MasterKey};
 
     const NOW: Duration = Duration::from_secs(1_000);
 
     fn accounts() -> Accounts {
-        Accounts::default()
+        Accounts::new(IndexHasher::new(&MasterKey::generate().unwrap(), "test"))
     }
 
     fn begun() -> (Imports, String) {
