@@ -1,8 +1,11 @@
 //! A verdict about a code without a dialogue around it, for programs that ask for the code themselves.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 
 use wire::login::{ANSWER_BYTES_MAX, Verdict};
 use wire::verify::{Verified, Verify};
@@ -20,10 +23,7 @@ impl Dialogue {
     /// # Errors
     /// See [`DialogueError`].
     pub async fn verify<'a>(self: &Arc<Self>, request: Verify<'a>) -> Result<Verified<'a>, DialogueError> {
-        check_request_id(&request.request_id)?;
-        if request.code.len() > ANSWER_BYTES_MAX {
-            return Err(DialogueError::Malformed("a code has at most 128 bytes"));
-        }
+        check(&request)?;
         let Verify { request_id, user, service, rhost, code } = request;
         let from = rhost.as_deref().unwrap_or_default();
         let key = self.request_hasher.key(&[
@@ -47,6 +47,23 @@ impl Dialogue {
             self.wait_for_the_next_beat(begun).await;
         }
         Ok(verified(request_id, user, service, &decision))
+    }
+
+    /// Decides about each of many codes by itself, all at once. Nothing is decided where one of them has not the form
+    /// of a request, so that nobody has to guess which were.
+    ///
+    /// # Errors
+    /// See [`DialogueError`]. `Unavailable` when some could not be decided: asked again with the same ids, the others
+    /// get the verdicts that they have.
+    pub async fn verify_batch<'a>(
+        self: &Arc<Self>,
+        requests: Vec<Verify<'a>>,
+    ) -> Result<Vec<Verified<'a>>, DialogueError> {
+        requests.iter().try_for_each(check)?;
+        all(requests.into_iter().map(|request| Box::pin(self.verify(request))).collect())
+            .await
+            .into_iter()
+            .collect()
     }
 
     async fn judge_directly(
@@ -73,6 +90,31 @@ impl Dialogue {
             judgement => judgement,
         }
     }
+}
+
+fn check(request: &Verify<'_>) -> Result<(), DialogueError> {
+    check_request_id(&request.request_id)?;
+    if request.code.len() > ANSWER_BYTES_MAX {
+        return Err(DialogueError::Malformed("a code has at most 128 bytes"));
+    }
+    Ok(())
+}
+
+/// Waits for all. Each wake looks at all that are left: they share a commit or a beat, so most end together.
+async fn all<F: Future + Unpin>(mut futures: Vec<F>) -> Vec<F::Output> {
+    let mut outputs: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        let mut is_done = true;
+        for (future, output) in futures.iter_mut().zip(&mut outputs).filter(|(_, output)| output.is_none()) {
+            match Pin::new(future).poll(context) {
+                Poll::Ready(ended) => *output = Some(ended),
+                Poll::Pending => is_done = false,
+            }
+        }
+        if is_done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    outputs.into_iter().flatten().collect()
 }
 
 fn verified<'a>(
