@@ -85,6 +85,17 @@ pub async fn read(request: Request<Incoming>) -> Result<Body, Reply> {
     Ok(body)
 }
 
+/// Lets a body of HTTP/2 come and looks at none of it: a caller whose stream is ended in the middle of what he sends
+/// takes the end for a fault and does not read the reply.
+pub async fn discard(request: Request<Incoming>) {
+    let (mut incoming, mut bytes) = (request.into_body(), 0);
+    while bytes <= wire::BODY_BYTES_MAX && !incoming.is_end_stream() {
+        let Some(Ok(frame)) = incoming.frame().await else { return };
+        let data = frame.into_data().map(Body::Whole);
+        bytes += data.map_or(0, |data| data.len());
+    }
+}
+
 fn too_large() -> Reply {
     error_reply(ErrorCode::TooLarge, format!("a body has at most {} bytes", wire::BODY_BYTES_MAX))
 }

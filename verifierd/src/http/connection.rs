@@ -137,7 +137,8 @@ impl Call {
         let connection = http1::Builder::new()
             // Nobody needs a date, and the library has none for years past 9999.
             .auto_date_header(false)
-            .pipeline_flush(true)
+            // Without `pipeline_flush`, which holds replies back, as many as there are, while a part of a further
+            // request is there: a caller could make them fill the memory.
             .max_headers(HEADERS_MAX)
             .max_buf_size(wire::BODY_BYTES_MAX)
             .serve_connection(stream, service);

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use hyper::Request;
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{AUTHORIZATION, CONNECTION, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{StatusCode, Version};
 use tokio_rustls::TlsAcceptor;
 use wire::error::ErrorCode;
 
 pub use secrets::{ApiKey, ApiSecretError, ApiSecrets};
 
+use super::body;
 use super::reply::{Reply, error_reply};
 use super::tally::Tally;
 use super::verify::Route;
@@ -39,11 +40,11 @@ impl Api {
         self.secrets.load().tls().map(TlsAcceptor::from)
     }
 
-    /// Answers a request. Without the key its body is not read.
+    /// Answers a request. Without the key nobody looks at its body.
     pub(super) async fn answer(&self, tally: &Tally, request: Request<Incoming>) -> Reply {
         if !self.secrets.load().key().is_shown(request.headers().get(AUTHORIZATION)) {
             tally.count_without_key();
-            return unauthorized(request.version());
+            return unauthorized(request).await;
         }
         match Route::of(&request) {
             Some(route) => route.answer(&self.dialogue, request).await,
@@ -54,14 +55,16 @@ impl Api {
     }
 }
 
-/// The connection ends with it: whoever has no key gets no second guess on it. HTTP/2 has no such word.
-fn unauthorized(version: Version) -> Reply {
+/// Over HTTP/1.1 the connection ends with it: whoever has no key gets no second guess on it.
+async fn unauthorized(request: Request<Incoming>) -> Reply {
     let message = "the API wants `authorization: Bearer` and the key of [api] key_file";
     let mut reply = error_reply(ErrorCode::NotAllowed, message.into());
     *reply.status_mut() = StatusCode::UNAUTHORIZED;
     reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    if version != Version::HTTP_2 {
-        reply.headers_mut().insert(hyper::header::CONNECTION, HeaderValue::from_static("close"));
+    if request.version() == Version::HTTP_2 {
+        body::discard(request).await;
+    } else {
+        reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     reply
 }
