@@ -57,24 +57,35 @@ impl Seats {
         Self { most, taken: Mutex::default(), left: Notify::new() }
     }
 
-    /// Takes a seat for a caller; `false` when he has as many as he may have.
-    pub fn take(&self, peer: Peer) -> bool {
+    /// Takes a seat for a caller, once there is one; `false` when he has as many as he may have.
+    pub async fn take(&self, peer: Peer) -> bool {
+        loop {
+            if let Some(is_taken) = self.try_take(peer) {
+                return is_taken;
+            }
+            // Somebody who came by another thread was faster.
+            self.has_one_free().await;
+        }
+    }
+
+    /// The same at once; `None` when all are taken.
+    fn try_take(&self, peer: Peer) -> Option<bool> {
         let mut taken = self.lock();
         if taken.all >= self.most {
-            return false;
+            return None;
         }
         let own = taken.by_peer.entry(peer).or_default();
         if *own >= most_of(peer) {
-            return false;
+            return Some(false);
         }
         *own += 1;
         taken.all += 1;
-        true
+        Some(true)
     }
 
     /// Gives a seat back.
     pub fn leave(&self, peer: Peer) {
-        {
+        let is_last = {
             let mut taken = self.lock();
             taken.all = taken.all.saturating_sub(1);
             if let Some(own) = taken.by_peer.get_mut(&peer) {
@@ -83,23 +94,32 @@ impl Seats {
                     taken.by_peer.remove(&peer);
                 }
             }
+            taken.all == 0
+        };
+        // One seat is for one of those who wait for it; that all have left is for everybody.
+        if is_last {
+            self.left.notify_waiters();
         }
         self.left.notify_one();
     }
 
-    /// Waits until somebody else can sit down. One may wait at a time.
+    /// Waits until somebody else can sit down.
     pub async fn has_one_free(&self) {
         self.wait_until(|taken| taken < self.most).await;
     }
 
-    /// Waits until all have left. One may wait at a time.
+    /// Waits until all have left.
     pub async fn are_empty(&self) {
         self.wait_until(|taken| taken == 0).await;
     }
 
     async fn wait_until(&self, holds: impl Fn(usize) -> bool) {
-        while !holds(self.lock().all) {
-            self.left.notified().await;
+        loop {
+            let left = self.left.notified();
+            if holds(self.lock().all) {
+                return;
+            }
+            left.await;
         }
     }
 
@@ -122,7 +142,7 @@ mod tests {
     use super::*;
 
     fn all_taken(seats: &Seats, peer: Peer) -> usize {
-        (0..2 * CONNECTIONS_MAX).filter(|_| seats.take(peer)).count()
+        (0..2 * CONNECTIONS_MAX).filter(|_| seats.try_take(peer) == Some(true)).count()
     }
 
     // covers: I05
@@ -130,9 +150,10 @@ mod tests {
     fn one_account_has_eight_seats_and_another_has_its_own() {
         let seats = Seats::new(CONNECTIONS_MAX);
         assert_eq!(all_taken(&seats, Peer::Account(1000)), CONNECTIONS_PER_ACCOUNT_MAX);
-        assert!(seats.take(Peer::Account(1001)));
+        assert_eq!(seats.try_take(Peer::Account(1001)), Some(true));
         seats.leave(Peer::Account(1000));
-        assert!(seats.take(Peer::Account(1000)) && !seats.take(Peer::Account(1000)));
+        assert_eq!(seats.try_take(Peer::Account(1000)), Some(true));
+        assert_eq!(seats.try_take(Peer::Account(1000)), Some(false));
     }
 
     // covers: F06
@@ -141,23 +162,23 @@ mod tests {
         let seats = Seats::new(CONNECTIONS_MAX);
         let source = |last: u8| Peer::Source([192, 0, 2, last].into());
         assert_eq!(all_taken(&seats, source(1)), CONNECTIONS_PER_SOURCE_MAX);
-        assert!(seats.take(source(2)));
+        assert_eq!(seats.try_take(source(2)), Some(true));
     }
 
     #[test]
     fn root_may_have_them_all_and_no_more() {
         let seats = Seats::new(CONNECTIONS_MAX);
         assert_eq!(all_taken(&seats, Peer::Account(0)), CONNECTIONS_MAX);
-        assert!(!seats.take(Peer::Account(1000)));
+        assert_eq!(seats.try_take(Peer::Account(1000)), None);
         seats.leave(Peer::Account(0));
-        assert!(seats.take(Peer::Account(1000)));
+        assert_eq!(seats.try_take(Peer::Account(1000)), Some(true));
     }
 
     #[test]
     fn nothing_is_kept_of_who_is_gone() {
         let seats = Seats::new(CONNECTIONS_MAX);
         for uid in 1..=500 {
-            assert!(seats.take(Peer::Account(uid)));
+            assert_eq!(seats.try_take(Peer::Account(uid)), Some(true));
             seats.leave(Peer::Account(uid));
         }
         let taken = seats.lock();
@@ -177,8 +198,15 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_for_a_seat_gets_the_next_one() {
         let seats = Seats::new(1);
-        assert!(seats.take(Peer::Account(0)));
-        tokio::join!(biased; seats.has_one_free(), async { seats.leave(Peer::Account(0)) });
-        seats.are_empty().await;
+        assert_eq!(seats.try_take(Peer::Account(0)), Some(true));
+        let waiting = || async { assert!(seats.take(Peer::Account(0)).await) };
+        let leaving = async {
+            seats.leave(Peer::Account(0));
+            tokio::task::yield_now().await;
+            seats.leave(Peer::Account(0));
+        };
+        tokio::join!(biased; waiting(), waiting(), leaving);
+        seats.leave(Peer::Account(0));
+        tokio::join!(biased; seats.are_empty(), seats.are_empty());
     }
 }

@@ -1,9 +1,10 @@
 //! The threads that serve, and how connections come to them.
 //!
 //! One thread for each core, each with a runtime of its own: a connection stays on its thread from the first byte
-//! to the last, and shares nothing with the other threads but what decides. One of them accepts for a listener and
-//! hands each connection to the thread that has the fewest, to itself where several have: a lone login changes
-//! threads nowhere (docs/decisions/0012-serving.md has the figures).
+//! to the last, and shares nothing with the other threads but what decides. Each of them accepts for every listener
+//! and keeps what it takes, unless another has fewer connections by two: then that one gets it. So a login, which
+//! makes a connection for each step, changes threads nowhere, and connections that stay are spread evenly
+//! (docs/decisions/0012-each-thread-accepts.md has the figures).
 
 use std::future::Future;
 use std::io;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle as Task;
@@ -23,6 +25,10 @@ use super::{Handler, connection, stopped};
 
 /// Most threads that serve. More than a machine's cores are of no use, and beyond 16 the store is the wall.
 pub const WORKERS_MAX: usize = 16;
+
+/// By how many connections a thread may have more than another before it hands the next one over. Handing over costs
+/// as much as a request; one more is what a login makes that comes while another is decided.
+const UNEVEN_BY: usize = 2;
 
 /// Threads of each runtime that may block, in the name service: as many as callers that wait for it there at once.
 const BLOCKING_THREADS_MAX: usize = 4;
@@ -36,8 +42,6 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 pub struct Workers {
     crew: Crew,
     threads: Vec<Thread>,
-    /// Which of them accepts for the next listener.
-    next: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -89,7 +93,7 @@ impl Workers {
             })?;
             threads.push(Thread { end, joined });
         }
-        Ok(Self { crew: Crew(hands.into()), threads, next: AtomicUsize::new(0) })
+        Ok(Self { crew: Crew(hands.into()), threads })
     }
 
     /// Serves a listener on all threads until `stop` says so, then waits for what was begun.
@@ -103,9 +107,8 @@ impl Workers {
         stop: watch::Receiver<bool>,
     ) -> io::Result<Task<()>> {
         let listener = listener.into();
-        let (tally, seats) = (Arc::clone(listener.tally()), seats());
-        let accepting = self.next.fetch_add(1, Ordering::Relaxed) % self.crew.0.len();
-        self.crew.serve(accepting, listener, seats, stop, move |connection, stop| {
+        let tally = Arc::clone(listener.tally());
+        self.crew.serve(listener, seats(), stop, move |connection, stop| {
             connection::converse(connection, handler.clone(), Arc::clone(&tally), stop)
         })
     }
@@ -121,8 +124,7 @@ impl Workers {
         stop: watch::Receiver<bool>,
         converse: impl Fn(Connection) -> F + Send + Sync + 'static,
     ) -> io::Result<Task<()>> {
-        let accepting = self.next.fetch_add(1, Ordering::Relaxed) % self.crew.0.len();
-        self.crew.serve(accepting, listener.into(), seats(), stop, move |connection, _| converse(connection))
+        self.crew.serve(listener.into(), seats(), stop, move |connection, _| converse(connection))
     }
 
     /// Runs something on each thread, and gives back what comes of it.
@@ -164,7 +166,7 @@ pub fn serve_here(
     let hand = Hand { runtime: Handle::current(), connections: AtomicUsize::new(0) };
     let listener = listener.into();
     let tally = Arc::clone(listener.tally());
-    Crew(Arc::new([hand])).serve(0, listener, seats(), stop, move |connection, stop| {
+    Crew(Arc::new([hand])).serve(listener, seats(), stop, move |connection, stop| {
         connection::converse(connection, handler.clone(), Arc::clone(&tally), stop)
     })
 }
@@ -177,42 +179,48 @@ fn seats() -> Seats {
 
 impl Crew {
     fn serve<F: Future<Output = ()> + Send + 'static>(
-        self: &Crew,
-        accepting: usize,
+        &self,
         listener: AnyListener,
         seats: Seats,
         stop: watch::Receiver<bool>,
         converse: impl Fn(Connection, watch::Receiver<bool>) -> F + Send + Sync + 'static,
     ) -> io::Result<Task<()>> {
-        let runtime = &self.0[accepting].runtime;
-        let tally = Arc::clone(listener.tally());
-        let door = {
-            let _on_it = runtime.enter();
-            Door::open(listener)?
+        let (seats, converse, tally) = (Arc::new(seats), Arc::new(converse), Arc::clone(listener.tally()));
+        let listener = Arc::new(ArcSwap::from_pointee(listener));
+        let mut doors = Vec::new();
+        for hand in self.0.iter() {
+            let _on_it = hand.runtime.enter();
+            doors.push(Door::open(Arc::clone(&listener))?);
+        }
+        drop(listener);
+        let receive = |(own, door): (usize, Door)| {
+            let (seats, converse) = (Arc::clone(&seats), Arc::clone(&converse));
+            let (tally, stop) = (Arc::clone(&tally), stop.clone());
+            let host = Host { crew: self.clone(), own, seats, tally, stop, converse };
+            self.0[own].runtime.spawn(host.receive(door))
         };
-        let host = Host {
-            crew: self.clone(),
-            accepting,
-            seats: Arc::new(seats),
-            tally,
-            stop,
-            converse: Arc::new(converse),
-        };
-        Ok(runtime.spawn(host.receive(door)))
+        let receiving: Vec<_> = doors.into_iter().enumerate().map(receive).collect();
+        Ok(self.0[0].runtime.spawn(async move {
+            for received in receiving {
+                // A task that panicked ended the process.
+                let _ = received.await;
+            }
+        }))
     }
 
-    /// The thread with the fewest connections; the accepting one where several have.
-    fn least_busy(&self, accepting: usize) -> usize {
-        let busy = |index: &usize| self.0[*index].connections.load(Ordering::Relaxed);
-        let others = (0..self.0.len()).filter(|index| *index != accepting);
-        std::iter::once(accepting).chain(others).min_by_key(busy).unwrap_or(accepting)
+    /// The thread that a connection is for: the one that took it, unless another has fewer by [`UNEVEN_BY`].
+    fn place(&self, own: usize) -> usize {
+        let busy = |index: usize| self.0[index].connections.load(Ordering::Relaxed);
+        let least = (0..self.0.len()).min_by_key(|index| busy(*index)).unwrap_or(own);
+        if busy(own) >= busy(least) + UNEVEN_BY { least } else { own }
     }
 }
 
-/// Receives who calls at one listener.
+/// Receives who calls at one listener, on one thread.
 struct Host<C> {
     crew: Crew,
-    accepting: usize,
+    /// The thread on which this is.
+    own: usize,
     seats: Arc<Seats>,
     tally: Arc<Tally>,
     stop: watch::Receiver<bool>,
@@ -233,7 +241,10 @@ where
             tokio::select! {
                 () = stopped(&mut self.stop) => break,
                 caller = caller => if let Some(caller) = caller {
-                    self.seat(caller);
+                    tokio::select! {
+                        () = stopped(&mut self.stop) => break,
+                        is_taken = self.seats.take(caller.peer) => self.seat(caller, is_taken),
+                    }
                 }
             }
         }
@@ -243,18 +254,18 @@ where
         }
     }
 
-    fn seat(&self, caller: Connection) {
+    fn seat(&self, caller: Connection, is_taken: bool) {
         let peer = caller.peer;
-        if !self.seats.take(peer) {
+        if !is_taken {
             self.tally.count_turned_away();
             tracing::debug!(?peer, "refused a connection: the caller has all he may have");
             return caller.dismiss(&connection::full_house(peer));
         }
         self.tally.count_accepted();
-        let index = self.crew.least_busy(self.accepting);
+        let index = self.crew.place(self.own);
         let seat = Seat::take(&self.crew, index, &self.seats, peer);
         let (converse, stop) = (Arc::clone(&self.converse), self.stop.clone());
-        if index == self.accepting {
+        if index == self.own {
             tokio::spawn(async move {
                 converse(caller, stop).await;
                 drop(seat);

@@ -16,6 +16,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
@@ -133,7 +134,7 @@ impl AnyListener {
     }
 
     /// Leaves the file at the path to another.
-    fn disown(&mut self) {
+    fn disown(&self) {
         if let Self::Unix(listener) = self {
             listener.disown();
         }
@@ -212,10 +213,12 @@ impl Socket {
     }
 }
 
-/// A listener on a runtime.
+/// A listener on a runtime. Several may lead to one listener.
 #[derive(Debug)]
 pub struct Door {
-    listener: AnyListener,
+    listener: Arc<AnyListener>,
+    /// The one that stands at the present, for all doors.
+    present: Arc<ArcSwap<AnyListener>>,
     socket: Socket,
     look: Interval,
     /// Whether the last attempt to accept failed, so that a shortage is told once.
@@ -224,11 +227,12 @@ pub struct Door {
 
 impl Door {
     /// To be called on the runtime that accepts.
-    pub fn open(listener: AnyListener) -> io::Result<Self> {
+    pub fn open(present: Arc<ArcSwap<AnyListener>>) -> io::Result<Self> {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let listener = present.load_full();
         let socket = listener.register()?;
-        Ok(Self { listener, socket, look, is_exhausted: false })
+        Ok(Self { listener, present, socket, look, is_exhausted: false })
     }
 
     /// The next caller that is admitted. `None` when a caller was refused or none could be taken.
@@ -264,12 +268,18 @@ impl Door {
     }
 
     fn look_after(&mut self) {
-        let Some(renewed) = self.listener.renewed() else { return };
+        let present = self.present.load_full();
+        let by_another_door = !Arc::ptr_eq(&present, &self.listener);
+        let renewed = if by_another_door { Some(present) } else { self.listener.renewed().map(Arc::new) };
+        let Some(renewed) = renewed else { return };
         match renewed.register() {
             Ok(socket) => {
-                self.socket = socket;
-                std::mem::replace(&mut self.listener, renewed).disown();
-                tracing::warn!(place = self.listener.place(), "the socket had been removed: made anew");
+                self.listener.disown();
+                (self.socket, self.listener) = (socket, renewed);
+                if !by_another_door {
+                    self.present.store(Arc::clone(&self.listener));
+                    tracing::warn!(place = self.listener.place(), "the socket had been removed: made anew");
+                }
             }
             Err(error) => tracing::error!(%error, "the socket has been removed and cannot be made anew"),
         }

@@ -5,6 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::UnixStream;
 
@@ -45,7 +46,7 @@ pub struct Listener {
     audience: Audience,
     inner: UnixListener,
     /// Whether we made the file, and so look after it. systemd looks after its own.
-    ours: bool,
+    ours: AtomicBool,
     tally: Arc<Tally>,
 }
 
@@ -73,7 +74,7 @@ impl Listener {
             .set_nonblocking(true)
             .and_then(|()| widen_queue(&inner))
             .map_err(|source| ListenError::System { place: path.display().to_string(), source })?;
-        Ok(Self { path: path.into(), audience, inner, ours, tally: Arc::default() })
+        Ok(Self { path: path.into(), audience, inner, ours: AtomicBool::new(ours), tally: Arc::default() })
     }
 
     pub(super) fn place(&self) -> String {
@@ -107,7 +108,7 @@ impl Listener {
     /// A socket at the same path, where somebody removed ours.
     pub(super) fn renewed(&self) -> Option<Self> {
         let is_there = std::fs::symlink_metadata(&self.path).is_ok_and(|found| found.file_type().is_socket());
-        if !self.ours || is_there {
+        if !self.ours.load(Ordering::Relaxed) || is_there {
             return None;
         }
         match Self::bind(&self.path, self.audience) {
@@ -123,14 +124,14 @@ impl Listener {
     }
 
     /// The file at the path is another socket's: this one must not remove it.
-    pub(super) fn disown(&mut self) {
-        self.ours = false;
+    pub(super) fn disown(&self) {
+        self.ours.store(false, Ordering::Relaxed);
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if self.ours {
+        if self.ours.load(Ordering::Relaxed) {
             // Only tidiness: the next start removes what is left.
             let _ = std::fs::remove_file(&self.path);
         }
@@ -193,7 +194,7 @@ mod tests {
     fn a_socket_that_was_removed_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/login.sock");
-        let mut listener = Listener::bind(&path, Audience::Everybody).unwrap();
+        let listener = Listener::bind(&path, Audience::Everybody).unwrap();
         std::fs::remove_dir_all(folder.path().join("run")).unwrap();
         let renewed = listener.renewed().unwrap();
         listener.disown();
