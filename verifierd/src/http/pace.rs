@@ -133,7 +133,8 @@ impl Pace {
     /// From now on. To be called on a runtime.
     pub fn new(terms: Terms) -> Self {
         let mut every = tokio::time::interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
-        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Lateness does not add up, and what the daemon itself slept through is nobody's fault.
+        every.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let (marks, seconds) = Default::default();
         Self { marks, terms, every, is_multiplexed: false, seconds }
     }
