@@ -59,8 +59,8 @@ enum Side {
 /// Who takes connections off the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spread {
-    /// One thread, which hands them on.
-    OneAcceptor,
+    /// As the daemon does it.
+    Workers,
     /// Each thread: SO_REUSEPORT for TCP, the same socket for Unix.
     Each,
 }
@@ -105,10 +105,9 @@ fn main() -> Result<()> {
 fn measure(folder: &Path, rounds: usize) -> Result<()> {
     let kept = |depth| Load { connections: 64, depth, once: false };
     let one_each = |connections| Load { connections, depth: 1, once: true };
-    let builders =
-        [Side::Bare, Side::HeadTimer, Side::Auto, Side::Ours].map(|side| (side, Spread::OneAcceptor));
-    let pipelining = [Side::Bare, Side::PipelineFlush, Side::Ours].map(|side| (side, Spread::OneAcceptor));
-    let spreads = [(Side::Bare, Spread::OneAcceptor), (Side::Bare, Spread::Each)];
+    let builders = [Side::Bare, Side::HeadTimer, Side::Auto, Side::Ours].map(|side| (side, Spread::Workers));
+    let pipelining = [Side::Bare, Side::PipelineFlush, Side::Ours].map(|side| (side, Spread::Workers));
+    let spreads = [(Side::Bare, Spread::Workers), (Side::Bare, Spread::Each)];
     for is_tcp in [true, false] {
         let over = if is_tcp { "TCP" } else { "Unix socket" };
         table(&format!("{over}, 64 connections kept open"), folder, is_tcp, &builders, kept(1), rounds)?;
@@ -216,13 +215,13 @@ impl Server {
                 each_takes_unix(&workers, side, &path)?;
                 Address::Unix(path)
             }
-            (Spread::OneAcceptor, true) => {
+            (Spread::Workers, true) => {
                 let listener = ApiListener::bind("127.0.0.1:0".parse()?)?;
                 let address = listener.address();
                 serve(&workers, listener, side, stopping)?;
                 Address::Tcp(address)
             }
-            (Spread::OneAcceptor, false) => {
+            (Spread::Workers, false) => {
                 serve(&workers, Listener::bind(&path, Audience::Everybody)?, side, stopping)?;
                 Address::Unix(path)
             }
