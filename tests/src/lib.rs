@@ -12,6 +12,7 @@
 //! | [`terminal`] | a program on a terminal of its own: what it says, what is typed |
 //! | [`verifier`] | `verifierd` with a configuration: start, kill, restart, reload |
 //! | [`login_socket`] | the login socket as the PAM module uses it, for tests with many logins at once |
+//! | [`api`] | verification without a dialogue, as other programs ask for it |
 //! | [`postern`] | the command `postern` |
 //! | [`flows`] | what people do again and again: enrol, log in, get refused |
 //! | [`authenticator`] | a phone: reads the enrolment off the screen, tells one-time passwords |
@@ -24,6 +25,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod authenticator;
 pub mod batch;
 pub mod faults;

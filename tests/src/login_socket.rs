@@ -183,7 +183,10 @@ pub fn exchange(socket: &Path, path: &str, body: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// 32 lower-case hexadecimal digits.
-fn random_id() -> io::Result<String> {
+///
+/// # Errors
+/// When the machine gives no random numbers.
+pub fn random_id() -> io::Result<String> {
     let mut bytes = [0; 16];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(data_encoding::HEXLOWER.encode(&bytes))

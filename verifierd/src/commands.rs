@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use ledger::embedded::EmbeddedLedger;
 use verifierd::config::Config;
+use verifierd::http::api::ApiSecrets;
 use verifierd::keys::MasterKey;
 use verifierd::service::create_store;
 
@@ -69,13 +70,16 @@ pub fn credentials() -> Option<std::path::PathBuf> {
     std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into)
 }
 
-/// Says what is wrong with a configuration.
+/// Says what is wrong with a configuration, and with the files that open the API.
 pub fn check(path: &Path) -> Result<ExitCode, Failure> {
     let config = Config::load(path).map_err(|error| Failure::new(2, error))?;
     if !config.roles.absent().is_empty() {
         let absent = config.roles.absent().join("\n  ");
         let error = anyhow::anyhow!("{} names accounts that are not there:\n  {absent}", path.display());
         return Err(Failure::new(2, error));
+    }
+    if let Some(api) = &config.api {
+        ApiSecrets::load(api).map_err(|error| Failure::new(2, error))?;
     }
     println!("{} is a configuration", path.display());
     Ok(ExitCode::SUCCESS)

@@ -1,11 +1,13 @@
 //! Runs the service: sockets, signals, systemd, logs.
 
+use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,13 +17,20 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use verifierd::clock::{Clock, SystemClock};
-use verifierd::config::Config;
-use verifierd::http::{Audience, CONNECTIONS_MAX, ListenError, Listener};
+use verifierd::config::{ApiConfig, Config};
+use verifierd::http::api::ApiSecrets;
+use verifierd::http::{
+    ApiListener, Audience, CONNECTIONS_MAX, DESCRIPTORS_KEPT, LISTENERS_MAX, ListenError, Listener, Workers,
+};
 use verifierd::keys::MasterKey;
 use verifierd::service::{Foundations, Reloader, Service, Sockets};
 
 use crate::Failure;
 use crate::commands::credentials;
+
+/// Threads of the main runtime that may block: requests of the admin sockets that read the store or ask the name
+/// service. 16 of users (see `http`), some of administrators, and one that reads the configuration.
+const BLOCKING_THREADS_MAX: usize = 32;
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(path: &Path) -> Result<ExitCode, Failure> {
@@ -33,19 +42,26 @@ pub fn run(path: &Path) -> Result<ExitCode, Failure> {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let inherited = Inherited::take();
     let failed = |error: anyhow::Error| Failure::new(1, error);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let workers = Workers::for_this_machine().map_err(|error| failed(error.into()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .map_err(|error| failed(error.into()))?;
-    runtime.block_on(serve(config, path, inherited)).map_err(failed)?;
+    runtime.block_on(serve(config, path, inherited, &workers)).map_err(failed)?;
+    workers.shutdown();
     Ok(ExitCode::SUCCESS)
 }
 
-async fn serve(config: Config, path: &Path, inherited: Inherited) -> anyhow::Result<()> {
+async fn serve(config: Config, path: &Path, inherited: Inherited, workers: &Workers) -> anyhow::Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let master = MasterKey::load(config.key_file.as_deref(), credentials().as_deref())?;
     let paths =
         [&config.login_socket, &config.admin_socket, &config.user_socket].map(|path| path.to_path_buf());
+    let api = config.api.clone();
+    // Before the store is open: what is wrong with these files has nothing to do with it.
+    let secrets = api.as_ref().map(ApiSecrets::load).transpose()?;
+    let secrets = secrets.map(|secrets| Arc::new(ArcSwap::from_pointee(secrets)));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     // Before the store is open: a signal in the middle of a start must not leave it as a crash does.
     let signals = Signals::take()?;
@@ -57,19 +73,46 @@ async fn serve(config: Config, path: &Path, inherited: Inherited) -> anyhow::Res
         login: listen(login, Audience::Root, inherited.login)?,
         admin: listen(admin, Audience::Root, inherited.admin)?,
         user: listen(user, Audience::Everybody, inherited.user)?,
+        api: match (&api, secrets.clone()) {
+            (Some(api), Some(secrets)) => Some((listen_to_network(api, inherited.api)?, secrets)),
+            (None, _) | (_, None) => None,
+        },
     };
     let (stop, stopping) = watch::channel(false);
-    let reloader = service.reloader();
+    let reloader = service.reloader(secrets);
     let heed = tokio::spawn(heed_signals(signals, reloader, stop));
     tell_systemd(&[NotifyState::Ready, NotifyState::Status("deciding logins")]);
-    let pulse = sd_notify::watchdog_enabled().map(|period| tokio::spawn(feed_watchdog(period / 2)));
     tracing::info!(login = %login.display(), admin = %admin.display(), user = %user.display(), "ready");
-    service.run(sockets, stopping).await;
-    heed.abort();
-    if let Some(pulse) = pulse {
-        pulse.abort();
+    if let Some((listener, _)) = &sockets.api {
+        tracing::info!(address = %listener.address(), encrypted = api.is_some_and(|api| api.certificate.is_some()), "the API is served");
     }
-    Ok(())
+    let pulse = async {
+        match sd_notify::watchdog_enabled() {
+            Some(period) => feed_watchdog(period / 2, workers).await,
+            None => std::future::pending().await,
+        }
+    };
+    let served = tokio::select! {
+        served = service.run(sockets, workers, stopping) => served,
+        () = pulse => Ok(()),
+    };
+    heed.abort();
+    Ok(served?)
+}
+
+/// systemd's socket, where it made one, else our own. Whoever wrote the unit may have chosen another address than
+/// the configuration: what is plain stays on the machine all the same.
+fn listen_to_network(api: &ApiConfig, inherited: Option<TcpListener>) -> anyhow::Result<ApiListener> {
+    let listener = match inherited {
+        Some(socket) => ApiListener::inherited(socket)?,
+        None => ApiListener::bind(api.listen)?,
+    };
+    anyhow::ensure!(
+        api.may_listen_at(listener.address()),
+        "the socket that systemd made for the API listens at {}: without a certificate only a loopback address is served",
+        listener.address()
+    );
+    Ok(listener)
 }
 
 fn listen(path: &Path, audience: Audience, inherited: Option<UnixListener>) -> Result<Listener, ListenError> {
@@ -85,6 +128,7 @@ struct Inherited {
     login: Option<UnixListener>,
     admin: Option<UnixListener>,
     user: Option<UnixListener>,
+    api: Option<TcpListener>,
 }
 
 impl Inherited {
@@ -98,6 +142,7 @@ impl Inherited {
                 "login" => inherited.login = socket(),
                 "admin" => inherited.admin = socket(),
                 "user" => inherited.user = socket(),
+                "api" => inherited.api = passed.take_tcp_listener(index).ok().flatten(),
                 _ => {}
             }
         }
@@ -157,10 +202,12 @@ async fn reload(reloader: &Reloader) {
     tell_systemd(&[NotifyState::Ready]);
 }
 
-async fn feed_watchdog(every: Duration) {
+/// As long as all threads that serve do something.
+async fn feed_watchdog(every: Duration, workers: &Workers) {
     let mut every = tokio::time::interval(every);
     loop {
         every.tick().await;
+        workers.answer().await;
         tell_systemd(&[NotifyState::Watchdog]);
     }
 }
@@ -171,10 +218,11 @@ fn tell_systemd(state: &[NotifyState<'_>]) {
     }
 }
 
-/// Descriptors for all connections of all three sockets, and the store, the log and the program that is told of
-/// events: a crowd at one socket must not leave none for the others. Under systemd the unit says it too.
+/// Descriptors for all connections of all listeners, and the store, the log and the program that is told of
+/// events: a crowd at one listener must not leave none for the others. Under systemd the unit says it too. Where
+/// fewer are to be had, each listener serves fewer connections at once.
 fn raise_descriptor_limit() {
-    let wanted = 3 * CONNECTIONS_MAX as u64 + 256;
+    let wanted = (LISTENERS_MAX * CONNECTIONS_MAX + DESCRIPTORS_KEPT) as u64;
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let current = limit.current.unwrap_or(u64::MAX);
     let possible = limit.maximum.unwrap_or(u64::MAX).min(wanted);
@@ -185,7 +233,7 @@ fn raise_descriptor_limit() {
         }
     }
     if possible.max(current) < wanted {
-        tracing::warn!(wanted, possible, "few open files are allowed: one busy socket may hinder the others");
+        tracing::warn!(wanted, possible, "few open files are allowed: fewer connections are served at once");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Puts the parts together, in the order in which they depend on each other, and takes them apart again.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,7 +10,6 @@ use arc_swap::ArcSwap;
 use ledger::embedded::{EmbeddedLedger, LedgerOpenError};
 use ledger::{Entry, Ledger, ReadError, StartState, Stored};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 use crate::accounts::{
     self, Accounts, ChangeError, Leftovers, Loader, RecordError, Steward, Token, UncleanStop,
@@ -20,7 +20,10 @@ use crate::config::{Config, ConfigError};
 use crate::dialogue::Dialogue;
 use crate::engine::throttle::Throttles;
 use crate::engine::{self, Engine, Recent};
-use crate::http::{Administration, Handler, Listener, serve, stopped};
+use crate::http::api::{Api, ApiSecretError, ApiSecrets};
+use crate::http::{
+    Administration, AnyListener, ApiListener, Handler, Listener, Workers, serve_here, stopped,
+};
 use crate::keys::{IndexHasher, KeyError, MasterKey, NameHasher, Sealer};
 use crate::notify::Notifier;
 
@@ -86,6 +89,8 @@ pub struct Sockets {
     pub admin: Listener,
     /// Everybody else's.
     pub user: Listener,
+    /// The network's, and what opens it.
+    pub api: Option<(ApiListener, Arc<ArcSwap<ApiSecrets>>)>,
 }
 
 /// What a service is made of.
@@ -204,20 +209,48 @@ impl Service {
         Ok(Self { dialogue, administration, ledger, throttles, notifier, config_path })
     }
 
-    /// Serves until `stop` says so, then lets requests end and closes the store.
-    pub async fn run(self, sockets: Sockets, stop: watch::Receiver<bool>) {
-        let mut tasks = JoinSet::new();
-        tasks.spawn(serve(sockets.login, Handler::Login(Arc::clone(&self.dialogue)), stop.clone()));
-        for socket in [sockets.admin, sockets.user] {
-            tasks.spawn(serve(socket, Handler::Admin(Arc::clone(&self.administration)), stop.clone()));
+    /// Serves until `stop` says so, then lets requests end and closes the store. Logins and the API are served by
+    /// `workers`, administration on the present runtime.
+    ///
+    /// # Errors
+    /// When a listener cannot be waited for.
+    pub async fn run(
+        self,
+        sockets: Sockets,
+        workers: &Workers,
+        stop: watch::Receiver<bool>,
+    ) -> io::Result<()> {
+        let Sockets { login, admin, user, api } = sockets;
+        let administer = || Handler::Admin(Arc::clone(&self.administration));
+        let mut listeners = vec![
+            ("login", AnyListener::from(login), Handler::Login(Arc::clone(&self.dialogue))),
+            ("admin", admin.into(), administer()),
+            ("user", user.into(), administer()),
+        ];
+        if let Some((listener, secrets)) = api {
+            let api = Api::new(Arc::clone(&self.dialogue), secrets);
+            listeners.push(("api", listener.into(), Handler::Api(Arc::new(api))));
         }
-        tasks.spawn(sweep(
+        let tallies = listeners.iter().map(|(name, listener, _)| (*name, Arc::clone(listener.tally())));
+        // A service runs once.
+        let _ = self.administration.listeners.set(tallies.collect());
+        let mut tasks = Vec::new();
+        for (_, listener, handler) in listeners {
+            tasks.push(match handler {
+                Handler::Login(_) | Handler::Api(_) => workers.serve(listener, handler, stop.clone())?,
+                Handler::Admin(_) => serve_here(listener, handler, stop.clone())?,
+            });
+        }
+        tasks.push(tokio::spawn(sweep(
             Arc::clone(&self.throttles),
             Arc::clone(&self.administration),
             Arc::clone(&self.dialogue.clock),
             stop,
-        ));
-        while tasks.join_next().await.is_some() {}
+        )));
+        for task in tasks {
+            // A task that panicked ended the process.
+            let _ = task.await;
+        }
         self.notifier.finish().await;
         let ledger = Arc::clone(&self.ledger);
         match tokio::task::spawn_blocking(move || ledger.close()).await {
@@ -225,11 +258,15 @@ impl Service {
             Ok(Err(error)) => tracing::error!(%error, "the store could not be closed in order"),
             Err(error) => tracing::error!(%error, "the store could not be closed in order"),
         }
+        Ok(())
     }
 
     /// A handle that reads the configuration anew.
-    pub fn reloader(&self) -> Reloader {
+    ///
+    /// * `api`: what opens the API, where it is served.
+    pub fn reloader(&self, api: Option<Arc<ArcSwap<ApiSecrets>>>) -> Reloader {
         Reloader {
+            api,
             path: self.config_path.clone(),
             config: Arc::clone(&self.dialogue.config),
             notifier: Arc::clone(&self.notifier),
@@ -243,19 +280,36 @@ pub struct Reloader {
     path: PathBuf,
     config: Arc<ArcSwap<Config>>,
     notifier: Arc<Notifier>,
+    api: Option<Arc<ArcSwap<ApiSecrets>>>,
+}
+
+/// Why the configuration stays as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The file is broken.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file that it names for the API is.
+    #[error(transparent)]
+    Api(#[from] ApiSecretError),
 }
 
 impl Reloader {
-    /// Takes over a changed file; keeps the old configuration when the file is broken.
+    /// Takes over a changed file, and a new key and certificate of the API; keeps all as it was when one of them is
+    /// broken.
     ///
     /// # Errors
-    /// What is wrong with the file.
-    pub fn reload(&self) -> Result<(), ConfigError> {
+    /// See [`ReloadError`].
+    pub fn reload(&self) -> Result<(), ReloadError> {
         let newer = Config::load(&self.path)?;
+        let secrets = newer.api.as_ref().map(ApiSecrets::load).transpose()?;
         let old = self.config.load_full();
         let fixed = old.needs_restart(&newer);
         if !fixed.is_empty() {
             tracing::warn!(settings = ?fixed, "changed settings take effect at the next start");
+        }
+        if let (Some(present), Some(secrets)) = (&self.api, secrets) {
+            present.store(Arc::new(secrets));
         }
         self.notifier.change(newer.notify.clone());
         self.config.store(Arc::new(newer));

@@ -28,7 +28,7 @@ const LOGIN: [Package; 6] = [
 ];
 
 /// What only the tests need.
-const TESTS: [Package; 7] = [
+const TESTS: [Package; 8] = [
     Package {
         name: "oathtool",
         probe: "/usr/bin/oathtool",
@@ -44,7 +44,12 @@ const TESTS: [Package; 7] = [
         probe: "/usr/lib/python3/dist-packages/pskc/__init__.py",
         reason: "to write such files, plain and encrypted",
     },
-    Package { name: "openssl", probe: "/usr/bin/openssl", reason: "a certificate to sign such files with" },
+    Package {
+        name: "openssl",
+        probe: "/usr/bin/openssl",
+        reason: "a certificate to sign such files with, and one for the API",
+    },
+    Package { name: "curl", probe: "/usr/bin/curl", reason: "a second opinion on HTTP/1.1, HTTP/2 and TLS" },
     Package { name: "systemd", probe: "/usr/bin/systemd-analyze", reason: "to judge the units" },
     Package { name: "man-db", probe: "/usr/bin/man", reason: "to judge the man pages" },
     Package { name: "strace", probe: "/usr/bin/strace", reason: "to see and to fail system calls" },

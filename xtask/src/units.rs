@@ -10,6 +10,10 @@ use crate::build;
 /// Highest exposure that systemd may find, in tenths: 1.5 of 10.
 const EXPOSURE_MAX: &str = "15";
 
+/// The units of the sockets.
+const SOCKETS: [&str; 4] =
+    ["postern-login.socket", "postern-admin.socket", "postern-user.socket", "postern-api.socket"];
+
 /// Runs `systemd-analyze`, which needs no systemd that runs.
 ///
 /// # Errors
@@ -29,13 +33,13 @@ pub fn check() -> Result<()> {
     let program = build::workspace().join("target/release/verifierd");
     let text = text.replace("/usr/sbin/verifierd", &program.to_string_lossy());
     fs::write(copies.join("verifierd.service"), text).context("verifierd.service")?;
-    for socket in ["postern-login.socket", "postern-admin.socket", "postern-user.socket"] {
+    for socket in SOCKETS {
         fs::copy(units.join(socket), copies.join(socket)).context(socket)?;
     }
-    let names = ["verifierd.service", "postern-login.socket", "postern-admin.socket", "postern-user.socket"];
     let output = Command::new("systemd-analyze")
         .arg("verify")
-        .args(names.map(|name| copies.join(name)))
+        .arg(copies.join("verifierd.service"))
+        .args(SOCKETS.map(|name| copies.join(name)))
         .output()
         .context("cannot run systemd-analyze")?;
     let said = [output.stdout, output.stderr].concat();

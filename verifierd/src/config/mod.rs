@@ -5,9 +5,11 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | `api` | the listener of the network |
 //! | `raw` | the file as written, and the checks that need nothing but the file |
 //! | `roles` | which account has which role, by name and by uid |
 
+mod api;
 mod raw;
 mod roles;
 
@@ -18,6 +20,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use wire::admin::EnrolWith;
 
+pub use api::{ApiConfig, CertificateFiles};
 pub use roles::Roles;
 
 use crate::files::{Access, OpenError, check_program, read_ours};
@@ -41,6 +44,8 @@ pub struct Config {
     pub admin_socket: PathBuf,
     /// Where it asks when anybody else does.
     pub user_socket: PathBuf,
+    /// Where programs of the network ask; nowhere, where there is none.
+    pub api: Option<ApiConfig>,
     /// How users enrol.
     pub enrolment: Enrolment,
     /// How many counters a code of an event-based token is looked for at, the expected one counted in: 1 to
@@ -174,12 +179,14 @@ impl Config {
 
     /// Names the settings that a running daemon cannot take over from `newer`.
     pub fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
+        let listen = |config: &Self| config.api.as_ref().map(|api| api.listen);
         [
             ("state_dir", self.state_dir != newer.state_dir),
             ("key_file", self.key_file != newer.key_file),
             ("sockets.login", self.login_socket != newer.login_socket),
             ("sockets.admin", self.admin_socket != newer.admin_socket),
             ("sockets.user", self.user_socket != newer.user_socket),
+            ("api.listen", listen(self) != listen(newer)),
         ]
         .into_iter()
         .filter_map(|(name, differs)| differs.then_some(name))

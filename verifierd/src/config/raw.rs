@@ -8,6 +8,7 @@ use otp_core::matching::LOOK_AHEAD_MAX;
 use serde::{Deserialize, Serialize};
 use wire::admin::EnrolWith;
 
+use super::api::RawApi;
 use super::roles::RawRoles;
 use super::{Config, Enrolment, Faults, Grace, OnUnenrolled};
 
@@ -23,6 +24,8 @@ pub(super) struct RawConfig {
     on_unenrolled: OnUnenrolled,
     #[serde(default)]
     sockets: RawSockets,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    api: Option<RawApi>,
     #[serde(default)]
     enrolment: RawEnrolment,
     #[serde(default)]
@@ -135,6 +138,7 @@ impl From<&Config> for RawConfig {
                 admin: config.admin_socket.clone(),
                 user: config.user_socket.clone(),
             },
+            api: config.api.as_ref().map(RawApi::from),
             enrolment: RawEnrolment {
                 issuer: enrolment.issuer.clone(),
                 with: enrolment.with,
@@ -158,6 +162,7 @@ impl RawConfig {
             faults.push(format!("version = {}: this daemon reads version 1", self.version));
         }
         self.check_paths(&mut faults);
+        let api = self.api.and_then(|api| api.check(&mut faults));
         let enrolment = self.enrolment.check(&mut faults);
         let look_ahead = self.token.check(&mut faults);
         let notify = self.notify.check(&mut faults);
@@ -172,6 +177,7 @@ impl RawConfig {
             login_socket: self.sockets.login,
             admin_socket: self.sockets.admin,
             user_socket: self.sockets.user,
+            api,
             enrolment,
             look_ahead,
             require_token: self.access.require_token,

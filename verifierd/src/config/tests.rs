@@ -38,6 +38,37 @@ fn faults_name_the_key_the_value_and_what_would_be_right() {
     check("version = 1\n[access]\nrequire_token = 1", "require_token = 1");
 }
 
+// covers: F15
+#[test]
+fn the_api_listens_to_the_network_only_with_a_certificate() {
+    let with = |lines: &str| format!("version = 1\n[api]\nkey_file = \"/k\"\n{lines}");
+    let files = "certificate_file = \"/c\"\nprivate_key_file = \"/p\"";
+    for local in ["127.0.0.1:7878", "[::1]:7878", "127.9.9.9:1", "[::ffff:127.0.0.1]:7878"] {
+        let api = Config::parse(&with(&format!("listen = {local:?}"))).unwrap().api.unwrap();
+        assert_eq!((api.listen, api.certificate), (local.parse().unwrap(), None));
+    }
+    for open in ["0.0.0.0:7878", "[::]:7878", "192.0.2.1:7878", "[::ffff:192.0.2.1]:7878"] {
+        check(&with(&format!("listen = {open:?}")), "only a loopback address such as 127.0.0.1 is served");
+        let api = Config::parse(&with(&format!("listen = {open:?}\n{files}"))).unwrap().api.unwrap();
+        assert!(api.certificate.is_some() && api.may_listen_at(open.parse().unwrap()));
+    }
+}
+
+#[test]
+fn faults_of_the_api_name_the_key_the_value_and_what_would_be_right() {
+    let with = |lines: &str| format!("version = 1\n[api]\n{lines}");
+    let (listen, key_file) = ("listen = \"127.0.0.1:1\"\n", "key_file = \"/k\"\n");
+    check(&with(listen), "missing field `key_file`");
+    check(&with(key_file), "missing field `listen`");
+    check(
+        &with(&format!("listen = \"localhost\"\n{key_file}")),
+        "api.listen = \"localhost\": an address and a port",
+    );
+    check(&with(&format!("{listen}key_file = \"k\"")), "api.key_file = \"k\": an absolute path is needed");
+    check(&with(&format!("{listen}{key_file}certificate_file = \"/c\"")), "one of them alone is of no use");
+    check(&with(&format!("{listen}{key_file}key = \"00\"")), "unknown field `key`");
+}
+
 // covers: A09
 #[test]
 fn a_look_ahead_outside_its_bounds_is_refused_with_its_value() {
@@ -114,6 +145,7 @@ fn what_is_shown_is_a_configuration_with_the_same_settings() {
         "version = 1\n[enrolment]\ngrace = \"limited\"\ngrace_period = \"90m\"\ngrace_logins = 2",
         "version = 1\n[enrolment]\nwith = \"token\"\nopen_for = \"30d\"\n[token]\nlook_ahead = 100\n\
          [access]\nrequire_token = true\n[notify]\ncommand = [\"/bin/tell\", \"a\"]\n\
+         [api]\nlisten = \"192.0.2.1:443\"\nkey_file = \"/a\"\ncertificate_file = \"/c\"\nprivate_key_file = \"/p\"\n\
          [roles]\nadmin = [\"ann\"]\nhelpdesk = [\"dora\", \"eve\"]\n[sockets]\nuser = \"/run/u\"",
     ] {
         let config = Config::parse(text).unwrap();
@@ -141,4 +173,11 @@ fn only_paths_that_are_open_already_need_a_restart() {
     let newer =
         "version = 1\n[sockets]\nuser = \"/run/u\"\n[token]\nlook_ahead = 5\n[roles]\nadmin = [\"ann\"]";
     assert_eq!(old.needs_restart(&Config::parse(newer).unwrap()), ["sockets.user"]);
+    let api = |port: u16, key: &str| {
+        Config::parse(&format!("version = 1\n[api]\nlisten = \"127.0.0.1:{port}\"\nkey_file = {key:?}"))
+            .unwrap()
+    };
+    assert_eq!(old.needs_restart(&api(1, "/k")), ["api.listen"]);
+    assert_eq!(api(1, "/k").needs_restart(&api(2, "/k")), ["api.listen"]);
+    assert!(api(1, "/k").needs_restart(&api(1, "/other")).is_empty());
 }

@@ -1,10 +1,12 @@
 //! Verdicts about codes without a dialogue around them, for programs that ask for the code themselves.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use wire::login::{ANSWER_BYTES_MAX, FIELD_BYTES_MAX, Verdict};
 use wire::verify::{Verified, Verify};
 use zeroize::Zeroizing;
@@ -44,17 +46,18 @@ impl Dialogue {
         Ok(self.conclude_look(begun).await)
     }
 
-    /// Decides about many codes at once, each by itself; their claims become durable together.
+    /// Decides about each of many codes by itself, all at once; their claims become durable together. Nothing is decided
+    /// where one of them has not the form of a request, so that nobody has to guess which were.
     ///
     /// # Errors
-    /// The first request that is malformed; then none is decided.
-    pub async fn verify_all<'a>(
+    /// See [`DialogueError`].
+    pub async fn verify_batch<'a>(
         self: &Arc<Self>,
         requests: Vec<Verify<'a>>,
     ) -> Result<Vec<Verified<'a>>, DialogueError> {
         requests.iter().try_for_each(check)?;
         let begun = requests.into_iter().map(|request| self.look(request)).collect::<Result<Vec<_>, _>>()?;
-        Ok(join_all(begun.into_iter().map(|begun| self.conclude_look(begun))).await)
+        Ok(all(begun.into_iter().map(|begun| Box::pin(self.conclude_look(begun))).collect()).await)
     }
 
     fn look<'a>(&self, request: Verify<'a>) -> Result<Begun<'a>, DialogueError> {
@@ -135,6 +138,23 @@ fn check(request: &Verify<'_>) -> Result<(), DialogueError> {
         return Err(DialogueError::Malformed("a code has at most 128 bytes"));
     }
     Ok(())
+}
+
+/// Waits for all. Each wake looks at all that are left: they share a commit or a beat, so most end together.
+async fn all<F: Future + Unpin>(mut futures: Vec<F>) -> Vec<F::Output> {
+    let mut outputs: Vec<Option<F::Output>> = futures.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        let mut is_done = true;
+        for (future, output) in futures.iter_mut().zip(&mut outputs).filter(|(_, output)| output.is_none()) {
+            match Pin::new(future).poll(context) {
+                Poll::Ready(ended) => *output = Some(ended),
+                Poll::Pending => is_done = false,
+            }
+        }
+        if is_done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    outputs.into_iter().flatten().collect()
 }
 
 fn verified<'a>(request: Verify<'a>, decision: &Decision) -> Verified<'a> {

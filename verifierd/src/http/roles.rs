@@ -88,6 +88,8 @@ pub enum Verb {
     AuditVerify,
     /// How the daemon is.
     Status,
+    /// What it counts.
+    Metrics,
     /// Accept that the store lost something.
     StoreSettle,
 }
@@ -107,7 +109,7 @@ use Right::{All, Nothing, Own};
 
 /// Verbs and what each role may do with them.
 #[rustfmt::skip]
-const TABLE: [(Verb, [Right; 5]); 25] = [
+const TABLE: [(Verb, [Right; 5]); 26] = [
     //                           user     auditor  helpdesk admin    super
     (Verb::SelfShow,            [Own,     Own,     Own,     Own,     Own]),
     (Verb::UserList,            [Nothing, All,     All,     All,     All]),
@@ -133,6 +135,7 @@ const TABLE: [(Verb, [Right; 5]); 25] = [
     (Verb::AuditShow,           [Nothing, All,     Nothing, All,     All]),
     (Verb::AuditVerify,         [Nothing, All,     Nothing, All,     All]),
     (Verb::Status,              [Nothing, All,     All,     All,     All]),
+    (Verb::Metrics,             [Nothing, All,     All,     All,     All]),
     (Verb::StoreSettle,         [Nothing, Nothing, Nothing, Nothing, All]),
 ];
 
@@ -180,13 +183,13 @@ mod tests {
             Role::Helpdesk => match verb {
                 UserList | UserShow | TokenList | TokenShow => All,
                 TokenAssociate | TokenResync | TokenTest | TokenLost | UserUnlock => All,
-                RecoveryStatus | Explain | Status => All,
+                RecoveryStatus | Explain | Status | Metrics => All,
                 RecoveryRegenerate | TokenDisassociate => Own,
                 _ => Nothing,
             },
             Role::Auditor => match verb {
                 UserList | UserShow | TokenList | TokenShow => All,
-                RecoveryStatus | Explain | AuditShow | AuditVerify | Status => All,
+                RecoveryStatus | Explain | AuditShow | AuditVerify | Status | Metrics => All,
                 RecoveryRegenerate | TokenResync | TokenTest | TokenLost | TokenDisassociate => Own,
                 _ => Nothing,
             },

@@ -29,6 +29,7 @@
 //! | `GET /v1/audit?after=N&limit=M` | [`AuditPage`] |
 //! | `GET /v1/audit/verify` | [`AuditCheck`] |
 //! | `GET /v1/status` | [`Status`] |
+//! | `GET /metrics` | OpenMetrics text, for Prometheus |
 //! | `POST /v1/store/settle` | [`Status`] |
 //!
 //! Errors are [`crate::error::ErrorBody`]. Times are RFC 3339 in UTC. No answer holds a secret, but for

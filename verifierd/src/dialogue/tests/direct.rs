@@ -88,7 +88,7 @@ async fn of_many_requests_at_once_each_code_wins_once() {
     let codes = [trial.code(&key, 0), fob.code(1), fob.code(2)];
     let users = ["alice", "bob", "bob"];
     let asked = (0..60).map(|n| request(&trial, users[n % 3], &codes[n % 3])).collect();
-    let told = trial.service.dialogue.verify_all(asked).await.unwrap();
+    let told = trial.service.dialogue.verify_batch(asked).await.unwrap();
     let wins = |which: usize| told.iter().skip(which).step_by(3).filter(|one| one.verdict == Verdict::Allow);
     assert_eq!([0, 1, 2].map(|which| wins(which).count()), [1, 1, 1]);
     assert!(told.iter().enumerate().all(|(n, one)| one.user == users[n % 3]));
@@ -116,7 +116,7 @@ async fn a_batch_with_a_malformed_request_decides_nothing() {
     let code = trial.code(&key, 0);
     let malformed = Verify { request_id: "1".into(), ..request(&trial, "alice", &code) };
     let asked = vec![request(&trial, "alice", &code), malformed];
-    assert!(trial.service.dialogue.verify_all(asked).await.is_err());
+    assert!(trial.service.dialogue.verify_batch(asked).await.is_err());
     assert_eq!(verdict(&trial, "alice", &code).await, Verdict::Allow);
 }
 

@@ -7,6 +7,7 @@ mod asked;
 mod audit;
 mod codes;
 mod imports;
+mod metrics;
 mod recovery;
 mod refusals;
 mod routes;
@@ -15,7 +16,7 @@ mod store;
 mod tokens;
 mod users;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::http::Method;
@@ -29,7 +30,7 @@ use wire::error::ErrorCode;
 
 use super::imports::Imports;
 use super::roles::{Caller, Verb};
-use super::{Reply, error_reply, read_body};
+use super::{Reply, Tally, error_reply, read_body};
 use crate::clock::UnixTime;
 use crate::dialogue::Dialogue;
 use asked::RequestBody;
@@ -52,6 +53,8 @@ pub struct Administration {
     pub started: UnixTime,
     /// The import that is on its way.
     pub imports: Imports,
+    /// What happens at the listeners, by name; set once they are served.
+    pub listeners: OnceLock<Vec<(&'static str, Arc<Tally>)>>,
     store_start: StartState,
     user_requests: Arc<Semaphore>,
     router: Router<Arc<Self>>,
@@ -70,6 +73,7 @@ impl Administration {
             ledger,
             started,
             imports: Imports::default(),
+            listeners: OnceLock::new(),
             store_start,
             user_requests: Arc::new(Semaphore::new(USER_REQUESTS_MAX)),
             router: routes().into_router(),
@@ -193,6 +197,7 @@ fn routes() -> Routes {
         .add(Verb::AuditShow, GET, "/v1/audit", audit::show)
         .add(Verb::AuditVerify, GET, "/v1/audit/verify", audit::verify)
         .add(Verb::Status, GET, "/v1/status", store::status)
+        .add(Verb::Metrics, GET, "/metrics", metrics::show)
         .add(Verb::StoreSettle, POST, "/v1/store/settle", store::settle)
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use axum::body::Body;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -31,7 +32,10 @@ async fn read(reply: Reply) -> (StatusCode, Value) {
     let (head, body) = reply.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
     let text = String::from_utf8_lossy(&body).into_owned();
-    (head.status, serde_json::from_slice(&body).unwrap_or_else(|_| panic!("not JSON: {text:?}")))
+    let is_text =
+        head.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/openm"));
+    let said = if is_text { Ok(Value::String(text.clone())) } else { serde_json::from_slice(&body) };
+    (head.status, said.unwrap_or_else(|_| panic!("not JSON: {text:?}")))
 }
 
 /// Asks as somebody, past the sockets.
@@ -345,4 +349,23 @@ async fn there_is_nothing_to_settle_in_a_whole_store() {
     assert!(message(&answer).contains("nothing to settle"));
     let status = ask(&trial, &root, Method::GET, "/v1/status", "").await;
     assert_eq!((&status.1["reasons"], &status.1["store_start"]), (&json!([]), &json!("clean")));
+}
+
+#[tokio::test]
+async fn metrics_count_what_was_decided() {
+    let trial = Trial::new().await;
+    trial.activate("alice").await;
+    trial.login("alice", "sshd", "000000").await;
+    let (status, text) = ask(&trial, &caller("root", Role::Super), Method::GET, "/metrics", "").await;
+    let text = text.as_str().unwrap();
+    assert_eq!(status, StatusCode::OK);
+    for line in [
+        "postern_verifications_total{result=\"allow\"} 1",
+        "postern_verifications_total{result=\"deny\"} 1",
+        "postern_table_entries{table=\"users\"} 1",
+        "postern_build_info{version=",
+        "# EOF",
+    ] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
 }

@@ -2,43 +2,15 @@
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener as StdListener;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::net::{UnixListener, UnixStream};
-use tokio::time::{Interval, MissedTickBehavior};
+use tokio::net::UnixStream;
 
-/// How often the socket's file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-
-/// How long accepting pauses when the machine is out of descriptors.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-
-/// Why a socket cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum ListenError {
-    /// Another process answers there.
-    #[error("another process answers at {path}: stop it, or name another socket")]
-    InUse {
-        /// The path.
-        path: PathBuf,
-    },
-    /// Something else is there.
-    #[error("{path} is not a socket: remove it, or name another path")]
-    NotASocket {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The system refused.
-    #[error("cannot listen at {path}")]
-    System {
-        /// The path.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
+use super::{ListenError, widen_queue};
+use crate::http::tally::Tally;
 
 /// Whom a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,8 +46,8 @@ pub struct Listener {
     audience: Audience,
     inner: UnixListener,
     /// Whether we made the file, and so look after it. systemd looks after its own.
-    ours: bool,
-    look: Interval,
+    ours: AtomicBool,
+    tally: Arc<Tally>,
 }
 
 impl Listener {
@@ -93,43 +65,35 @@ impl Listener {
     ///
     /// # Errors
     /// See [`ListenError`].
-    pub fn inherited(path: &Path, audience: Audience, inner: StdListener) -> Result<Self, ListenError> {
+    pub fn inherited(path: &Path, audience: Audience, inner: UnixListener) -> Result<Self, ListenError> {
         Self::wrap(path, audience, inner, false)
     }
 
-    fn wrap(path: &Path, audience: Audience, inner: StdListener, ours: bool) -> Result<Self, ListenError> {
-        let inner = inner
+    fn wrap(path: &Path, audience: Audience, inner: UnixListener, ours: bool) -> Result<Self, ListenError> {
+        inner
             .set_nonblocking(true)
-            .and_then(|()| UnixListener::from_std(inner))
-            .map_err(|source| ListenError::System { path: path.into(), source })?;
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Ok(Self { path: path.into(), audience, inner, ours, look })
+            .and_then(|()| widen_queue(&inner))
+            .map_err(|source| ListenError::System { place: path.display().to_string(), source })?;
+        Ok(Self { path: path.into(), audience, inner, ours: AtomicBool::new(ours), tally: Arc::default() })
     }
 
-    /// The next caller that is of the audience, and his uid. `None` when a caller was refused or none could be
-    /// taken.
-    pub async fn accept(&mut self) -> Option<(UnixStream, u32)> {
-        tokio::select! {
-            accepted = self.inner.accept() => match accepted {
-                Ok((stream, _)) => self.admit(stream),
-                Err(error) => {
-                    tracing::warn!(%error, path = %self.path.display(), "cannot take a connection");
-                    tokio::time::interval_at(tokio::time::Instant::now() + EXHAUSTED_PAUSE, EXHAUSTED_PAUSE).tick().await;
-                    None
-                }
-            },
-            _ = self.look.tick() => {
-                self.look_after();
-                None
-            }
-        }
+    pub(super) fn place(&self) -> String {
+        self.path.display().to_string()
     }
 
-    /// The kernel says who called: the uid in our user namespace, whatever the caller claims to be.
-    fn admit(&self, stream: UnixStream) -> Option<(UnixStream, u32)> {
+    pub(super) fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    pub(super) fn duplicate(&self) -> io::Result<UnixListener> {
+        self.inner.try_clone()
+    }
+
+    /// The kernel says who called: the uid in our user namespace, whatever the caller claims to be. `None` when he
+    /// is not of the audience.
+    pub(super) fn admit(&self, stream: &UnixStream) -> Option<u32> {
         match stream.peer_cred() {
-            Ok(peer) if self.audience.admits(peer.uid()) => Some((stream, peer.uid())),
+            Ok(peer) if self.audience.admits(peer.uid()) => Some(peer.uid()),
             Ok(peer) => {
                 tracing::warn!(uid = peer.uid(), path = %self.path.display(), "refused a caller that is not root");
                 None
@@ -141,41 +105,48 @@ impl Listener {
         }
     }
 
-    fn look_after(&mut self) {
+    /// A socket at the same path, where somebody removed ours.
+    pub(super) fn renewed(&self) -> Option<Self> {
         let is_there = std::fs::symlink_metadata(&self.path).is_ok_and(|found| found.file_type().is_socket());
-        if !self.ours || is_there {
-            return;
+        if !self.ours.load(Ordering::Relaxed) || is_there {
+            return None;
         }
         match Self::bind(&self.path, self.audience) {
-            Ok(new) => {
-                tracing::warn!(path = %self.path.display(), "the socket had been removed: made anew");
-                // The file at our path is the new socket's: the old one must not remove it.
-                self.ours = false;
-                *self = new;
+            Ok(mut renewed) => {
+                renewed.tally = Arc::clone(&self.tally);
+                Some(renewed)
             }
-            Err(error) => tracing::error!(%error, "the socket has been removed and cannot be made anew"),
+            Err(error) => {
+                tracing::error!(%error, "the socket has been removed and cannot be made anew");
+                None
+            }
         }
+    }
+
+    /// The file at the path is another socket's: this one must not remove it.
+    pub(super) fn disown(&self) {
+        self.ours.store(false, Ordering::Relaxed);
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if self.ours {
+        if self.ours.load(Ordering::Relaxed) {
             // Only tidiness: the next start removes what is left.
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-fn bind(path: &Path, mode: u32) -> Result<StdListener, ListenError> {
-    let system = |source| ListenError::System { path: path.into(), source };
+fn bind(path: &Path, mode: u32) -> Result<UnixListener, ListenError> {
+    let system = |source| ListenError::System { place: path.display().to_string(), source };
     if let Some(directory) = path.parent().filter(|directory| !directory.exists()) {
         std::fs::create_dir_all(directory).map_err(system)?;
         std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).map_err(system)?;
     }
     clear(path)?;
     // The process's umask (see `run`) keeps others out between these two calls.
-    let bound = StdListener::bind(path).map_err(system)?;
+    let bound = UnixListener::bind(path).map_err(system)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(system)?;
     Ok(bound)
 }
@@ -184,14 +155,15 @@ fn bind(path: &Path, mode: u32) -> Result<StdListener, ListenError> {
 fn clear(path: &Path) -> Result<(), ListenError> {
     let Ok(found) = std::fs::symlink_metadata(path) else { return Ok(()) };
     if !found.file_type().is_socket() {
-        return Err(ListenError::NotASocket { path: path.into() });
+        return Err(ListenError::NotASocket { place: path.display().to_string() });
     }
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(ListenError::InUse { path: path.into() });
+        return Err(ListenError::InUse { place: path.display().to_string() });
     }
     let still_the_same = std::fs::symlink_metadata(path).is_ok_and(|now| now.ino() == found.ino());
     if still_the_same {
-        std::fs::remove_file(path).map_err(|source| ListenError::System { path: path.into(), source })?;
+        std::fs::remove_file(path)
+            .map_err(|source| ListenError::System { place: path.display().to_string(), source })?;
     }
     Ok(())
 }
@@ -201,8 +173,8 @@ mod tests {
     use super::*;
 
     // covers: G10
-    #[tokio::test]
-    async fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
+    #[test]
+    fn a_stale_socket_is_replaced_and_a_live_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/login.sock");
         let stale = bind(&path, 0o600).unwrap();
@@ -218,14 +190,17 @@ mod tests {
     }
 
     // covers: G10
-    #[tokio::test]
-    async fn a_socket_that_was_removed_comes_back() {
+    #[test]
+    fn a_socket_that_was_removed_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/login.sock");
-        let mut listener = Listener::bind(&path, Audience::Everybody).unwrap();
+        let listener = Listener::bind(&path, Audience::Everybody).unwrap();
         std::fs::remove_dir_all(folder.path().join("run")).unwrap();
-        listener.look_after();
+        let renewed = listener.renewed().unwrap();
+        listener.disown();
+        drop(listener);
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o666);
+        assert!(renewed.renewed().is_none(), "it is there");
     }
 
     // covers: I05

@@ -1,0 +1,97 @@
+//! What the daemon counts, for Prometheus: `GET /metrics`, in the OpenMetrics text form.
+//!
+//! Numbers only: no user, no address, no token. A family is one call in [`Administration::registry`].
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use wire::error::ErrorCode;
+
+use super::Administration;
+use super::refusals::{Refusal, refusal};
+use crate::http::Tallied;
+
+/// The form's name (OpenMetrics 1.0.0).
+const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+type Labels = Vec<(&'static str, &'static str)>;
+
+pub(super) async fn show(State(admin): State<Arc<Administration>>) -> Result<impl IntoResponse, Refusal> {
+    let mut text = String::new();
+    encode(&mut text, &admin.registry())
+        .map_err(|_| refusal(ErrorCode::Unavailable, "the metrics could not be written".into()))?;
+    Ok(([(CONTENT_TYPE, TEXT)], text))
+}
+
+impl Administration {
+    /// All families, as they are now.
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("postern");
+        let to = &mut registry;
+        let engine = self.dialogue.engine.counters();
+        let accounts = &self.dialogue.accounts;
+        let users = u64::try_from(accounts.users().len()).unwrap_or(u64::MAX);
+        let tokens = u64::try_from(accounts.token_count()).unwrap_or(u64::MAX);
+        let allowed = engine.accepted.load(Ordering::Relaxed);
+        let refused = engine.refused.load(Ordering::Relaxed);
+        let codes = engine.codes_evaluated.load(Ordering::Relaxed);
+        gauges(to, "build_info", "The daemon's version", "version", [(env!("CARGO_PKG_VERSION"), 1)]);
+        gauges(to, "start_time_seconds", "When it started", "clock", [("unix", self.started)]);
+        gauges(to, "table_entries", "What is kept", "table", [("users", users), ("tokens", tokens)]);
+        let results = [("allow", allowed), ("deny", refused)];
+        counters(to, "verifications", "Logins that were decided", "result", results);
+        counters(to, "codes_evaluated", "Codes compared with tokens", "kind", [("all", codes)]);
+        let of = |read: fn(Tallied) -> u64| {
+            let listeners = self.listeners.get().into_iter().flatten();
+            listeners.map(move |(name, tally)| (*name, read(tally.read())))
+        };
+        counters(to, "connections", "Connections served", "listener", of(|tally| tally.accepted));
+        let help = "Connections refused, their caller having all he may have";
+        counters(to, "connections_turned_away", help, "listener", of(|tally| tally.turned_away));
+        let help = "Connections ended, their caller being too slow";
+        counters(to, "connections_overdue", help, "listener", of(|tally| tally.overdue));
+        let help = "Times that no connection could be taken for want of descriptors";
+        counters(to, "accept_failures", help, "listener", of(|tally| tally.failures));
+        let help = "Requests without the key, and handshakes that failed";
+        counters(to, "unauthorized", help, "listener", of(|tally| tally.without_key));
+        registry
+    }
+}
+
+/// A family of things that only rise; `_total` is put behind its name.
+fn counters(
+    to: &mut Registry,
+    name: &str,
+    help: &str,
+    label: &'static str,
+    values: impl IntoIterator<Item = (&'static str, u64)>,
+) {
+    let family = Family::<Labels, Counter>::default();
+    for (of, value) in values {
+        family.get_or_create(&vec![(label, of)]).inc_by(value);
+    }
+    to.register(name, help, family);
+}
+
+/// A family of things that rise and fall.
+fn gauges(
+    to: &mut Registry,
+    name: &str,
+    help: &str,
+    label: &'static str,
+    values: impl IntoIterator<Item = (&'static str, u64)>,
+) {
+    let family = Family::<Labels, Gauge>::default();
+    for (of, value) in values {
+        family.get_or_create(&vec![(label, of)]).set(i64::try_from(value).unwrap_or(i64::MAX));
+    }
+    to.register(name, help, family);
+}

@@ -1,0 +1,377 @@
+//! One connection: which protocol it speaks, and how it ends.
+//!
+//! HTTP/1.1 and, where several requests may share a connection, HTTP/2 by prior knowledge or ALPN.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use http_body_util::Full;
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
+use wire::error::ErrorCode;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::listener::{Connection, Peer, Stream};
+use super::pace::{Mark, Marks, Overdue, Pace};
+use super::reply::error_reply;
+use super::seats::{CONNECTIONS_PER_ACCOUNT_MAX, CONNECTIONS_PER_SOURCE_MAX};
+use super::tally::Tally;
+use super::{Handler, stopped};
+
+/// What an HTTP/2 client sends first (RFC 9113 §3.4). No HTTP/1.1 request begins so.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Read at once before it is known what is spoken: a request of the PAM module, head and body.
+const FIRST_BYTES: usize = 1_024;
+
+/// Requests at once on one connection, and the size of a batch: one connection needs no more.
+const STREAMS_MAX: u32 = 256;
+
+/// HTTP/2 bytes that a caller may send before they are read: one body for a stream, four for a connection.
+const STREAM_WINDOW: u32 = wire::BODY_BYTES_MAX as u32;
+const CONNECTION_WINDOW: u32 = 4 * STREAM_WINDOW;
+
+/// Bytes of a request's header fields. A key and a few words have some 300.
+const HEADER_BYTES_MAX: u32 = 16 * 1_024;
+
+/// Header fields of a request.
+const HEADERS_MAX: usize = 32;
+
+/// Which protocol a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Serves a connection until it ends, is too slow, or the daemon stops.
+pub async fn converse(
+    connection: Connection,
+    handler: Handler,
+    tally: Arc<Tally>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let pace = Pace::new(handler.terms(connection.peer));
+    let call = Call { peer: connection.peer, handler, tally, pace };
+    match connection.stream {
+        Stream::Unix(stream) => call.answer_plain(stream, &mut stop).await,
+        Stream::Tcp(stream) => match call.handler.tls() {
+            None => call.answer_plain(stream, &mut stop).await,
+            Some(tls) => call.answer_encrypted(tls.accept(stream), &mut stop).await,
+        },
+    }
+}
+
+/// A connection and what is needed to serve it.
+struct Call {
+    peer: Peer,
+    handler: Handler,
+    tally: Arc<Tally>,
+    pace: Pace,
+}
+
+impl Call {
+    async fn answer_plain<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        mut self,
+        mut stream: S,
+        stop: &mut watch::Receiver<bool>,
+    ) {
+        if !self.handler.is_multiplexed() {
+            return self.answer_http1(stream, Zeroizing::default(), stop).await;
+        }
+        let first = tokio::select! {
+            biased;
+            first = first_bytes(&mut stream) => first,
+            overdue = self.pace.overdue() => return self.tally.count_overdue(overdue),
+            () = stopped(stop) => return,
+        };
+        match first {
+            Ok((Protocol::Http1, first)) => self.answer_http1(stream, first, stop).await,
+            Ok((Protocol::Http2, first)) => self.answer_http2(stream, first, stop).await,
+            Err(error) => tracing::debug!(%error, "a connection ended before its first request"),
+        }
+    }
+
+    async fn answer_encrypted<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        mut self,
+        handshake: tokio_rustls::Accept<S>,
+        stop: &mut watch::Receiver<bool>,
+    ) {
+        let stream = tokio::select! {
+            biased;
+            stream = handshake => stream,
+            overdue = self.pace.overdue() => return self.tally.count_overdue(overdue),
+            () = stopped(stop) => return,
+        };
+        match stream {
+            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
+                self.answer_http2(stream, Zeroizing::default(), stop).await;
+            }
+            Ok(stream) => self.answer_http1(stream, Zeroizing::default(), stop).await,
+            Err(error) => {
+                self.tally.count_without_key();
+                tracing::debug!(%error, "a TLS handshake failed");
+            }
+        }
+    }
+
+    async fn answer_http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        mut self,
+        stream: S,
+        first: Zeroizing<Vec<u8>>,
+        stop: &mut watch::Receiver<bool>,
+    ) {
+        let marks = Arc::clone(self.pace.marks());
+        let stream = TokioIo::new(Watched { stream, first, marks: Arc::clone(&marks) });
+        let (peer, handler, tally) = (self.peer, &self.handler, &self.tally);
+        let service = service_fn(|request| answer(handler, peer, tally, request, marks.begin()));
+        let connection = http1::Builder::new()
+            // Nobody needs a date, and the library has none for years past 9999.
+            .auto_date_header(false)
+            // Without `pipeline_flush`, which holds replies back, as many as there are, while a part of a further
+            // request is there: a caller could make them fill the memory.
+            .max_headers(HEADERS_MAX)
+            .max_buf_size(wire::BODY_BYTES_MAX)
+            .serve_connection(stream, service);
+        attend(connection, &mut self.pace, &self.tally, stop).await;
+    }
+
+    async fn answer_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        mut self,
+        stream: S,
+        first: Zeroizing<Vec<u8>>,
+        stop: &mut watch::Receiver<bool>,
+    ) {
+        self.pace.is_multiplexed = true;
+        let marks = Arc::clone(self.pace.marks());
+        let stream = TokioIo::new(Watched { stream, first, marks: Arc::clone(&marks) });
+        let (peer, handler, counting) = (self.peer, self.handler.clone(), Arc::clone(&self.tally));
+        let service = service_fn(move |request| {
+            let (handler, tally, mark) = (handler.clone(), Arc::clone(&counting), marks.begin());
+            async move { answer(&handler, peer, &tally, request, mark).await }
+        });
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .auto_date_header(false)
+            .max_concurrent_streams(STREAMS_MAX)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEADER_BYTES_MAX)
+            .max_send_buf_size(wire::BODY_BYTES_MAX)
+            .serve_connection(stream, service);
+        attend(connection, &mut self.pace, &self.tally, stop).await;
+    }
+}
+
+async fn answer(
+    handler: &Handler,
+    peer: Peer,
+    tally: &Tally,
+    request: Request<Incoming>,
+    mark: Mark,
+) -> Result<Response<Marked>, Infallible> {
+    Ok(handler.answer(peer, tally, request).await.map(|body| Marked { body, _mark: mark }))
+}
+
+/// A connection of either protocol.
+trait Conversation: Future<Output = hyper::Result<()>> {
+    /// Takes no new requests, and ends when those that were begun are answered.
+    fn wind_up(self: Pin<&mut Self>);
+}
+
+impl<S, F, I> Conversation for http1::Connection<I, S>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = Marked, Future = F, Error = Infallible>,
+    F: Future<Output = Result<Response<Marked>, Infallible>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    fn wind_up(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<S, F, I> Conversation for http2::Connection<I, S, TokioExecutor>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = Marked, Future = F, Error = Infallible>,
+    F: Future<Output = Result<Response<Marked>, Infallible>> + Send + 'static,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    fn wind_up(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+async fn attend(
+    connection: impl Conversation,
+    pace: &mut Pace,
+    tally: &Tally,
+    stop: &mut watch::Receiver<bool>,
+) {
+    let mut connection = std::pin::pin!(connection);
+    let mut is_ending = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                return;
+            }
+            overdue = pace.overdue() => {
+                tally.count_overdue(overdue);
+                if is_ending || overdue != Overdue::Idle {
+                    return tracing::debug!(?overdue, "ended a connection that is too slow");
+                }
+            }
+            () = stopped(stop), if !is_ending => {}
+        }
+        connection.as_mut().wind_up();
+        is_ending = true;
+    }
+}
+
+/// Reads until it is known what is spoken.
+async fn first_bytes(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<(Protocol, Zeroizing<Vec<u8>>)> {
+    let mut first = Zeroizing::new(Vec::with_capacity(FIRST_BYTES));
+    loop {
+        if stream.read_buf(&mut *first).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let compared = first.len().min(PREFACE.len());
+        if first[..compared] != PREFACE[..compared] {
+            return Ok((Protocol::Http1, first));
+        }
+        if compared == PREFACE.len() {
+            return Ok((Protocol::Http2, first));
+        }
+    }
+}
+
+/// What a caller gets who has all his connections already, without waiting for what he asks.
+pub fn full_house(peer: Peer) -> Vec<u8> {
+    let message = match peer {
+        Peer::Account(_) => {
+            format!("your account has {CONNECTIONS_PER_ACCOUNT_MAX} connections open: let one of them end")
+        }
+        Peer::Source(_) => {
+            format!("your address has {CONNECTIONS_PER_SOURCE_MAX} connections open: let one of them end")
+        }
+    };
+    let (_, body) = error_reply(ErrorCode::Unavailable, message).into_parts();
+    let body = body.into_inner().unwrap_or_default();
+    let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\n";
+    let mut answer = format!("{head}content-length: {}\r\n\r\n", body.len()).into_bytes();
+    answer.extend_from_slice(&body);
+    answer
+}
+
+/// A reply's body, with the mark of its request until it has left.
+struct Marked {
+    body: Full<Bytes>,
+    _mark: Mark,
+}
+
+impl Body for Marked {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A stream that tells what comes and what does not leave.
+struct Watched<S> {
+    stream: S,
+    /// Read already, and read again before all else.
+    first: Zeroizing<Vec<u8>>,
+    marks: Arc<Marks>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.first.is_empty() {
+            let count = this.first.len().min(buffer.remaining());
+            buffer.put_slice(&this.first[..count]);
+            this.first[..count].zeroize();
+            this.first.drain(..count);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+        if buffer.filled().len() > before {
+            this.marks.note_read();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.noting(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.noting(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.marks.note_writing(flushed.is_pending());
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.noting(shut)
+    }
+}
+
+impl<S> Watched<S> {
+    /// Only a flush tells that all has left: a write may take a part.
+    fn noting<T>(&self, done: Poll<T>) -> Poll<T> {
+        if done.is_pending() {
+            self.marks.note_writing(true);
+        }
+        done
+    }
+}

@@ -1,0 +1,87 @@
+//! One code, one verdict; and many at once. For the login socket and the API alike.
+
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use serde::Serialize;
+use wire::error::ErrorCode;
+use wire::verify::{BATCH_ITEMS_MAX, BATCH_PATH, Batch, BatchVerified, VERIFY_PATH};
+
+use super::body;
+use super::reply::{Reply, error_reply, json_reply, json_reply_of};
+use crate::dialogue::{Dialogue, DialogueError};
+
+/// Bytes of one verdict in a reply, or a little more.
+const VERDICT_BYTES: usize = 192;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// One verdict.
+    One,
+    /// Many.
+    Batch,
+}
+
+impl Route {
+    /// Where a request goes, if it is one of these.
+    pub fn of(request: &Request<Incoming>) -> Option<Self> {
+        match (request.method(), request.uri().path()) {
+            (&Method::POST, VERIFY_PATH) => Some(Self::One),
+            (&Method::POST, BATCH_PATH) => Some(Self::Batch),
+            _ => None,
+        }
+    }
+
+    /// Answers it.
+    pub async fn answer(self, dialogue: &Arc<Dialogue>, request: Request<Incoming>) -> Reply {
+        let body = match body::read(request).await {
+            Ok(body) => body,
+            Err(refusal) => return refusal,
+        };
+        match self {
+            Self::One => match serde_json::from_slice(&body) {
+                Ok(request) => told(dialogue.verify(request).await),
+                Err(_) => not_a_request(),
+            },
+            Self::Batch => match serde_json::from_slice(&body) {
+                Ok(batch) => answer_batch(dialogue, batch).await,
+                Err(_) => not_a_request(),
+            },
+        }
+    }
+}
+
+async fn answer_batch(dialogue: &Arc<Dialogue>, Batch { items }: Batch<'_>) -> Reply {
+    if items.is_empty() || items.len() > BATCH_ITEMS_MAX {
+        let message = format!("a batch has 1 to {BATCH_ITEMS_MAX} items, not {}", items.len());
+        return error_reply(ErrorCode::Malformed, message);
+    }
+    let count = items.len();
+    match dialogue.verify_batch(items).await {
+        Ok(items) => json_reply_of(StatusCode::OK, &BatchVerified { items }, count * VERDICT_BYTES),
+        Err(error) => refused(&error),
+    }
+}
+
+/// A reply, or why there is none.
+pub fn told<T: Serialize>(replied: Result<T, DialogueError>) -> Reply {
+    match replied {
+        Ok(reply) => json_reply(StatusCode::OK, &reply),
+        Err(error) => refused(&error),
+    }
+}
+
+fn refused(error: &DialogueError) -> Reply {
+    let code = match error {
+        DialogueError::Malformed(_) | DialogueError::State(_) => ErrorCode::Malformed,
+        DialogueError::Unavailable => ErrorCode::Unavailable,
+    };
+    error_reply(code, error.to_string())
+}
+
+/// The parser's own words may quote what was typed; they stay inside.
+pub fn not_a_request() -> Reply {
+    error_reply(ErrorCode::Malformed, "not a request of this route".into())
+}
