@@ -57,11 +57,14 @@ pub struct Figures {
     pub sweeping: Duration,
 }
 
+/// Keys by the second in which they are to be looked at.
+type Buckets = BTreeMap<u64, Vec<Key>>;
+
 /// A table of things that are forgotten after a time.
 pub struct Table<V> {
     name: &'static str,
     entries: DashMap<Key, V, BuildHasherDefault<Prefix>>,
-    buckets: Box<[Mutex<BTreeMap<u64, Vec<Key>>>]>,
+    buckets: Box<[Mutex<Buckets>]>,
     // Asking the map would look at all its shards.
     length: AtomicUsize,
     forgotten: AtomicU64,
@@ -84,6 +87,11 @@ impl<V> Table<V> {
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.length.load(Ordering::Relaxed)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Whether there is an entry.

@@ -156,7 +156,12 @@ impl Engine {
                 ruling.decided(reference)
             }
             Repeat::ToTell { repeats } => {
+                let reason = ruling.reason;
                 let decision = self.record(occasion, Ruling { repeats: Some(repeats), ..ruling }).await;
+                if decision.reason != reason {
+                    // The record is not in the ledger: nobody may be told of it as if it were.
+                    return decision;
+                }
                 let tell = |telling: &mut Telling| telling.tell(now, decision.reference);
                 self.refusals.enter(key, now + FORGET_AFTER, Telling::default, tell);
                 decision
@@ -173,7 +178,9 @@ impl Engine {
             return ruling.decided(reference);
         }
         let decision = self.record(occasion, ruling).await;
-        self.tools.throttles.recorded(&refused, decision.reference, &*self.tools.clock);
+        if decision.reason == Reason::Throttled {
+            self.tools.throttles.recorded(&refused, decision.reference, &*self.tools.clock);
+        }
         decision
     }
 }

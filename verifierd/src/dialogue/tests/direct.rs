@@ -149,3 +149,18 @@ async fn a_token_that_is_disabled_while_its_code_is_on_its_way_lets_nobody_in() 
     assert_eq!(told.verdict, Verdict::Deny);
     assert_eq!(trial.explain(&told.reference).reason, "token_disabled");
 }
+
+// covers: G03, P5
+#[tokio::test]
+async fn a_refusal_that_could_not_be_recorded_is_not_told_of_again() {
+    let trial = Trial::new().await;
+    let key = trial.activate("alice").await;
+    let (code, later) = (trial.code(&key, 0), trial.code(&key, 1));
+    assert_eq!(verdict(&trial, "alice", &later).await, Verdict::Allow);
+    trial.ledger.set_fate(Fate::Refuse(ledger::Refusal::StorageFull));
+    assert_eq!(verdict(&trial, "alice", &code).await, Verdict::Unavailable);
+    trial.ledger.set_fate(Fate::Decide);
+    let told = verify(&trial, request(&trial, "alice", &code)).await;
+    assert_eq!(told.verdict, Verdict::Deny);
+    assert_eq!(trial.explain(&told.reference).reason, "replayed");
+}
