@@ -1,127 +1,130 @@
-//! Measures what the PAM module adds to a transaction, and keeps the raw numbers.
+//! Measures what the project promises, prints one table of ratios, and makes docs/performance.md of it.
+//!
+//! Holds no measurement itself: programs of `benches` and of `src/bin` tell their runs, one line of JSON each
+//! ([`runs`]). A row is a line of [`rows::ROWS`].
 
+mod machine;
+mod page;
+mod profile;
+mod programs;
+mod report;
+mod rows;
+mod runs;
+
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
-use std::process::Stdio;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
-use serde::Serialize;
 
-use crate::packages::{self, Need};
-use crate::{build, sandbox};
+use crate::build;
+use machine::Machine;
+use report::Report;
+use rows::{Program, ROWS, Row};
+use runs::Runs;
 
-/// The figure that the project promises.
-const ADDED_MS_MAX: f64 = 2.0;
-
-/// What `pam-overhead` prints: milliseconds for one transaction, one number for each repetition.
-#[derive(serde::Deserialize, Serialize)]
-struct Measured {
-    /// `pam_permit` alone.
-    permit: Vec<f64>,
-    /// The module, a user of whom nothing is asked, and `pam_permit`.
-    not_required: Vec<f64>,
-    /// The module and a one-time password, and `pam_permit`.
-    with_code: Vec<f64>,
+/// What to measure, and how long.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Shorter runs: for a first look, not for the record.
+    #[arg(long)]
+    quick: bool,
+    /// Measure programs of others too; installs what is missing.
+    #[arg(long)]
+    peers: bool,
+    /// Only these rows.
+    #[arg(long, value_name = "ID,..", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Write all figures to this file. With --only, rows that stand in it and are not measured now stay.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Write the page to this file.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Profile the servers under load instead, and write what was found to this file.
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
+    /// How often PAM transactions are measured.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(3..=100))]
+    repetitions: u32,
 }
 
-/// The file that `--json` names.
-#[derive(Serialize)]
-struct Report<'a> {
-    machine: String,
-    commit: String,
-    unit: &'static str,
-    measured: &'a Measured,
+/// How long everything takes, and where it is made.
+#[derive(Clone, Debug)]
+pub struct Scale {
+    is_quick: bool,
+    repetitions: u32,
+    /// On a disk; emptied before and after.
+    folder: PathBuf,
 }
 
-/// * `json`: where the raw numbers go.
-///
-/// # Errors
-/// When it cannot be measured, or the module adds more than promised.
-pub fn run(json: Option<&Path>, repetitions: u32) -> Result<()> {
-    packages::install_missing(Need::Login)?;
-    sandbox::ensure_possible()?;
-    build::release(&[])?;
-    build::run_cargo(&[
-        "build",
-        "--release",
-        "--locked",
-        "-p",
-        "xtask",
-        "--features",
-        "measure",
-        "--bin",
-        "pam-overhead",
-    ])?;
-    let mut command = sandbox::command(build::target().join("release/pam-overhead"));
-    command.arg(repetitions.to_string()).stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = command.output().context("pam-overhead")?;
-    ensure!(output.status.success(), "pam-overhead ended with {}", output.status);
-    let measured: Measured = serde_json::from_slice(&output.stdout).context("what pam-overhead measured")?;
-
-    let report = Report { machine: machine(), commit: commit(), unit: "ms", measured: &measured };
-    println!("PAM overhead, {}, commit {}, {repetitions} repetitions", report.machine, report.commit);
-    println!("The store lies in memory: the time of a disk's fsync is not in these figures.");
-    println!("{:<38} {:>8} {:>8} {:>8}", "ms for one transaction", "median", "least", "most");
-    print_row("pam_permit", &measured.permit);
-    print_row("module, nothing asked", &measured.not_required);
-    print_row("module, one-time password", &measured.with_code);
-    let added_nothing = added(&measured.not_required, &measured.permit);
-    let added_code = added(&measured.with_code, &measured.permit);
-    print_row("added where nothing is asked", &added_nothing);
-    print_row("added with a one-time password", &added_code);
-    if let Some(file) = json {
-        fs::write(file, serde_json::to_vec_pretty(&report)?).with_context(|| file.display().to_string())?;
+impl Scale {
+    /// How often each side of a row has its turn.
+    fn runs(&self) -> u32 {
+        if self.is_quick { 3 } else { 5 }
     }
-    let worst = median(&added_nothing).max(median(&added_code));
-    ensure!(worst < ADDED_MS_MAX, "the module adds {worst:.2} ms, more than {ADDED_MS_MAX}");
-    println!("the module adds less than {ADDED_MS_MAX} ms");
+
+    /// How long a turn takes.
+    fn slice_ms(&self) -> u32 {
+        if self.is_quick { 700 } else { 3_000 }
+    }
+}
+
+/// # Errors
+/// When nothing could be measured, a file cannot be written, or a measured row does not reach its target.
+pub fn run(options: &Options) -> Result<()> {
+    let folder = build::target().join("bench");
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let folder = folder.canonicalize().with_context(|| folder.display().to_string())?;
+    let machine = Machine::here(&folder);
+    ensure!(
+        machine.has_disk(),
+        "{} lies on {}: set CARGO_TARGET_DIR to a folder on a disk, or an fsync costs nothing",
+        folder.display(),
+        machine.disk
+    );
+    let scale = Scale { is_quick: options.quick, repetitions: options.repetitions, folder };
+    if let Some(file) = &options.profile {
+        return profile::run(file, &scale);
+    }
+    let rows = rows_asked_for(options)?;
+    let runs = measure(&rows, &scale);
+    let mut report = Report::new(machine, machine::commit(), options.quick, &rows, runs);
+    if let Some(older) = options.json.as_deref().and_then(Report::read).filter(|_| !options.only.is_empty()) {
+        report = report.completed_by(older);
+    }
+    println!("\n{}, commit {}", report.machine, report.commit);
+    print!("{}", report.table());
+    if let Some(file) = &options.json {
+        report.write(file)?;
+    }
+    if let Some(file) = &options.markdown {
+        fs::write(file, page::page(&report)).with_context(|| file.display().to_string())?;
+    }
+    let missed = report.missed();
+    ensure!(missed.is_empty(), "not reached: {}", missed.join(", "));
     Ok(())
 }
 
-/// Differences within the same repetition, so that a busy moment weighs on both sides.
-fn added(with: &[f64], without: &[f64]) -> Vec<f64> {
-    with.iter().zip(without).map(|(with, without)| with - without).collect()
-}
-
-fn print_row(what: &str, values: &[f64]) {
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    println!("{what:<38} {:>8.3} {least:>8.3} {most:>8.3}", median(values));
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-fn machine() -> String {
-    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let models: Vec<&str> =
-        processors.lines().filter_map(|line| line.strip_prefix("model name\t: ")).collect();
-    format!("{} x {}", models.len(), models.first().unwrap_or(&"unknown processor"))
-}
-
-fn commit() -> String {
-    let mut git = std::process::Command::new("git");
-    let output = git.current_dir(build::workspace()).args(["rev-parse", "--short", "HEAD"]).output();
-    let text =
-        output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-    if text.is_empty() { "unknown".to_owned() } else { text }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_the_middle_one() {
-        assert!((median(&[3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
-        assert!(median(&[]).is_nan());
+fn rows_asked_for(options: &Options) -> Result<Vec<&'static Row>> {
+    if options.only.is_empty() {
+        return Ok(ROWS.iter().filter(|row| options.peers || !row.program.is_peer()).collect());
     }
+    options.only.iter().map(|id| report::row_of(id)).collect()
+}
 
-    #[test]
-    fn what_is_added_is_compared_within_a_repetition() {
-        assert_eq!(added(&[2.0, 5.0], &[1.0, 4.5]), [1.0, 0.5]);
+/// Has each program measure its rows. What fails is a reason in the table, and the others go on.
+fn measure(rows: &[&Row], scale: &Scale) -> Runs {
+    let mut runs = Runs::default();
+    let programs: BTreeSet<Program> = rows.iter().map(|row| row.program).collect();
+    for program in programs {
+        let ids: Vec<&str> = rows.iter().filter(|row| row.program == program).map(|row| row.id).collect();
+        println!("measuring {}", ids.join(", "));
+        let told = programs::measure(program, &ids, scale).and_then(|printed| runs.take(&printed));
+        if let Err(error) = told {
+            eprintln!("{error:#}");
+            ids.iter().for_each(|id| runs.miss(id, format!("{error:#}")));
+        }
     }
+    runs
 }

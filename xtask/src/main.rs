@@ -38,15 +38,8 @@ enum Command {
     Test,
     /// Check edges between packages, sizes, words, the feature list and links.
     Tidy,
-    /// Measure what the PAM module adds to a transaction.
-    Bench {
-        /// Write the raw numbers to this file.
-        #[arg(long, value_name = "FILE")]
-        json: Option<std::path::PathBuf>,
-        /// How often everything is measured; the median of all is reported.
-        #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(5..=100))]
-        repetitions: u32,
-    },
+    /// Measure what the project promises, and print one table of ratios.
+    Bench(bench::Options),
     /// Remove one guard at a time and demand that a test notices.
     Mutants {
         /// Only mutants whose id contains this.
@@ -54,8 +47,12 @@ enum Command {
     },
     /// Make man pages and shell completions in target/dist.
     Dist,
-    /// Race and kill the daemon with all the rounds that the project promises.
-    Soak,
+    /// Load the daemon for an hour, and race, kill and cut it off with all the rounds that the project promises.
+    Soak {
+        /// How long the steady load lasts. Memory is judged strictly from 25 on.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1_440))]
+        minutes: u32,
+    },
     /// Install the Debian packages that demo and test need and the machine lacks.
     Packages,
     /// Run a program in private name spaces.
@@ -81,10 +78,10 @@ fn run(command: Command) -> Result<()> {
         Command::Demo { once } => demo::run(once),
         Command::Test => test::run(),
         Command::Tidy => tidy::run(),
-        Command::Bench { json, repetitions } => bench::run(json.as_deref(), repetitions),
+        Command::Bench(options) => bench::run(&options),
         Command::Mutants { only } => run_mutants(only.as_deref()),
         Command::Dist => dist::run(),
-        Command::Soak => soak::run(),
+        Command::Soak { minutes } => soak::run(minutes),
         Command::Packages => packages::install_missing(packages::Need::Tests),
         Command::Sandbox { command } => build::run(sandbox::command(&command[0]).args(&command[1..])),
     }

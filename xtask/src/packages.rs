@@ -1,4 +1,4 @@
-//! Installs the Debian packages that the demo and the tests need and the machine lacks, and says which and why.
+//! Installs the Debian packages that a command needs and the machine lacks, and says which and why.
 //!
 //! Deliberately removes nothing and starts nothing: services of new packages are kept from starting.
 
@@ -55,6 +55,33 @@ const TESTS: [Package; 8] = [
     Package { name: "strace", probe: "/usr/bin/strace", reason: "to see and to fail system calls" },
 ];
 
+/// What `cargo xtask bench --profile` looks with.
+const PROFILE: [Package; 2] = [
+    Package { name: "linux-perf", probe: "/usr/bin/perf", reason: "to see where time goes" },
+    Package { name: "strace", probe: "/usr/bin/strace", reason: "to count system calls" },
+];
+
+/// What `cargo xtask bench --peers` holds ours against.
+const RADIUS: [Package; 1] = [Package {
+    name: "freeradius",
+    probe: "/usr/lib/freeradius/rlm_totp.so",
+    reason: "a RADIUS server with one-time passwords",
+}];
+
+/// The same for PAM modules.
+const PAM_PEERS: [Package; 2] = [
+    Package {
+        name: "libpam-google-authenticator",
+        probe: "/usr/bin/google-authenticator",
+        reason: "a PAM module with one-time passwords",
+    },
+    Package {
+        name: "libpam-oath",
+        probe: "/usr/share/doc/libpam-oath",
+        reason: "another PAM module with one-time passwords",
+    },
+];
+
 /// Debian's switch against starting services at installation.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
@@ -65,6 +92,12 @@ pub enum Need {
     Login,
     /// Real logins and the tools of the tests.
     Tests,
+    /// Profiles.
+    Profile,
+    /// The RADIUS server of others.
+    Radius,
+    /// The PAM modules of others.
+    PamPeers,
 }
 
 /// Installs what is missing. Does nothing, and needs no root, when nothing is.
@@ -96,8 +129,14 @@ pub fn install_missing(need: Need) -> Result<()> {
 }
 
 fn missing(need: Need) -> Vec<&'static Package> {
-    let tests: &[Package] = if need == Need::Tests { &TESTS } else { &[] };
-    LOGIN.iter().chain(tests).filter(|package| !Path::new(package.probe).exists()).collect()
+    let (login, more): (&[Package], &[Package]) = match need {
+        Need::Login => (&LOGIN, &[]),
+        Need::Tests => (&LOGIN, &TESTS),
+        Need::Profile => (&[], &PROFILE),
+        Need::Radius => (&[], &RADIUS),
+        Need::PamPeers => (&LOGIN, &PAM_PEERS),
+    };
+    login.iter().chain(more).filter(|package| !Path::new(package.probe).exists()).collect()
 }
 
 fn apt_get(verb: &[&str], names: &[&str]) -> Result<bool> {

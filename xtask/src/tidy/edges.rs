@@ -25,6 +25,7 @@ const RULES: &[Rule] = &[
     Rule { package: "loadtest", may_use: &["wire", "otp-core"] },
     Rule { package: "system-tests", may_use: &["wire", "otp-core"] },
     Rule { package: "pam-harness", may_use: &["wire", "otp-core"] },
+    Rule { package: "ledger-harness", may_use: &["wire", "ledger", "system-tests"] },
     Rule { package: "benches", may_use: ANYTHING },
     Rule { package: "xtask", may_use: ANYTHING },
 ];
