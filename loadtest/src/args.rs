@@ -1,9 +1,13 @@
 //! The command line. What is read here is also what a report states as its settings.
 
+mod run;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use serde::Serialize;
+
+pub use run::RunArgs;
 
 /// Most connections at once: `verifierd` serves 1,024 on a socket, and the usual limit lets a process open 1,024
 /// files; a few of both are left for others.
@@ -12,7 +16,7 @@ const CONNECTIONS_MAX: i64 = 1_000;
 /// Most rounds, users or seconds in one run: bounds what the tallies hold.
 const COUNT_MAX: i64 = 1_000_000;
 
-/// Load and correctness tool for Postern's login socket.
+/// Load and correctness tool for Postern.
 ///
 /// Exit codes: 0 all as it must be, 1 a miscount, 2 the run could not be made.
 #[derive(Debug, Parser)]
@@ -40,6 +44,8 @@ pub struct HostArgs {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Put a load on a verifier, after a profile, and measure and count.
+    Run(Box<RunArgs>),
     /// Submit one valid code on many connections at once, round after round: exactly one may be accepted.
     Race(RaceArgs),
     /// Keep connections busy with valid, replayed and wrong codes, and measure.
@@ -52,7 +58,7 @@ pub enum Command {
 
 /// What every measured run takes.
 #[derive(Clone, Debug, clap::Args, Serialize)]
-pub struct RunArgs {
+pub struct ReportArgs {
     /// Wait for the next time step first: for users who logged in just before, whose codes are used up.
     #[arg(long)]
     pub next_step: bool,
@@ -85,7 +91,7 @@ pub struct RaceArgs {
     /// What every measured run takes.
     #[command(flatten)]
     #[serde(flatten)]
-    pub run: RunArgs,
+    pub report: ReportArgs,
 }
 
 /// Settings of `steady`.
@@ -118,7 +124,7 @@ pub struct SteadyArgs {
     /// What every measured run takes.
     #[command(flatten)]
     #[serde(flatten)]
-    pub run: RunArgs,
+    pub report: ReportArgs,
 }
 
 /// Settings of `enrol`.
@@ -127,10 +133,13 @@ pub struct EnrolArgs {
     /// How many users.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=COUNT_MAX))]
     pub users: u32,
+    /// How many of 100 get a token that counts presses (HOTP): they have a valid code at any time.
+    #[arg(long, value_name = "P", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub hotp_percent: u8,
     /// The admin socket.
     #[arg(long, value_name = "PATH", default_value = wire::ADMIN_SOCKET)]
     pub admin_socket: PathBuf,
-    /// File to make, mode 0600, with `name secret` on each line. Must not exist.
+    /// File to make, mode 0600, with `name secret` or `name secret counter` on each line. Must not exist.
     #[arg(long, value_name = "FILE")]
     pub secrets: PathBuf,
     /// What the users' names start with; a number follows.

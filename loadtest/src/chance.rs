@@ -21,6 +21,16 @@ impl Chance {
         self.draw() % limit
     }
 
+    /// The next number above zero, up to one: 53 random bits, as many as an `f64` holds.
+    pub fn fraction(&mut self) -> f64 {
+        ((self.draw() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// The next wait of a process that has one arrival in a unit of time on average (exponential distribution).
+    pub fn wait(&mut self) -> f64 {
+        -self.fraction().ln()
+    }
+
     fn draw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
@@ -43,6 +53,20 @@ mod tests {
         assert_eq!(row(7, 1), row(7, 1));
         assert_ne!(row(7, 1), row(7, 2));
         assert_ne!(row(7, 1), row(8, 1));
+    }
+
+    #[test]
+    fn waits_have_the_mean_and_the_spread_of_poisson_arrivals() {
+        let mut chance = Chance::new(7, 1);
+        let waits: Vec<f64> = (0..100_000).map(|_| chance.wait()).collect();
+        let mean = waits.iter().sum::<f64>() / 1e5;
+        let variance = waits.iter().map(|wait| (wait - mean).powi(2)).sum::<f64>() / 1e5;
+        let longer = waits.iter().filter(|wait| **wait > 1.0).count();
+        assert!((mean - 1.0).abs() < 0.02, "{mean}");
+        assert!((variance - 1.0).abs() < 0.05, "{variance}");
+        // 1/e of all.
+        assert!(longer.abs_diff(36_788) < 800, "{longer}");
+        assert!(waits.iter().all(|wait| wait.is_finite() && *wait >= 0.0));
     }
 
     #[test]

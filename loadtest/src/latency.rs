@@ -49,6 +49,32 @@ impl Latency {
         self.histogram.add(&other.histogram).expect("both have the same bounds");
     }
 
+    /// The time that this many percent did not exceed, in microseconds; zero without any.
+    pub fn at(&self, percent: f64) -> u64 {
+        self.histogram.value_at_percentile(percent)
+    }
+
+    /// The longest, in microseconds.
+    pub fn max(&self) -> u64 {
+        self.histogram.max()
+    }
+
+    /// The mean, in microseconds.
+    pub fn mean(&self) -> f64 {
+        self.histogram.mean()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// The raw figures: upper end of each bucket in microseconds, and how many fell into it.
+    pub fn buckets(&self) -> Vec<(u64, u64)> {
+        let recorded = self.histogram.iter_recorded();
+        recorded.map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value())).collect()
+    }
+
     /// In one line.
     pub fn summary(&self) -> String {
         let at = |percent| milliseconds(self.histogram.value_at_percentile(percent));
@@ -76,15 +102,13 @@ impl Latency {
             p99_us: histogram.value_at_percentile(99.0),
             p999_us: histogram.value_at_percentile(99.9),
             max_us: histogram.max(),
-            buckets: histogram
-                .iter_recorded()
-                .map(|bucket| (bucket.value_iterated_to(), bucket.count_at_value()))
-                .collect(),
+            buckets: self.buckets(),
         }
     }
 }
 
-fn milliseconds(microseconds: u64) -> String {
+/// Milliseconds with two digits after the point.
+pub fn milliseconds(microseconds: u64) -> String {
     format!("{}.{:02}", microseconds / 1_000, microseconds % 1_000 / 10)
 }
 

@@ -3,41 +3,19 @@
 //! A reply counts only when it repeats the request's id, user and service. Logins name no terminal, so that a
 //! refusal is told at once and not after one more question.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use hyper::Method;
-use wire::login::{BEGIN_PATH, Begin, CONTINUE_PATH, Continue, Next, Reply, Verdict};
+use wire::login::{BEGIN_PATH, Begin, CONTINUE_PATH, Continue, Next, Reply};
 
-use crate::args::HostArgs;
-use crate::connection::{Connection, Prepared, prepare};
+use crate::connection::{Connection, Prepared};
+use crate::outcome::{Foreign, Outcome};
+use crate::target::Target;
 
 /// So narrow that no QR code is drawn for a user who is not activated: the drawing is not what is measured.
 const COLUMNS: u16 = 1;
-
-/// What became of a code that was submitted.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// The verifier decided.
-    Decided {
-        /// How.
-        verdict: Verdict,
-        /// Under which reference.
-        reference: String,
-    },
-    /// The request went out and no valid reply came back: the code may be used up, or not.
-    NoAnswer {
-        /// Why.
-        problem: String,
-    },
-    /// The login never came as far as the code.
-    NotBegun {
-        /// Why.
-        problem: String,
-    },
-}
 
 /// A place that logins come from: one connection, kept open.
 #[derive(Debug)]
@@ -76,34 +54,39 @@ pub struct Answer {
 
 impl Host {
     /// A host that is not connected yet.
-    pub fn new(args: &HostArgs, ids: &Arc<RequestIds>) -> Self {
-        Self {
-            connection: Connection::new(&args.socket),
-            service: args.service.clone(),
-            ids: Arc::clone(ids),
-        }
+    pub fn new(target: &Arc<Target>, service: &str, ids: &Arc<RequestIds>) -> Self {
+        Self::on(Connection::new(target), service, ids)
+    }
+
+    /// A host with a connection.
+    pub fn on(connection: Connection, service: &str, ids: &Arc<RequestIds>) -> Self {
+        Self { connection, service: service.to_owned(), ids: Arc::clone(ids) }
     }
 
     /// Begins a login.
     ///
+    /// * `rhost`: where the user comes from; `None` when he sits at the machine.
+    ///
     /// # Errors
     /// When the verifier does not answer, or not to this login.
-    pub async fn begin(&mut self, user: &str) -> Result<Begun> {
+    pub async fn begin(&mut self, user: &str, rhost: Option<&str>) -> Result<Begun> {
         let begin = Begin {
             api_version: wire::API_VERSION,
             request_id: self.ids.draw(),
             user: user.to_owned(),
             service: self.service.clone(),
-            rhost: None,
+            rhost: rhost.map(str::to_owned),
             ruser: None,
             tty: None,
             columns: Some(COLUMNS),
         };
-        let request = prepare(Method::POST, BEGIN_PATH, &begin)?;
+        let request = self.connection.target().prepare(Method::POST, BEGIN_PATH, &begin)?;
         let reply = self.send(request, &begin.request_id, user).await?;
         Ok(match reply.next {
             Next::Ask { state, .. } => Begun::Asked(Asked { show: reply.show, user: user.to_owned(), state }),
-            Next::Done { verdict, reference } => Begun::Over(Outcome::Decided { verdict, reference }),
+            Next::Done { verdict, reference } => {
+                Begun::Over(Outcome::decided(verdict, reference, reply.show.iter().map(String::as_str)))
+            }
         })
     }
 
@@ -120,20 +103,19 @@ impl Host {
             state,
             answers: vec![code],
         };
-        Ok(Answer { request: prepare(Method::POST, CONTINUE_PATH, &body)?, request_id, user })
+        let request = self.connection.target().prepare(Method::POST, CONTINUE_PATH, &body)?;
+        Ok(Answer { request, request_id, user })
     }
 
     /// Sends an answer.
     pub async fn submit(&mut self, answer: Answer) -> Outcome {
         let Answer { request_id, user, request } = answer;
         match self.send(request, &request_id, &user).await {
-            Ok(Reply { next: Next::Done { verdict, reference }, .. }) => {
-                Outcome::Decided { verdict, reference }
+            Ok(Reply { next: Next::Done { verdict, reference }, show, .. }) => {
+                Outcome::decided(verdict, reference, show.iter().map(String::as_str))
             }
-            Ok(Reply { next: Next::Ask { .. }, .. }) => {
-                Outcome::NoAnswer { problem: "asked again".to_owned() }
-            }
-            Err(error) => Outcome::NoAnswer { problem: format!("{error:#}") },
+            Ok(Reply { next: Next::Ask { .. }, .. }) => Outcome::AskedAgain,
+            Err(error) => Outcome::lost(&error),
         }
     }
 
@@ -144,12 +126,8 @@ impl Host {
         if (reply.request_id.as_str(), reply.user.as_str(), &reply.service)
             != (request_id, user, &self.service)
         {
-            bail!(
-                "the reply is for another login: {}, {:?}, {:?}",
-                reply.request_id,
-                reply.user,
-                reply.service
-            );
+            let Reply { request_id, user, service, .. } = reply;
+            bail!(Foreign(format!("{request_id}, {user:?}, {service:?}")));
         }
         Ok(reply)
     }
@@ -172,18 +150,19 @@ impl RequestIds {
         Ok(Self { run, next: AtomicU64::new(0) })
     }
 
-    fn draw(&self) -> String {
+    /// The next id: 32 lower-case hexadecimal digits.
+    pub fn draw(&self) -> String {
         // Only the number matters, so no ordering with anything else is needed.
         format!("{:016x}{:016x}", self.run, self.next.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// Fails early when nobody answers at the socket.
+/// Fails early when nobody answers.
 ///
 /// # Errors
-/// When the socket cannot be connected to.
-pub async fn reach(socket: &Path) -> Result<()> {
-    Connection::new(socket).open().await.map(|_| ())
+/// When the verifier cannot be connected to.
+pub async fn reach(target: &Arc<Target>) -> Result<()> {
+    Connection::new(target).open().await
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The machine that a figure was measured on, as far as it tells.
 
+use std::fmt;
+
 use serde::Serialize;
 
 /// What a figure means little without.
@@ -22,6 +24,12 @@ impl Machine {
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
         }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {} cores, {}", self.cpu, self.cores, self.kernel)
     }
 }
 

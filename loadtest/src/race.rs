@@ -18,9 +18,11 @@ use crate::args::{HostArgs, RaceArgs};
 use crate::authenticator;
 use crate::clock::{Clock, pauses};
 use crate::latency::Latency;
-use crate::login::{Answer, Begun, Host, Outcome, RequestIds, reach};
+use crate::login::{Answer, Begun, Host, RequestIds, reach};
+use crate::outcome::Outcome;
 use crate::progress;
 use crate::report::{Conclusion, Report};
+use crate::target::Target;
 use rota::{Entrant, Rota};
 use tally::{Round, Tally};
 
@@ -44,14 +46,16 @@ pub async fn run(host: &HostArgs, args: &RaceArgs, clock: Clock) -> Result<Concl
         (None, Some(user), Some(path)) => vec![authenticator::read_one(user, path)?],
         _ => bail!("either --secrets, or --user with --secret-file, is needed"),
     };
-    reach(&host.socket).await?;
-    if args.run.next_step {
+    let target = Target::unix(&host.socket);
+    reach(&target).await?;
+    if args.report.next_step {
         clock.next_step().await;
     }
     let settings = Settings { host, race: args, users: authenticators.len() };
 
     let ids = Arc::new(RequestIds::new()?);
-    let mut hosts: Vec<Host> = (0..args.connections).map(|_| Host::new(host, &ids)).collect();
+    let mut hosts: Vec<Host> =
+        (0..args.connections).map(|_| Host::new(&target, &host.service, &ids)).collect();
     let mut rota = Rota::new(authenticators);
     let mut tally = Tally::default();
     let bar = progress::count(args.rounds.into(), "rounds");
@@ -66,8 +70,8 @@ pub async fn run(host: &HostArgs, args: &RaceArgs, clock: Clock) -> Result<Concl
 
     let rows = tally.rows();
     let conclusion = if tally.is_right() { Conclusion::Right } else { Conclusion::Miscounted };
-    let report = Report::new("race", &args.run, settings, tally.result(), clock);
-    report.publish(&args.run, rows, conclusion)
+    let report = Report::new("race", &args.report, settings, tally.result(), clock);
+    report.publish(&args.report, rows, conclusion)
 }
 
 /// The next code that was not raced for; waits for a time step when all were.
@@ -118,7 +122,7 @@ async fn run_round(
 /// Everything up to the code; the outcome, when the login ended before that.
 async fn get_ready(host: &mut Host, entrant: Entrant) -> Result<Answer, Outcome> {
     let lost = |error: anyhow::Error| Outcome::NotBegun { problem: format!("{error:#}") };
-    match host.begin(&entrant.user).await.map_err(lost)? {
+    match host.begin(&entrant.user, None).await.map_err(lost)? {
         Begun::Asked(asked) => host.prepare(asked, entrant.code).map_err(lost),
         Begun::Over(outcome) => Err(outcome),
     }

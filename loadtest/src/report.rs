@@ -7,7 +7,7 @@ use std::fmt::Display;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use crate::args::RunArgs;
+use crate::args::ReportArgs;
 use crate::clock::Clock;
 use crate::machine::Machine;
 
@@ -22,6 +22,16 @@ pub enum Conclusion {
     Right,
     /// It was not.
     Miscounted,
+}
+
+impl Conclusion {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Right => "all as it must be",
+            Self::Miscounted => "MISCOUNTED",
+        }
+    }
 }
 
 /// One line for people.
@@ -54,7 +64,7 @@ pub struct Report<'a, S, R> {
 
 impl<'a, S: Serialize, R: Serialize> Report<'a, S, R> {
     /// A report of a run that ends now.
-    pub fn new(tool: &'static str, args: &'a RunArgs, settings: S, result: R, clock: Clock) -> Self {
+    pub fn new(tool: &'static str, args: &'a ReportArgs, settings: S, result: R, clock: Clock) -> Self {
         Self {
             tool,
             version: env!("CARGO_PKG_VERSION"),
@@ -72,21 +82,19 @@ impl<'a, S: Serialize, R: Serialize> Report<'a, S, R> {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn publish(mut self, args: &RunArgs, rows: Vec<Row>, conclusion: Conclusion) -> Result<Conclusion> {
+    pub fn publish(
+        mut self,
+        args: &ReportArgs,
+        rows: Vec<Row>,
+        conclusion: Conclusion,
+    ) -> Result<Conclusion> {
         self.conclusion = Some(conclusion);
-        let Machine { cpu, cores, kernel } = &self.machine;
         print_row("loadtest", self.tool);
-        print_row("machine", &format!("{cpu}, {cores} cores, {kernel}"));
+        print_row("machine", &self.machine.to_string());
         print_row("commit", self.commit.unwrap_or("unknown"));
         print_row("settings", &serde_json::to_string(&self.settings).context("cannot tell the settings")?);
         rows.iter().for_each(|row| print_row(row.label, &row.value));
-        print_row(
-            "conclusion",
-            match conclusion {
-                Conclusion::Right => "all as it must be",
-                Conclusion::Miscounted => "MISCOUNTED",
-            },
-        );
+        print_row("conclusion", conclusion.words());
         if let Some(path) = &args.json {
             let json = serde_json::to_string_pretty(&self).context("cannot encode the report")?;
             std::fs::write(path, json + "\n").with_context(|| format!("cannot write {}", path.display()))?;
@@ -95,6 +103,7 @@ impl<'a, S: Serialize, R: Serialize> Report<'a, S, R> {
     }
 }
 
-fn print_row(label: &str, value: &str) {
+/// Prints a line for people.
+pub fn print_row(label: &str, value: &str) {
     println!("{label:16}{value}");
 }

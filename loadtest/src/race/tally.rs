@@ -5,7 +5,7 @@ use wire::login::Verdict;
 
 use super::rota::Entrant;
 use crate::latency::{Latency, LatencyReport};
-use crate::login::Outcome;
+use crate::outcome::Outcome;
 use crate::report::{MISCOUNTS_SHOWN_MAX, Row};
 
 /// The verdicts of one round.
@@ -69,13 +69,13 @@ impl Round {
             Outcome::Decided { verdict: Verdict::NotRequired, .. } => &mut counts.not_required,
             Outcome::Decided { verdict: Verdict::Unavailable, .. } => &mut counts.unavailable,
             Outcome::Decided { verdict: Verdict::Unknown, .. } => &mut counts.unknown,
-            Outcome::NoAnswer { problem } | Outcome::NotBegun { problem } => {
-                self.first_problem.get_or_insert_with(|| problem.clone());
-                let is_begun = matches!(outcome, Outcome::NoAnswer { .. });
-                if is_begun { &mut counts.no_answer } else { &mut counts.not_begun }
-            }
+            Outcome::AskedAgain | Outcome::NoAnswer { .. } | Outcome::Foreign { .. } => &mut counts.no_answer,
+            Outcome::NotBegun { .. } => &mut counts.not_begun,
         };
         *count += 1;
+        if !matches!(outcome, Outcome::Decided { .. }) {
+            self.first_problem.get_or_insert_with(|| outcome.to_string());
+        }
     }
 
     /// Exactly one was accepted, and all others were refused.
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     fn decided(verdict: Verdict) -> Outcome {
-        Outcome::Decided { verdict, reference: "0000-0000".to_owned() }
+        Outcome::decided(verdict, "0000-0000".to_owned(), [])
     }
 
     fn lost() -> Outcome {

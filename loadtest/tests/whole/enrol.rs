@@ -23,3 +23,17 @@ fn a_file_of_secrets_is_never_overwritten() {
     loadtest(fake.path(), &over).with_code(2).saying("cannot make");
     assert!(std::fs::read_to_string(fake.path().join("secrets")).unwrap().starts_with("user0 "));
 }
+
+#[test]
+fn a_share_of_the_users_gets_tokens_that_count_presses() {
+    let fake = Fake::start(0, Fault::None);
+    let enrol = ENROL.replace("--users 3", "--users 8 --hotp-percent 50");
+    loadtest(fake.path(), &enrol).with_code(0);
+    let file = std::fs::read_to_string(fake.path().join("new")).unwrap();
+    assert_eq!(file.lines().filter(|line| line.ends_with(" 0")).count(), 4, "{file}");
+    let run = "run --to unix:{}/socket --secrets {}/new --closed --seconds 1 --connections 4";
+    loadtest(fake.path(), run).with_code(0);
+    let file = std::fs::read_to_string(fake.path().join("new")).unwrap();
+    assert_eq!(file.lines().filter(|line| line.split(' ').count() == 3).count(), 4, "{file}");
+    assert!(!file.contains(" 0\n"), "the counters went on: {file}");
+}

@@ -1,81 +1,79 @@
-//! A verifier of a hundred lines: accepts each step of a user once, on one socket for logins and administration.
+//! A verifier of some hundred lines, to be asked in every way there is, with one fault at a time.
+//!
+//! Logins and administration are on one Unix socket, as they never are in earnest.
 
-use std::collections::BTreeMap;
+mod verifier;
+
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
-use otp_core::{Algorithm, Digits, OtpKey, OtpValue, SharedSecret};
-use serde::Serialize;
-use serde_json::json;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use otp_core::SharedSecret;
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
 use tempfile::TempDir;
-use tokio::net::UnixListener;
-use wire::login::{BEGIN_PATH, Begin, CONTINUE_PATH, Continue, Next, Question, Reply, Verdict};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_rustls::TlsAcceptor;
 
-/// What a verifier must never do, one at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    None,
-    /// Every code is accepted a second time.
-    AcceptsTwice,
-    /// Codes that are nobody's are accepted.
-    AcceptsWrong,
-    /// Codes that are right are refused.
-    RefusesValid,
-    /// Every tenth reply to a code is lost, after its decision.
-    LosesReplies,
-    /// Every reply is for a user who did not ask.
-    MixesUp,
-}
+pub use verifier::Fault;
+use verifier::Verifier;
 
-/// A running verifier; its socket and whatever a test writes is in `folder`.
+/// The key that callers over TCP show.
+pub const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// A running verifier; its sockets and whatever a test writes are in `folder`.
 pub struct Fake {
     pub folder: TempDir,
+    /// HTTP/1.1 over TCP.
+    pub tcp: SocketAddr,
+    /// HTTP/2 over TLS; its authority is in `{}/ca.pem`.
+    pub tls: SocketAddr,
 }
 
-#[derive(Debug)]
-struct Verifier {
-    fault: Fault,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    secrets: BTreeMap<String, SharedSecret>,
-    accepted: BTreeMap<(String, u64), u32>,
-    decided: u32,
+/// Who speaks what where.
+struct Listeners {
+    unix: std::os::unix::net::UnixListener,
+    unix_http2: std::os::unix::net::UnixListener,
+    tcp: std::net::TcpListener,
+    tls: std::net::TcpListener,
+    tls_config: Arc<ServerConfig>,
 }
 
 impl Fake {
-    /// Listens at `{}/socket`; a file `{}/secrets` holds its users `user0` and so on.
+    /// Listens at `{}/socket`, and with HTTP/2 at `{}/socket2`; a file `{}/secrets` holds its users `user0` and so
+    /// on, who have tokens that follow the time.
     pub fn start(users: u32, fault: Fault) -> Self {
+        Self::start_with(users, 0, fault)
+    }
+
+    /// The same, with more users `press0` and so on whose tokens count presses.
+    pub fn start_with(users: u32, pressing: u32, fault: Fault) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut state = State::default();
+        let mut verifier = Verifier::new(fault);
         let mut file = String::new();
-        for number in 0..users {
-            let user = format!("user{number}");
+        let names = (0..users).map(|number| (format!("user{number}"), false));
+        for (user, counts) in names.chain((0..pressing).map(|number| (format!("press{number}"), true))) {
             let secret = secret_of(&user);
-            file += &format!("{user} {}\n", secret.to_base32().as_str());
-            state.secrets.insert(user, secret);
+            let counter = if counts { " 5" } else { "" };
+            file += &format!("{user} {}{counter}\n", secret.to_base32().as_str());
+            verifier.add(user, secret, counts.then_some(5));
         }
         std::fs::write(folder.path().join("secrets"), file).expect("a file");
-        let socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).expect("a socket");
-        socket.set_nonblocking(true).expect("a mode");
-        let verifier = Arc::new(Verifier { fault, state: Mutex::new(state) });
+        std::fs::write(folder.path().join("key"), KEY).expect("a file");
+        let listeners = Listeners::open(folder.path());
+        let address = |listener: &std::net::TcpListener| listener.local_addr().expect("an address");
+        let (tcp, tls) = (address(&listeners.tcp), address(&listeners.tls));
         // The thread ends with the process.
         std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(serve(socket, verifier))
+            runtime.block_on(serve(listeners, Arc::new(verifier)))
         });
-        Self { folder }
+        Self { folder, tcp, tls }
     }
 
     pub fn path(&self) -> &Path {
@@ -83,99 +81,83 @@ impl Fake {
     }
 }
 
-async fn serve(socket: std::os::unix::net::UnixListener, verifier: Arc<Verifier>) {
-    let socket = UnixListener::from_std(socket).expect("a socket");
+impl Listeners {
+    fn open(folder: &Path) -> Self {
+        let unix = |name| {
+            let socket = std::os::unix::net::UnixListener::bind(folder.join(name)).expect("a socket");
+            socket.set_nonblocking(true).expect("a mode");
+            socket
+        };
+        let tcp = || {
+            let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a socket");
+            socket.set_nonblocking(true).expect("a mode");
+            socket
+        };
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+        std::fs::write(folder.join("ca.pem"), made.cert.pem()).expect("a file");
+        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut tls_config = ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("TLS 1.3")
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .expect("a certificate with its key");
+        tls_config.alpn_protocols = vec![b"h2".to_vec()];
+        Self {
+            unix: unix("socket"),
+            unix_http2: unix("socket2"),
+            tcp: tcp(),
+            tls: tcp(),
+            tls_config: Arc::new(tls_config),
+        }
+    }
+}
+
+async fn serve(listeners: Listeners, verifier: Arc<Verifier>) {
+    let Listeners { unix, unix_http2, tcp, tls, tls_config } = listeners;
+    let unix = UnixListener::from_std(unix).expect("a socket");
+    let unix_http2 = UnixListener::from_std(unix_http2).expect("a socket");
+    let tcp = TcpListener::from_std(tcp).expect("a socket");
+    let tls = TcpListener::from_std(tls).expect("a socket");
+    let acceptor = TlsAcceptor::from(tls_config);
     loop {
-        let (stream, _) = socket.accept().await.expect("a connection");
         let verifier = Arc::clone(&verifier);
-        let service = service_fn(move |request| Arc::clone(&verifier).answer(request));
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-    }
-}
-
-impl Verifier {
-    /// An error ends the connection without a reply.
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
-        let (head, body) = request.into_parts();
-        let body = body.collect().await?.to_bytes();
-        match head.uri.path() {
-            BEGIN_PATH => self.begin(serde_json::from_slice(&body)?),
-            CONTINUE_PATH => self.proceed(serde_json::from_slice(&body)?),
-            path => self.enrol(path),
+        tokio::select! {
+            Ok((stream, _)) = unix.accept() => { tokio::spawn(speak_http1(stream, verifier, false)); }
+            Ok((stream, _)) = unix_http2.accept() => { tokio::spawn(speak_http2(stream, verifier, false)); }
+            Ok((stream, _)) = tcp.accept() => { tokio::spawn(speak_http1(stream, verifier, true)); }
+            Ok((stream, _)) = tls.accept() => {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    speak_http2(stream, verifier, true).await;
+                });
+            }
         }
     }
-
-    fn begin(&self, begin: Begin) -> Result<Response<Full<Bytes>>> {
-        let state = self.state.lock().expect("no panic");
-        let secret = state.secrets.get(&begin.user).context("unknown user")?;
-        let show = vec![format!("\nAdd this:\nSecret key: {}\n", secret.to_base32().as_str())];
-        let question = Question { text: "One-time password: ".into(), echo: false, empty_allowed: false };
-        let next =
-            Next::Ask { state: format!("{} {}", begin.user, begin.service), questions: vec![question] };
-        self.reply(begin.request_id, begin.user, begin.service, show, next)
-    }
-
-    fn proceed(&self, request: Continue) -> Result<Response<Full<Bytes>>> {
-        let (user, service) = request.state.split_once(' ').context("not our state")?;
-        let (verdict, decided) = self.decide(user, &request.answers[0])?;
-        if self.fault == Fault::LosesReplies && decided.is_multiple_of(10) {
-            bail!("lost");
-        }
-        let next = Next::Done { verdict, reference: format!("REF{decided:05}") };
-        self.reply(request.request_id, user.into(), service.into(), Vec::new(), next)
-    }
-
-    fn decide(&self, user: &str, typed: &str) -> Result<(Verdict, u32)> {
-        let mut state = self.state.lock().expect("no panic");
-        state.decided += 1;
-        let decided = state.decided;
-        let key = OtpKey::new(state.secrets.get(user).context("unknown user")?, Algorithm::Sha1, Digits::SIX);
-        let typed = OtpValue::from_typed(typed, Digits::SIX)?;
-        let now = present_step();
-        let Some(step) = (now - 1..=now + 1).find(|step| key.value(*step).matches(&typed)) else {
-            let accepts = self.fault == Fault::AcceptsWrong;
-            return Ok((if accepts { Verdict::Allow } else { Verdict::Deny }, decided));
-        };
-        let times = state.accepted.entry((user.to_owned(), step)).or_default();
-        *times += 1;
-        let most = match self.fault {
-            Fault::AcceptsTwice => 2,
-            Fault::RefusesValid => 0,
-            Fault::None | Fault::AcceptsWrong | Fault::LosesReplies | Fault::MixesUp => 1,
-        };
-        Ok((if *times <= most { Verdict::Allow } else { Verdict::Deny }, decided))
-    }
-
-    fn enrol(&self, path: &str) -> Result<Response<Full<Bytes>>> {
-        let name =
-            path.strip_prefix("/v1/users/").and_then(|rest| rest.strip_suffix("/otp")).context("no route")?;
-        self.state.lock().expect("no panic").secrets.insert(name.to_owned(), secret_of(name));
-        Ok(json_of(&json!({ "name": name, "otp": "on", "activated": false, "tokens": ["PT1"] })))
-    }
-
-    fn reply(
-        &self,
-        request_id: String,
-        user: String,
-        service: String,
-        show: Vec<String>,
-        next: Next,
-    ) -> Result<Response<Full<Bytes>>> {
-        let is_over = matches!(next, Next::Done { .. });
-        let user = if is_over && self.fault == Fault::MixesUp { "mallory".to_owned() } else { user };
-        Ok(json_of(&Reply { api_version: wire::API_VERSION, request_id, user, service, show, next }))
-    }
 }
 
-fn json_of(body: &impl Serialize) -> Response<Full<Bytes>> {
-    Response::new(Full::new(Bytes::from(serde_json::to_vec(body).expect("JSON"))))
+/// An error ends the connection without a reply.
+async fn speak_http1(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    verifier: Arc<Verifier>,
+    with_key: bool,
+) {
+    let service = service_fn(move |request| Arc::clone(&verifier).answer(request, with_key));
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-fn secret_of(user: &str) -> SharedSecret {
+async fn speak_http2(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    verifier: Arc<Verifier>,
+    with_key: bool,
+) {
+    let service = service_fn(move |request| Arc::clone(&verifier).answer(request, with_key));
+    let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// The secret of a user; his name is all that it hides.
+pub fn secret_of(user: &str) -> SharedSecret {
     SharedSecret::from_bytes(format!("{user:=>20}").as_bytes()).expect("20 bytes")
-}
-
-#[expect(clippy::disallowed_methods, reason = "the verifier's one clock")]
-fn present_step() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock that is set").as_secs() / 30
 }

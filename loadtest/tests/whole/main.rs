@@ -6,7 +6,9 @@
 mod check;
 mod enrol;
 mod fake;
+mod page;
 mod race;
+mod run;
 mod steady;
 
 use std::path::Path;

@@ -22,8 +22,8 @@ fn valid_codes_are_accepted_once_and_replays_and_wrong_codes_refused() {
     let (fake, ended) = run(Fault::None, "");
     ended.with_code(0).saying("all as it must be");
     let report = read_json(fake.path().join("report"));
-    let counts = &report["result"]["counts"];
-    assert!(counts["valid_accepted"].as_u64() >= Some(199), "{counts}");
+    let counts = &report["correctness"]["counts"];
+    assert!(counts["valid_accepted"].as_u64() > Some(0), "{counts}");
     assert_eq!(counts["valid_accepted"], counts["valid_sent"]);
     assert_eq!(counts["replays_refused"], counts["replays_sent"]);
     assert!(counts["wrong_refused"].as_u64() > Some(0), "{counts}");
