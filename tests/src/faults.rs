@@ -1,45 +1,18 @@
-//! Faults of the machine below the daemon: system calls that fail.
+//! Faults of the machine below a program: system calls that fail or kill, power that goes, resources that end.
+//!
+//! docs/crash-tests.md says how a scenario is put together from these parts, and what each can see.
+//!
+//! * [`Injector`]: makes system calls of a running program fail, or kills it at one of them;
+//! * [`Recording`]: what a program did to the files of a folder, and what it said, in order;
+//! * [`power_loss`]: what such a folder may hold after the power went at one moment;
+//! * [`Cgroup`]: memory and processor time that end.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+mod cgroup;
+mod disk;
+mod injector;
+mod recording;
 
-use rustix::process::{Pid, Signal, kill_process};
-
-use crate::time::wait_at_most;
-
-/// Makes system calls of a running program fail, until it is dropped.
-pub struct Injector {
-    strace: Child,
-}
-
-impl Injector {
-    /// * `fault`: as strace wants it, such as `fsync,fdatasync:error=EIO`.
-    ///
-    /// # Panics
-    /// When strace cannot attach to the program.
-    pub fn attach(program: Pid, fault: &str) -> Self {
-        let calls = fault.split(':').next().unwrap_or_default();
-        let mut strace = Command::new("strace");
-        strace.args(["-f", "-p", &program.as_raw_nonzero().to_string()]);
-        strace.args(["-e", &format!("trace={calls}"), "-e", &format!("inject={fault}")]);
-        let mut strace = strace.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("strace");
-        let mut said = BufReader::new(strace.stderr.take().expect("its words"));
-        let mut line = String::new();
-        said.read_line(&mut line).expect("strace says that it is attached");
-        assert!(line.contains("attached"), "{line}");
-        // Its words must be read on, or it stands still when the pipe is full.
-        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
-        Self { strace }
-    }
-}
-
-impl Drop for Injector {
-    fn drop(&mut self) {
-        let _ = kill_process(Pid::from_child(&self.strace), Signal::INT);
-        // strace may wait for ever for threads of a program that has ended.
-        wait_at_most(Duration::from_secs(2), || self.strace.try_wait().expect("strace"));
-        let _ = self.strace.kill();
-        let _ = self.strace.wait();
-    }
-}
+pub use cgroup::Cgroup;
+pub use disk::{Folder, power_loss};
+pub use injector::{Injector, killed_at};
+pub use recording::{Recording, TRACED};

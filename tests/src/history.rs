@@ -1,9 +1,29 @@
-//! Judges a run from what clients saw and what the audit trail says.
+//! The one history checker: judges a run by what clients were told, by the audit trail, and by what is stored.
+//!
+//! It knows nothing of how the run went: whether the daemon was killed, its disk failed or its clock jumped, the
+//! same rules hold. They are DESIGN's invariants 1 to 3:
+//!
+//! | rule | broken when |
+//! | --- | --- |
+//! | once | a password (user, token, step or counter) is accepted twice, in the trail or by what clients saw |
+//! | durable | an accept that a client was told of is not in the trail as an accept of that user |
+//! | upwards | the accepted steps or counters of a token do not rise; what is stored is below an accepted one, or below what was stored before |
+//! | counted | a refusal that a client was told of is not in the trail, or is missing in the token's failure count |
+//! | whole | the trail has a gap |
+//!
+//! An accept that no client heard of breaks nothing: its reply was lost, and the password counts as used.
 
-use std::collections::BTreeMap;
+mod evidence;
+mod rules;
+#[cfg(test)]
+mod tests;
 
-use wire::admin::AuditRecord;
-use wire::login::Verdict;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use wire::login::{Next, Reply, Verdict};
+
+pub use evidence::{Evidence, Standing};
 
 /// One answer that a client got.
 #[derive(Clone, Debug)]
@@ -18,10 +38,27 @@ pub struct Answer {
     pub reference: String,
 }
 
+impl Answer {
+    /// A reply that ends a dialogue; none when the dialogue asks for more.
+    pub fn of_reply(user: &str, code: &str, reply: &Reply) -> Option<Self> {
+        match &reply.next {
+            Next::Ask { .. } => None,
+            Next::Done { verdict, reference, .. } => Some(Self {
+                user: user.to_owned(),
+                code: code.to_owned(),
+                verdict: *verdict,
+                reference: reference.clone(),
+            }),
+        }
+    }
+}
+
 /// Every answer that clients got in a run, across restarts.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct History {
     answers: Vec<Answer>,
+    /// What was stored at times in between, oldest first.
+    seen: Vec<Evidence>,
 }
 
 impl History {
@@ -30,50 +67,43 @@ impl History {
         self.answers.push(answer);
     }
 
+    /// Notes what is stored at a moment between, such as after a restart: nothing may be below it later.
+    pub fn saw(&mut self, evidence: &Evidence) {
+        self.seen.push(Evidence { trail: Vec::new(), standings: evidence.standings.clone() });
+    }
+
+    /// The same with some of the answers.
+    #[must_use]
+    pub fn only(&self, keep: impl Fn(&Answer) -> bool) -> Self {
+        let answers = self.answers.iter().filter(|answer| keep(answer)).cloned().collect();
+        Self { answers, seen: Vec::new() }
+    }
+
     /// How many logins were accepted.
     pub fn accepted(&self) -> usize {
         self.accepts().count()
     }
 
-    /// A one-time password is a token's time step: in a long run two steps of one token show the same digits by
-    /// chance, so the digits alone decide nothing.
-    ///
-    /// # Panics
-    /// When a one-time password was accepted twice, by what clients saw or by what the trail holds, or when an
-    /// accept is not in the trail.
-    pub fn judge(&self, audit: &[AuditRecord]) {
-        let allowed = || audit.iter().filter(|record| record.verdict.as_deref() == Some("allow"));
-        let twice = twice(allowed().map(password));
-        assert!(twice.is_empty(), "accepted more than once, says the trail: {twice:?}");
-
-        let by_reference: BTreeMap<&str, &AuditRecord> =
-            allowed().map(|record| (record.reference.as_str(), record)).collect();
-        let recorded = |answer: &&Answer| {
-            let record = by_reference.get(answer.reference.as_str());
-            record.copied().filter(|record| record.user.as_deref() == Some(answer.user.as_str()))
-        };
-        let lost: Vec<_> = self.accepts().filter(|answer| recorded(answer).is_none()).collect();
-        assert!(lost.is_empty(), "accepted, but not in the audit trail: {lost:?}");
-        let twice = self::twice(self.accepts().filter_map(|answer| recorded(&answer)).map(password));
-        assert!(twice.is_empty(), "accepted more than once, say the clients: {twice:?}");
+    /// How many answers there are.
+    pub fn answered(&self) -> usize {
+        self.answers.len()
     }
 
-    /// Of a token with a button, each counter accepted is above the one before it in the trail.
+    /// Everything that cannot be, in the order of the rules; empty after a good run.
     ///
+    /// A one-time password is a token's step or counter: in a long run two of one token show the same digits by
+    /// chance, so the digits alone decide nothing.
+    pub fn contradictions(&self, evidence: &Evidence) -> Vec<Contradiction> {
+        rules::all(self, evidence)
+    }
+
     /// # Panics
-    /// When one is not, or when an accept of a token with a button does not tell its counter.
-    pub fn judge_counters(&self, audit: &[AuditRecord]) {
-        let mut newest: BTreeMap<&str, u64> = BTreeMap::new();
-        for record in audit.iter().filter(|record| record.verdict.as_deref() == Some("allow")) {
-            let Some((token, counter)) = record.token.as_deref().zip(counter(record)) else { continue };
-            let before = newest.insert(token, counter);
-            assert!(
-                before.is_none_or(|before| before < counter),
-                "{token}: counter {counter} was accepted after {before:?}"
-            );
-        }
-        let told = newest.values().len();
-        assert!(told > 0 || self.accepted() == 0, "no accept tells its counter");
+    /// With every contradiction, when there is one.
+    #[track_caller]
+    pub fn judge(&self, evidence: &Evidence) {
+        let found = self.contradictions(evidence);
+        let lines: Vec<String> = found.iter().take(SHOWN_MAX).map(ToString::to_string).collect();
+        assert!(found.is_empty(), "{} contradictions:\n{}", found.len(), lines.join("\n"));
     }
 
     fn accepts(&self) -> impl Iterator<Item = &Answer> {
@@ -81,92 +111,63 @@ impl History {
     }
 }
 
-/// The counter of an accepted code, where the token has a button: `counter 17`.
-fn counter(record: &AuditRecord) -> Option<u64> {
-    let words = record.detail.as_deref()?.split_once("counter ")?.1;
-    words.split(|it: char| !it.is_ascii_digit()).next()?.parse().ok()
+/// How many contradictions are shown: one lost commit may bring thousands.
+const SHOWN_MAX: usize = 20;
+
+/// Something that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contradiction {
+    /// Which rule it breaks.
+    pub rule: Rule,
+    /// What was found.
+    pub found: String,
 }
 
-/// The user, the token and the step or counter (`detail`) of an accepted login: what may be accepted once.
-fn password(record: &AuditRecord) -> [&str; 3] {
-    [&record.user, &record.token, &record.detail].map(|field| field.as_deref().unwrap_or_default())
+/// What a run must keep; the module says when each is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// A password is accepted at most once.
+    Once,
+    /// An accept is durable before it is told.
+    Durable,
+    /// Steps and counters only rise.
+    Upwards,
+    /// A refusal that was told is recorded, and counted.
+    Counted,
+    /// The trail has no gap.
+    Whole,
 }
 
-/// What occurs more than once.
-fn twice<T: Ord>(all: impl Iterator<Item = T>) -> Vec<T> {
-    let mut times = BTreeMap::new();
-    all.for_each(|one| *times.entry(one).or_insert(0_u32) += 1);
-    times.into_iter().filter(|(_, times)| *times > 1).map(|(one, _)| one).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// * `accepts`: references that clients got with an accept.
-    /// * `recorded`: references and steps of the accepts in the trail.
-    fn check(accepts: &[&str], recorded: &[(&str, u64)]) {
-        let mut history = History::default();
-        for reference in accepts {
-            history.push(Answer {
-                user: "alice".into(),
-                code: "111111".into(),
-                verdict: Verdict::Allow,
-                reference: (*reference).into(),
-            });
-        }
-        let record = |(reference, step): &(&str, u64)| AuditRecord {
-            reference: (*reference).into(),
-            verdict: Some("allow".into()),
-            user: Some("alice".into()),
-            detail: Some(format!("step {step}")),
-            ..AuditRecord::default()
+impl fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = match self.rule {
+            Rule::Once => "accepted more than once",
+            Rule::Durable => "accepted, but not in the trail",
+            Rule::Upwards => "fell",
+            Rule::Counted => "refused, but not counted",
+            Rule::Whole => "the trail has a gap",
         };
-        history.judge(&recorded.iter().map(record).collect::<Vec<_>>());
+        write!(f, "{words}: {}", self.found)
+    }
+}
+
+/// A history that many clients write at once.
+#[derive(Debug, Default)]
+pub struct SharedHistory(Mutex<History>);
+
+impl SharedHistory {
+    /// A history that others may go on writing.
+    pub fn of(history: History) -> Self {
+        Self(Mutex::new(history))
     }
 
-    #[test]
-    fn accepts_of_different_steps_that_are_recorded_pass() {
-        check(&["A", "B"], &[("A", 1), ("B", 2), ("C", 3)]);
+    /// Adds one answer.
+    pub fn push(&self, answer: Answer) {
+        self.with(|history| history.push(answer));
     }
 
-    #[test]
-    #[should_panic(expected = "more than once, says the trail")]
-    fn a_password_accepted_twice_is_found_in_the_trail() {
-        check(&["A"], &[("A", 1), ("B", 1)]);
-    }
-
-    #[test]
-    #[should_panic(expected = "more than once, say the clients")]
-    fn a_password_accepted_twice_under_one_reference_is_found() {
-        check(&["A", "A"], &[("A", 1)]);
-    }
-
-    /// * `counters`: as accepted, in the order of the trail.
-    fn check_counters(counters: &[u64]) {
-        let record = |counter: &u64| AuditRecord {
-            verdict: Some("allow".into()),
-            token: Some("2600000000001".into()),
-            detail: Some(format!("counter {counter}")),
-            ..AuditRecord::default()
-        };
-        History::default().judge_counters(&counters.iter().map(record).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn counters_that_rise_pass() {
-        check_counters(&[0, 1, 11]);
-    }
-
-    #[test]
-    #[should_panic(expected = "counter 3 was accepted after Some(7)")]
-    fn a_counter_that_falls_is_found() {
-        check_counters(&[1, 7, 3]);
-    }
-
-    #[test]
-    #[should_panic(expected = "not in the audit trail")]
-    fn an_accept_without_a_record_is_found() {
-        check(&["A"], &[("B", 1)]);
+    /// Reads or changes the history.
+    pub fn with<T>(&self, work: impl FnOnce(&mut History) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

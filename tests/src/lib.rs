@@ -13,21 +13,26 @@
 //! | [`verifier`] | `verifierd` with a configuration: start, kill, restart, reload |
 //! | [`login_socket`] | the login socket as the PAM module uses it, for tests with many logins at once |
 //! | [`api`] | verification without a dialogue, as other programs ask for it |
+//! | [`verify_socket`] | one code, one verdict, on connections that are kept open |
 //! | [`postern`] | the command `postern` |
 //! | [`flows`] | what people do again and again: enrol, log in, get refused |
 //! | [`authenticator`] | a phone: reads the enrolment off the screen, tells one-time passwords |
 //! | [`fob`] | a hardware token: a button that counts, or a clock that is off |
 //! | [`batch`] | the file that comes with a box of tokens: PSKC and CSV |
-//! | [`faults`] | system calls of the daemon that fail |
+//! | [`faults`] | system calls that fail, power that goes, resources that end |
 //! | [`notices`] | the command that tells users what happened |
 //! | [`witness`] | command lines and environments while something goes on |
-//! | [`history`] | judges a run: nothing accepted twice, every accept in the audit trail |
+//! | [`history`] | the history checker: judges what clients were told by what is stored |
+//! | [`scenario`] | a fault while people log in, and the judgement |
+//! | [`soak`] | a long steady load, and what grows under it |
+//! | [`chance`] | chance that is the same in every run |
 
 #![forbid(unsafe_code)]
 
 pub mod api;
 pub mod authenticator;
 pub mod batch;
+pub mod chance;
 pub mod faults;
 pub mod flows;
 pub mod fob;
@@ -37,10 +42,13 @@ pub mod machine;
 pub mod notices;
 pub mod postern;
 pub mod programs;
+pub mod scenario;
+pub mod soak;
 pub mod sshd;
 pub mod terminal;
 pub mod time;
 pub mod verifier;
+pub mod verify_socket;
 pub mod witness;
 
 /// How many rounds a test makes: few in `cargo xtask test`, all of them in `cargo xtask soak`.

@@ -182,10 +182,10 @@ pub fn exchange(socket: &Path, path: &str, body: &[u8]) -> io::Result<Vec<u8>> {
     }
 }
 
-/// 32 lower-case hexadecimal digits.
+/// 32 lower-case hexadecimal digits, random: the id of a request.
 ///
 /// # Errors
-/// When the machine gives no random numbers.
+/// When the kernel gives none.
 pub fn random_id() -> io::Result<String> {
     let mut bytes = [0; 16];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;

@@ -128,6 +128,19 @@ impl Verifier {
         });
     }
 
+    /// Waits until the daemon decides logins, or has ended; says whether it decides.
+    pub fn comes_up(&mut self) -> bool {
+        let came_up = wait_for("verifierd to be ready or to end", || {
+            if !self.is_running() {
+                return Some(false);
+            }
+            UnixStream::connect(wire::LOGIN_SOCKET).ok()?;
+            postern::is_ready().then_some(true)
+        });
+        self.reap();
+        came_up
+    }
+
     /// Waits until the daemon ends by itself.
     pub fn wait_for_end(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("the daemon was started");
@@ -205,6 +218,13 @@ impl Verifier {
     /// Whether the daemon still runs.
     pub fn is_running(&mut self) -> bool {
         self.child.as_mut().is_some_and(|child| child.try_wait().expect("verifierd").is_none())
+    }
+
+    /// Takes note that the daemon has ended, if it has.
+    pub fn reap(&mut self) {
+        if !self.is_running() {
+            self.child = None;
+        }
     }
 
     /// Waits until the daemon's log holds a text.
