@@ -42,6 +42,7 @@ fn check_right(fake: &Fake, ended: Ended, intended: u64) -> Value {
     report
 }
 
+// covers: P15
 #[test]
 fn everything_that_is_intended_is_sent_and_judged_over_every_transport() {
     // Who presses has a code at any time, also after the run before.
@@ -77,6 +78,7 @@ fn users_of_both_kinds_log_in_replay_and_mistype() {
     assert!(count(&report["latency_us"], "p50") <= count(&report["latency_us"], "p99"));
 }
 
+// covers: P15
 #[test]
 fn a_verifier_that_accepts_a_code_twice_is_caught() {
     for profile in ["steady", "replay-attack"] {
@@ -136,6 +138,7 @@ fn lost_replies_and_undecided_logins_are_miscounts_unless_an_outage_is_stated() 
     run(Fault::AcceptsTwice, "--outage 0-60").1.with_code(1).saying("AcceptedTwice");
 }
 
+// covers: P15
 #[test]
 fn a_stall_makes_no_request_fewer_and_every_late_one_longer() {
     let fake = Fake::start_with(200, 50, Fault::Stalls);

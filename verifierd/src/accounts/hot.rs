@@ -5,12 +5,13 @@
 //! long way.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use ledger::CredentialId;
 use otp_core::matching::is_expected;
 use otp_core::totp::TimeSteps;
 use otp_core::{OtpKey, OtpValue};
 
+use super::token::Moving;
 use super::{Factor, Token, TokenState, UncleanStop};
 use crate::clock::UnixTime;
 
@@ -64,15 +65,16 @@ pub fn quarantine_floor(time_drift: i32, steps: TimeSteps, unclean: UncleanStop)
     }
 }
 
-/// A copy of what moves seldom, and the value as this user's last login left it.
-#[derive(Debug)]
+/// What a login needs of one token: a copy of what changes with its record, and what moves.
+#[derive(Clone, Debug)]
 pub struct Hot {
     key: OtpKey,
-    /// May lag behind the token's, never ahead of the ledger.
-    value: AtomicU64,
+    moving: Arc<Moving>,
     factor: Factor,
     time_drift: i32,
     quarantine: u32,
+    credential: CredentialId,
+    serial: Serial,
     /// Which of the user's tokens it is.
     place: usize,
 }
@@ -82,21 +84,44 @@ impl Hot {
     pub fn of(tokens: &[Arc<Token>]) -> Option<Self> {
         let place = tokens.iter().position(|token| token.record.state == TokenState::Associated)?;
         let token = &tokens[place];
-        let Expectation { factor, time_drift, quarantine, value, .. } = token.expectation();
-        let (key, value) = (token.key.clone(), AtomicU64::new(value));
-        Some(Self { key, value, factor, time_drift, quarantine, place })
+        let Expectation { factor, time_drift, quarantine, .. } = token.expectation();
+        Some(Self {
+            key: token.key.clone(),
+            moving: Arc::clone(&token.moving),
+            factor,
+            time_drift,
+            quarantine,
+            credential: token.credential(),
+            serial: Serial::new(&token.record.serial),
+            place,
+        })
     }
 
     /// Where the token is expected to stand.
     pub fn expectation(&self) -> Expectation<'_> {
         let Self { key, factor, time_drift, quarantine, .. } = self;
         let (factor, time_drift, quarantine) = (*factor, *time_drift, *quarantine);
-        Expectation { key, factor, time_drift, quarantine, value: self.value.load(Ordering::Acquire) }
+        Expectation { key, factor, time_drift, quarantine, value: self.moving.value() }
     }
 
     /// Records the value, which only ever rises, once its claim is durable. Whether it rose.
     pub fn advance(&self, to: u64) -> bool {
-        self.value.fetch_max(to, Ordering::AcqRel) < to
+        self.moving.raise(to)
+    }
+
+    /// Wrong codes in a row.
+    pub fn failures(&self) -> u32 {
+        self.moving.failures()
+    }
+
+    /// The ledger's name for its moving factor.
+    pub fn credential(&self) -> CredentialId {
+        self.credential
+    }
+
+    /// What people call it.
+    pub fn serial<'a>(&'a self, tokens: &'a [Arc<Token>]) -> &'a str {
+        self.serial.get().unwrap_or_else(|| &tokens[self.place].record.serial)
     }
 
     /// Which of the user's tokens it is.
@@ -105,11 +130,43 @@ impl Hot {
     }
 }
 
-impl Clone for Hot {
-    fn clone(&self) -> Self {
-        let Self { key, factor, time_drift, quarantine, place, value } = self;
-        let value = AtomicU64::new(value.load(Ordering::Acquire));
-        let (factor, time_drift, quarantine, place) = (*factor, *time_drift, *quarantine, *place);
-        Self { key: key.clone(), value, factor, time_drift, quarantine, place }
+/// A serial number that is short enough to lie beside the rest, as nearly all are.
+#[derive(Clone, Debug)]
+struct Serial {
+    length: u8,
+    bytes: [u8; SERIAL_BYTES],
+}
+
+/// What fits between the other parts.
+const SERIAL_BYTES: usize = 23;
+
+impl Serial {
+    fn new(text: &str) -> Self {
+        let mut bytes = [0; SERIAL_BYTES];
+        let length = text.len().min(SERIAL_BYTES + 1);
+        if let Some(place) = bytes.get_mut(..length) {
+            place.copy_from_slice(text.as_bytes());
+        }
+        Self { length: u8::try_from(length).expect("it was cut"), bytes }
+    }
+
+    /// None where it was too long.
+    fn get(&self) -> Option<&str> {
+        str::from_utf8(self.bytes.get(..usize::from(self.length))?).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_serial_number_is_kept_whole_or_not_at_all() {
+        for text in ["", "PT1", "12345678901234567890123", "\u{e9}-1"] {
+            assert_eq!(Serial::new(text).get(), Some(text));
+        }
+        for text in ["123456789012345678901234".to_owned(), "1".repeat(64)] {
+            assert_eq!(Serial::new(&text).get(), None);
+        }
     }
 }

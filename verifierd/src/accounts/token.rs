@@ -35,15 +35,32 @@ pub struct Token {
     pub key: OtpKey,
     /// Tells whether another token has the same secret.
     pub fingerprint: [u8; 16],
-    moving: Arc<Moving>,
+    pub(super) moving: Arc<Moving>,
 }
 
-/// What moves with every login.
+/// What moves with every login; all versions of a token share it.
 #[derive(Debug, Default)]
-struct Moving {
+pub(super) struct Moving {
     value: AtomicU64,
     failures: AtomicU32,
     grace_used: AtomicU64,
+}
+
+impl Moving {
+    /// See [`Token::value`].
+    pub(super) fn value(&self) -> u64 {
+        self.value.load(Ordering::Acquire)
+    }
+
+    /// See [`Token::set_value`]. Whether it rose.
+    pub(super) fn raise(&self, to: u64) -> bool {
+        self.value.fetch_max(to, Ordering::AcqRel) < to
+    }
+
+    /// See [`Token::failures`].
+    pub(super) fn failures(&self) -> u32 {
+        self.failures.load(Ordering::Relaxed)
+    }
 }
 
 impl Token {
@@ -151,17 +168,17 @@ impl Token {
     /// The value of its credential: for TOTP the newest time step of which a code was accepted (0 for none),
     /// for HOTP the counter expected next. May lag behind the ledger for a moment, never ahead of it.
     pub fn value(&self) -> u64 {
-        self.moving.value.load(Ordering::Acquire)
+        self.moving.value()
     }
 
     /// Records the value; it only ever rises. To be called after the claim is durable.
     pub fn set_value(&self, value: u64) {
-        self.moving.value.fetch_max(value, Ordering::Release);
+        self.moving.raise(value);
     }
 
     /// Wrong codes in a row.
     pub fn failures(&self) -> u32 {
-        self.moving.failures.load(Ordering::Relaxed)
+        self.moving.failures()
     }
 
     /// Counts a wrong code and returns how many there are now.

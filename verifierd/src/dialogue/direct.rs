@@ -70,7 +70,7 @@ impl Dialogue {
         let at = self.clock.elapsed();
         // A request that comes again gets its first verdict, whatever its code would be by then.
         let known = self.accounts.find_named(user).filter(|_| fits && !self.recent.knows(&key));
-        let typed = Typed { service, rhost: rhost.as_deref(), code, request: key };
+        let typed = Typed { user, service, rhost: rhost.as_deref(), code, request: key };
         let first = match known.map(|user| self.engine.claim_expected(&user, typed)) {
             Some(Ok(Some(claimed))) => First::Claimed(claimed),
             Some(Err(refused)) => First::Refused(refused),

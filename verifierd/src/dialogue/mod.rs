@@ -22,6 +22,7 @@ use crate::audit::Reason;
 use crate::clock::Clock;
 use crate::config::{Config, OnUnenrolled};
 use crate::engine::{Decision, Engine, Judgement, Occasion, Recent, Ruling};
+use crate::expiry::Figures;
 use crate::keys::{IndexHasher, KeyError, Sealer};
 use crate::login::Login;
 use crate::policy::{Demand, demand};
@@ -114,6 +115,12 @@ impl Dialogue {
         let State { login, asked, .. } = state;
         let next = self.next_step(&login, asked, key, answer).await?;
         Ok(reply(request_id, login, next))
+    }
+
+    /// What is counted about the tables whose entries are forgotten after a time.
+    pub fn tables(&self) -> [Figures; 3] {
+        let [refusals, throttles] = self.engine.tables();
+        [self.recent.figures(), refusals, throttles]
     }
 
     /// Refusals leave a whole number of beats after they came in, so that their time does not tell a user

@@ -63,8 +63,8 @@ pub struct Found {
 }
 
 /// What stands in the record of a code that may be claimed.
-pub fn describe_claim(token: &Token, to: u64) -> String {
-    match token.parameters.factor {
+pub fn describe_claim(factor: Factor, to: u64) -> String {
+    match factor {
         Factor::Time(_) => format!("step {to}"),
         Factor::Counter => format!("counter {}", to.saturating_sub(1)),
     }
@@ -81,7 +81,7 @@ pub fn evaluate_all(
 ) -> Option<Found> {
     for token in tokens.iter().filter(|token| permitted.contains(&token.state())) {
         if let Some(to) = token.expectation().met_by(typed, situation.now, situation.unclean) {
-            let detail = describe_claim(token, to);
+            let detail = describe_claim(token.parameters.factor, to);
             let finding = Finding::Candidate { to, detail, time_drift: None };
             return Some(Found { token: Arc::clone(token), finding, rank: 0 });
         }
@@ -133,8 +133,11 @@ fn evaluate_time(token: &Token, steps: TimeSteps, typed: &OtpValue, situation: S
         last_accepted: Some(last.max(floor)),
     };
     let matched = match_totp(&token.key, typed, &window);
-    let candidate =
-        |step: u64| Finding::Candidate { to: step, detail: describe_claim(token, step), time_drift: None };
+    let candidate = |step: u64| Finding::Candidate {
+        to: step,
+        detail: describe_claim(token.parameters.factor, step),
+        time_drift: None,
+    };
     match matched {
         Match::Accepted { factor } => (candidate(factor), 0),
         // The claim of this very request may stand in the ledger: its retry is an accept, all else is not.
@@ -193,7 +196,9 @@ fn evaluate_counter(token: &Token, typed: &OtpValue, situation: Situation) -> (F
 
 fn counter_candidate(token: &Token, counter: u64, rank: u8) -> (Finding, u8) {
     let finding = match counter.checked_add(1) {
-        Some(to) => Finding::Candidate { to, detail: describe_claim(token, to), time_drift: None },
+        Some(to) => {
+            Finding::Candidate { to, detail: describe_claim(token.parameters.factor, to), time_drift: None }
+        }
         // The last of all counters: there is no value above it that a claim could raise the token to.
         None => Finding::Ruled(Ruling::new(Reason::WrongCode).token(&token.record.serial)),
     };

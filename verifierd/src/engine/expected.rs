@@ -17,6 +17,8 @@ use crate::audit::{AcceptedLogin, Reason, Reference};
 /// A code and where it was typed.
 #[derive(Clone, Copy)]
 pub struct Typed<'a> {
+    /// The account's name.
+    pub user: &'a str,
     /// The PAM service.
     pub service: &'a str,
     /// Where from; absent when local.
@@ -50,25 +52,23 @@ impl Engine {
         let Some(to) = hot.expectation().met_by(typed.code, situation.now, situation.unclean) else {
             return Ok(None);
         };
-        let token = &user.tokens[hot.place()];
-        if token.failures() > 0 {
+        if hot.failures() > 0 {
             // A hundred in a row disable a token, and a row that ends is written down: the long way.
             return Ok(None);
         }
 
         self.counters.count_evaluated();
         let reference = Reference::of(typed.request);
-        let serial = &token.record.serial;
-        let detail = describe_claim(token, to);
+        let detail = describe_claim(hot.expectation().factor, to);
         let line = AcceptedLogin {
-            user: user.name.as_str(),
+            user: typed.user,
             service: typed.service,
             rhost: typed.rhost,
-            token: serial,
+            token: hot.serial(&user.tokens),
             detail: &detail,
         };
         let audit = AuditEntry { reference: reference.bytes(), body: line.body(situation.now) };
-        let claim = Claim { credential: token.credential(), to, id: ClaimId(typed.request) };
+        let claim = Claim { credential: hot.credential(), to, id: ClaimId(typed.request) };
         let changes = admission.success_changes(&*self.tools.clock);
         let pending = self.tools.ledger.submit(Entry { claim: Some(claim), changes, audit: Some(audit) });
         Ok(Some(Claimed { pending, admission, user: Arc::clone(user), to, reference }))
@@ -78,26 +78,24 @@ impl Engine {
     pub async fn conclude(&self, claimed: Claimed) -> Option<Decision> {
         let Claimed { pending, admission, user, to, reference } = claimed;
         let hot = user.hot()?;
-        let token = &user.tokens[hot.place()];
-        let ruling = Ruling::new(Reason::Accepted).token(&token.record.serial);
         let outcome = pending.await;
         match &outcome {
             Outcome::Committed => {
                 hot.advance(to);
-                token.set_value(to);
-                if token.failures() > 0 {
+                if hot.failures() > 0 {
+                    let token = &user.tokens[hot.place()];
                     self.end_row(|| (token.clear_failures() > 0).then(|| token.put_failures(0))).await;
                 }
                 admission.succeed(&*self.tools.clock);
             }
             Outcome::NotCommitted(Refusal::Superseded { value, .. }) => {
                 hot.advance(*value);
-                token.set_value(*value);
                 return None;
             }
             Outcome::NotCommitted(Refusal::NoSuchCredential) => return None,
             Outcome::NotCommitted(_) | Outcome::Unknown => {}
         }
+        let ruling = Ruling::new(Reason::Accepted).token(hot.serial(&user.tokens));
         let decision = settle(ruling, &outcome).decided(reference);
         self.counters.count(&decision);
         Some(decision)

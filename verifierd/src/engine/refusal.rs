@@ -36,9 +36,9 @@ impl Engine {
         swept
     }
 
-    /// What was counted about refusals of used codes.
-    pub fn refusal_figures(&self) -> Figures {
-        self.refusals.figures()
+    /// What was counted about refusals of used codes, and about the throttles.
+    pub fn tables(&self) -> [Figures; 2] {
+        [self.refusals.figures(), self.tools.throttles.figures()]
     }
 
     /// A wrong code: counts it everywhere. The last failure that a token may have disables it.

@@ -38,14 +38,31 @@ impl Administration {
         let to = &mut registry;
         let engine = self.dialogue.engine.counters();
         let accounts = &self.dialogue.accounts;
-        let users = u64::try_from(accounts.users().len()).unwrap_or(u64::MAX);
+        let users = u64::try_from(accounts.user_count()).unwrap_or(u64::MAX);
         let tokens = u64::try_from(accounts.token_count()).unwrap_or(u64::MAX);
         let allowed = engine.accepted.load(Ordering::Relaxed);
         let refused = engine.refused.load(Ordering::Relaxed);
         let codes = engine.codes_evaluated.load(Ordering::Relaxed);
         gauges(to, "build_info", "The daemon's version", "version", [(env!("CARGO_PKG_VERSION"), 1)]);
         gauges(to, "start_time_seconds", "When it started", "clock", [("unix", self.started)]);
-        gauges(to, "table_entries", "What is kept", "table", [("users", users), ("tokens", tokens)]);
+        let tables = self.dialogue.tables();
+        let kept = tables.map(|table| (table.table, table.entries as u64));
+        let kept = [("users", users), ("tokens", tokens)].into_iter().chain(kept);
+        gauges(to, "table_entries", "What is kept in memory", "table", kept);
+        let forgotten = tables.map(|table| (table.table, table.forgotten));
+        counters(to, "sweep_removed", "Entries that sweeps took away", "table", forgotten);
+        let sweeping = tables.map(|table| (table.table, table.sweeping.as_micros() as u64));
+        counters(to, "sweep_microseconds", "Time that sweeps took", "table", sweeping);
+        let store = self.ledger.figures();
+        let written = [("commits", store.commits), ("entries", store.entries), ("folds", store.folds)];
+        counters(to, "store_writes", "What the store has done", "kind", written);
+        let waiting = [
+            ("backlog_rows", store.backlog_rows),
+            ("backlog_bytes", store.backlog_bytes),
+            ("log_pages", store.log_pages),
+            ("largest_batch", store.largest_batch),
+        ];
+        gauges(to, "store_size", "What the store has yet to fold, and its largest commit", "kind", waiting);
         let results = [("allow", allowed), ("deny", refused)];
         counters(to, "verifications", "Logins that were decided", "result", results);
         counters(to, "codes_evaluated", "Codes compared with tokens", "kind", [("all", codes)]);
