@@ -22,8 +22,8 @@ use crate::target::{Address, Protocol, Target};
 /// Longest wait for an answer: what the PAM module waits.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Largest answer that is read: 256 items of a batch, each with 256 bytes of its own.
-const ANSWER_BYTES_MAX: usize = 2 * wire::BODY_BYTES_MAX;
+/// Largest answer that is read: that of a batch.
+const ANSWER_BYTES_MAX: usize = wire::verify::BATCH_REPLY_BYTES_MAX;
 
 /// A request that is ready to go.
 pub type Prepared = Request<Full<Bytes>>;

@@ -21,6 +21,10 @@ pub const BATCH_PATH: &str = "/v1/verify/batch";
 /// Most items in one batch. 256 honest items take some 40 KiB, which fits [`crate::BODY_BYTES_MAX`].
 pub const BATCH_ITEMS_MAX: usize = 256;
 
+/// The largest reply to a batch, in bytes: what the request said of users and services, which is at most
+/// [`crate::BODY_BYTES_MAX`], and for each item a reference, a line for the user and the names of the fields.
+pub const BATCH_REPLY_BYTES_MAX: usize = 128 * 1024;
+
 /// Asks about one code.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
