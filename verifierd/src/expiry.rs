@@ -57,13 +57,19 @@ pub struct Figures {
     pub sweeping: Duration,
 }
 
+/// An entry and the one bucket that counts for it: one that was taken away and came again may be named by others too.
+struct Slot<V> {
+    value: V,
+    second: u64,
+}
+
 /// Keys by the second in which they are to be looked at.
 type Buckets = BTreeMap<u64, Vec<Key>>;
 
 /// A table of things that are forgotten after a time.
 pub struct Table<V> {
     name: &'static str,
-    entries: DashMap<Key, V, BuildHasherDefault<Prefix>>,
+    entries: DashMap<Key, Slot<V>, BuildHasherDefault<Prefix>>,
     buckets: Box<[Mutex<Buckets>]>,
     // Asking the map would look at all its shards.
     length: AtomicUsize,
@@ -101,12 +107,12 @@ impl<V> Table<V> {
 
     /// Looks at an entry, if there is one.
     pub fn look<R>(&self, key: &Key, look: impl FnOnce(&V) -> R) -> Option<R> {
-        self.entries.get(key).map(|entry| look(&entry))
+        self.entries.get(key).map(|entry| look(&entry.value))
     }
 
     /// Changes an entry, if there is one.
     pub fn change<R>(&self, key: &Key, change: impl FnOnce(&mut V) -> R) -> Option<R> {
-        self.entries.get_mut(key).map(|mut entry| change(&mut entry))
+        self.entries.get_mut(key).map(|mut entry| change(&mut entry.value))
     }
 
     /// Changes an entry; where there is none, `new` makes it, and it is due at `due`.
@@ -118,13 +124,14 @@ impl<V> Table<V> {
         change: impl FnOnce(&mut V) -> R,
     ) -> R {
         match self.entries.entry(key) {
-            Entry::Occupied(mut known) => change(known.get_mut()),
+            Entry::Occupied(mut known) => change(&mut known.get_mut().value),
             Entry::Vacant(vacant) => {
-                let mut entry = vacant.insert(new());
+                let second = second_after(due);
+                let mut entry = vacant.insert(Slot { value: new(), second });
                 self.length.fetch_add(1, Ordering::Relaxed);
-                let done = change(&mut entry);
+                let done = change(&mut entry.value);
                 drop(entry);
-                self.schedule(key, due);
+                self.schedule(key, second);
                 done
             }
         }
@@ -132,7 +139,7 @@ impl<V> Table<V> {
 
     /// Takes an entry away before it is due, if it is so. Its bucket still names it; the sweep finds nothing there.
     pub fn forget_if(&self, key: &Key, is_so: impl FnOnce(&V) -> bool) -> bool {
-        let gone = self.entries.remove_if(key, |_, value| is_so(value)).is_some();
+        let gone = self.entries.remove_if(key, |_, entry| is_so(&entry.value)).is_some();
         if gone {
             self.length.fetch_sub(1, Ordering::Relaxed);
         }
@@ -153,13 +160,13 @@ impl<V> Table<V> {
         let mut swept = Swept::default();
         for bucket in 0..self.buckets.len() {
             while swept.seen < most {
-                let due = self.take_due(bucket, now, TAKEN_MAX.min(most - swept.seen));
+                let (second, due) = self.take_due(bucket, now, TAKEN_MAX.min(most - swept.seen));
                 if due.is_empty() {
                     break;
                 }
                 swept.seen += due.len();
                 for key in due {
-                    if self.settle(key, &mut fate) {
+                    if self.settle(key, second, &mut fate) {
                         swept.forgotten += 1;
                         gone(key);
                     }
@@ -172,8 +179,9 @@ impl<V> Table<V> {
 
     /// Looks at one of the entries that are due next, whenever that is: what a full table does to make room.
     pub fn sweep_one_near(&self, key: &Key, mut fate: impl FnMut(&mut V) -> Fate) {
-        for due in self.take_due(bucket_of(key), Duration::MAX, 1) {
-            if self.settle(due, &mut fate) {
+        let (second, due) = self.take_due(bucket_of(key), Duration::MAX, 1);
+        for key in due {
+            if self.settle(key, second, &mut fate) {
                 self.forgotten.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -198,44 +206,51 @@ impl<V> Table<V> {
     /// All entries, one shard at a time: for what happens seldom.
     pub fn each(&self, mut each: impl FnMut(&Key, &mut V)) {
         for mut entry in self.entries.iter_mut() {
-            let (key, value) = entry.pair_mut();
-            each(key, value);
+            let (key, entry) = entry.pair_mut();
+            each(key, &mut entry.value);
         }
     }
 
-    fn settle(&self, key: Key, fate: &mut impl FnMut(&mut V) -> Fate) -> bool {
+    /// * `second`: the bucket that names the entry.
+    fn settle(&self, key: Key, second: u64, fate: &mut impl FnMut(&mut V) -> Fate) -> bool {
         let Entry::Occupied(mut entry) = self.entries.entry(key) else { return false };
-        match fate(entry.get_mut()) {
+        if entry.get().second != second {
+            return false;
+        }
+        match fate(&mut entry.get_mut().value) {
             Fate::Forget => {
                 drop(entry.remove());
                 self.length.fetch_sub(1, Ordering::Relaxed);
                 true
             }
             Fate::Keep(until) => {
+                let second = second_after(until).max(second.saturating_add(1));
+                entry.get_mut().second = second;
                 drop(entry);
-                self.schedule(key, until);
+                self.schedule(key, second);
                 false
             }
         }
     }
 
-    fn schedule(&self, key: Key, due: Duration) {
+    fn schedule(&self, key: Key, second: u64) {
         let mut buckets = self.buckets[bucket_of(&key)].lock().unwrap_or_else(PoisonError::into_inner);
-        // Rounded up: what is looked at in its bucket's second is due.
-        buckets.entry(due.as_secs().saturating_add(1)).or_default().push(key);
+        buckets.entry(second).or_default().push(key);
     }
 
-    fn take_due(&self, bucket: usize, now: Duration, most: usize) -> Vec<Key> {
+    /// Keys of the first bucket that is due, and its second.
+    fn take_due(&self, bucket: usize, now: Duration, most: usize) -> (u64, Vec<Key>) {
         let mut buckets = self.buckets[bucket].lock().unwrap_or_else(PoisonError::into_inner);
         let Some(mut first) = buckets.first_entry().filter(|first| *first.key() <= now.as_secs()) else {
-            return Vec::new();
+            return (0, Vec::new());
         };
+        let second = *first.key();
         let keys = first.get_mut();
         let taken = keys.split_off(keys.len().saturating_sub(most));
         if keys.is_empty() {
             first.remove();
         }
-        taken
+        (second, taken)
     }
 }
 
@@ -243,6 +258,11 @@ impl<V> fmt::Debug for Table<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Table({}, {})", self.name, self.len())
     }
+}
+
+/// Rounded up: what is looked at in its bucket's second is due.
+fn second_after(due: Duration) -> u64 {
+    due.as_secs().saturating_add(1)
 }
 
 fn bucket_of(key: &Key) -> usize {
@@ -331,6 +351,26 @@ mod tests {
         table.sweep(2 * MINUTE, 10, |_| Fate::Forget, |key| gone.push(key));
         assert_eq!(gone, [key(1)]);
         assert_eq!(table.figures().forgotten, 1);
+    }
+
+    // covers: B06
+    #[test]
+    fn an_entry_that_came_again_and_again_is_looked_at_once_a_sweep() {
+        let table = Table::new("test");
+        for _ in 0..1_000 {
+            table.enter(key(1), MINUTE, || 1_u64, |_| ());
+            table.forget_if(&key(1), |_| true);
+        }
+        table.enter(key(1), MINUTE + Duration::from_secs(5), || 1, |_| ());
+        let mut looks = 0;
+        for minute in 2..6 {
+            let keep = |_: &mut u64| {
+                looks += 1;
+                Fate::Keep((minute + 1) * MINUTE)
+            };
+            table.sweep(minute * MINUTE + Duration::from_secs(30), usize::MAX, keep, |_| ());
+        }
+        assert_eq!(looks, 4);
     }
 
     #[test]

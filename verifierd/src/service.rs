@@ -292,6 +292,11 @@ pub enum ReloadError {
     /// A file that it names for the API is.
     #[error(transparent)]
     Api(#[from] ApiSecretError),
+    /// The API would go on at its address without encryption.
+    #[error(
+        "[api] certificate_file: the certificate is taken away by a restart only, not while the API listens"
+    )]
+    TlsOff,
 }
 
 impl Reloader {
@@ -303,6 +308,12 @@ impl Reloader {
     pub fn reload(&self) -> Result<(), ReloadError> {
         let newer = Config::load(&self.path)?;
         let secrets = newer.api.as_ref().map(ApiSecrets::load).transpose()?;
+        let loses_tls = |present: &Arc<ArcSwap<ApiSecrets>>| {
+            present.load().tls().is_some() && secrets.as_ref().is_some_and(|newer| newer.tls().is_none())
+        };
+        if self.api.as_ref().is_some_and(loses_tls) {
+            return Err(ReloadError::TlsOff);
+        }
         let old = self.config.load_full();
         let fixed = old.needs_restart(&newer);
         if !fixed.is_empty() {

@@ -15,6 +15,7 @@ use crate::accounts::{RecoveryCode, Token, TokenId, User, draw_codes};
 use crate::audit::Reason;
 use crate::clock::UnixTime;
 use crate::config::Config;
+use crate::engine::throttle::Admission;
 use crate::engine::{
     Association, Attempt, Decision, Judgement, LastCode, Occasion, RequestKey, Resynchronization, Ruling,
     TOTP_REACH,
@@ -105,12 +106,12 @@ impl Dialogue {
                         Judgement::Decided(self.go_without(&occasion, request, &token).await)
                     }
                     Some(_) => {
-                        self.verify_attempt(Attempt { occasion, request, user, typed }, demanded).await
+                        self.verify_attempt(Attempt { occasion, request, user, typed }, demanded, None).await
                     }
                 }
             }
             Asked::Code { enrolling: None, .. } => {
-                self.verify_attempt(Attempt { occasion, request, user, typed }, demanded).await
+                self.verify_attempt(Attempt { occasion, request, user, typed }, demanded, None).await
             }
             Asked::SerialCode { .. } | Asked::NextCode { associates: true, .. }
                 if demanded.as_ref().is_some_and(|demanded| !matches!(demanded, Demand::Association)) =>
@@ -150,13 +151,18 @@ impl Dialogue {
     }
 
     /// A code, of whomever it may be; of one whose time to enrol is over, only a recovery code.
-    pub(super) async fn verify_attempt(&self, attempt: Attempt, demanded: Option<Demand>) -> Judgement {
+    pub(super) async fn verify_attempt(
+        &self,
+        attempt: Attempt,
+        demanded: Option<Demand>,
+        admission: Option<Admission>,
+    ) -> Judgement {
         match demanded {
             Some(Demand::Closed) => self.engine.verify_recovery_only(attempt, Reason::EnrolmentClosed).await,
             _ => {
                 let user =
                     attempt.user.map(|user| without_closed(user, &self.config.load(), self.clock.now()));
-                self.engine.verify(Attempt { user, ..attempt }).await
+                self.engine.verify(Attempt { user, ..attempt }, admission).await
             }
         }
     }

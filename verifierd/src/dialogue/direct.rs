@@ -13,8 +13,10 @@ use zeroize::Zeroizing;
 
 use super::{Dialogue, DialogueError, check_request_id, texts};
 use crate::audit::Reason;
-use crate::engine::throttle::Refused;
-use crate::engine::{Attempt, Claimed, Decision, Judgement, LastCode, Occasion, RequestKey, Ruling, Typed};
+use crate::engine::throttle::{Admission, Refused};
+use crate::engine::{
+    Attempt, Claimed, Decision, Judgement, LastCode, Looked, Occasion, RequestKey, Ruling, Typed,
+};
 use crate::login::Login;
 use crate::policy::{Demand, demand};
 
@@ -32,8 +34,8 @@ enum First {
     Claimed(Claimed),
     /// The throttles refuse to look.
     Refused(Refused),
-    /// It needs a longer one.
-    Open,
+    /// It needs a longer one, with the admission of the first, if that was one.
+    Open(Option<Admission>),
 }
 
 impl Dialogue {
@@ -72,26 +74,27 @@ impl Dialogue {
         let known = self.accounts.find_named(user).filter(|_| fits && !self.recent.knows(&key));
         let typed = Typed { user, service, rhost: rhost.as_deref(), code, request: key };
         let first = match known.map(|user| self.engine.claim_expected(&user, typed)) {
-            Some(Ok(Some(claimed))) => First::Claimed(claimed),
+            Some(Ok(Looked::Claimed(claimed))) => First::Claimed(claimed),
+            Some(Ok(Looked::Admitted(admission))) => First::Open(Some(admission)),
             Some(Err(refused)) => First::Refused(refused),
-            Some(Ok(None)) | None => First::Open,
+            Some(Ok(Looked::Not)) | None => First::Open(None),
         };
         Ok(Begun { request, key, at, first })
     }
 
     async fn conclude_look<'a>(self: &Arc<Self>, begun: Begun<'a>) -> Verified<'a> {
         let Begun { request, key, at, first } = begun;
-        let (decision, refused) = match first {
-            First::Claimed(claimed) => (self.engine.conclude(claimed).await, None),
-            First::Refused(refused) => (None, Some(refused)),
-            First::Open => (None, None),
+        let (decision, refused, admission) = match first {
+            First::Claimed(claimed) => (self.engine.conclude(claimed).await, None, None),
+            First::Refused(refused) => (None, Some(refused), None),
+            First::Open(admission) => (None, None, admission),
         };
         if let Some(decision) = decision {
             return verified(request, &decision);
         }
         let login = Login::from(&request.user, &request.service, request.rhost.as_deref());
         let typed = Zeroizing::new(request.code.clone().into_owned());
-        let work = || Arc::clone(self).judge_directly(login, key, typed, refused);
+        let work = || Arc::clone(self).judge_directly(login, key, typed, refused, admission);
         let decision = match self.recent.once(key, at, work).await {
             Some(Judgement::Decided(decision) | Judgement::NextCode { decision, .. }) => decision,
             Some(Judgement::LastRecoveryCode) | None => self.engine.undecided(),
@@ -108,6 +111,7 @@ impl Dialogue {
         request: RequestKey,
         typed: Zeroizing<String>,
         refused: Option<Refused>,
+        admission: Option<Admission>,
     ) -> Judgement {
         if let Some(refused) = refused {
             return Judgement::Decided(self.engine.throttled(&Occasion::login(login), refused).await);
@@ -122,7 +126,7 @@ impl Dialogue {
             return Judgement::Decided(self.engine.record(&occasion, Ruling::new(reason)).await);
         }
         let attempt = Attempt { occasion, request, user, typed };
-        match self.verify_attempt(attempt.clone(), Some(demanded)).await {
+        match self.verify_attempt(attempt.clone(), Some(demanded), admission).await {
             Judgement::LastRecoveryCode => {
                 let without_new_codes = LastCode { new_codes: None };
                 Judgement::Decided(self.engine.use_last_recovery_code(attempt, without_new_codes).await)

@@ -29,6 +29,18 @@ pub struct Typed<'a> {
     pub request: RequestKey,
 }
 
+/// What came of the first look.
+#[derive(Debug)]
+pub enum Looked {
+    /// The claim is on its way.
+    Claimed(Claimed),
+    /// The code is another one. It was looked at, so the long way goes on with this admission: one that were given back
+    /// in between would let the next guess in before this one counts.
+    Admitted(Admission),
+    /// There was nothing to look at.
+    Not,
+}
+
 /// A claim on its way.
 #[derive(Debug)]
 pub struct Claimed {
@@ -40,24 +52,22 @@ pub struct Claimed {
 }
 
 impl Engine {
-    /// Claims the code if it is the expected one. Nothing has happened where it is not.
+    /// Claims the code if it is the expected one.
     ///
     /// # Errors
     /// When the throttles refuse to look at it.
-    pub fn claim_expected(&self, user: &Arc<User>, typed: Typed<'_>) -> Result<Option<Claimed>, Refused> {
-        let Some(hot) = user.hot() else { return Ok(None) };
+    pub fn claim_expected(&self, user: &Arc<User>, typed: Typed<'_>) -> Result<Looked, Refused> {
+        let Some(hot) = user.hot() else { return Ok(Looked::Not) };
         let source = Source::new(typed.rhost);
         let admission = self.tools.throttles.admit(Subject::User(user.id), &source, &*self.tools.clock)?;
-        let situation = self.situation();
-        let Some(to) = hot.expectation().met_by(typed.code, situation.now, situation.unclean) else {
-            return Ok(None);
-        };
-        if hot.failures() > 0 {
-            // A hundred in a row disable a token, and a row that ends is written down: the long way.
-            return Ok(None);
-        }
-
         self.counters.count_evaluated();
+        let situation = self.situation();
+        let expected = hot.expectation().met_by(typed.code, situation.now, situation.unclean);
+        // A hundred failures in a row disable a token, and a row that ends is written down: the long way.
+        let Some(to) = expected.filter(|_| hot.failures() == 0) else {
+            return Ok(Looked::Admitted(admission));
+        };
+
         let reference = Reference::of(typed.request);
         let detail = describe_claim(hot.expectation().factor, to);
         let line = AcceptedLogin {
@@ -71,7 +81,7 @@ impl Engine {
         let claim = Claim { credential: hot.credential(), to, id: ClaimId(typed.request) };
         let changes = admission.success_changes(&*self.tools.clock);
         let pending = self.tools.ledger.submit(Entry { claim: Some(claim), changes, audit: Some(audit) });
-        Ok(Some(Claimed { pending, admission, user: Arc::clone(user), to, reference }))
+        Ok(Looked::Claimed(Claimed { pending, admission, user: Arc::clone(user), to, reference }))
     }
 
     /// What became of the claim; `None` when another has overtaken it, which is for the long way to explain.

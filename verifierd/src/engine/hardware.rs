@@ -134,7 +134,7 @@ impl Engine {
     pub async fn test(&self, attempt: Attempt, token: &Arc<Token>) -> Decision {
         let tokens = std::slice::from_ref(token);
         let among = Among { tokens, permitted: &WORKING_STATES, recovery_codes: false };
-        match self.judge(&attempt, among).await {
+        match self.judge(&attempt, among, None).await {
             Judgement::Decided(decision) | Judgement::NextCode { decision, .. } => decision,
             Judgement::LastRecoveryCode => unreachable!("no recovery codes are looked at"),
         }

@@ -27,7 +27,7 @@ use zeroize::Zeroizing;
 
 pub use decision::{Decision, Judgement, Ruling, verdict_of};
 pub use evaluation::TOTP_REACH;
-pub use expected::{Claimed, Typed};
+pub use expected::{Claimed, Looked, Typed};
 pub use hardware::{Association, Resynchronization};
 pub use occasion::Occasion;
 pub use recent::{Recent, RequestKey};
@@ -160,10 +160,12 @@ impl Engine {
     }
 
     /// Decides about a code typed at a login.
-    pub async fn verify(&self, attempt: Attempt) -> Judgement {
+    ///
+    /// * `admission`: what the throttles gave a first look at this code, if there was one.
+    pub async fn verify(&self, attempt: Attempt, admission: Option<Admission>) -> Judgement {
         let tokens = attempt.user.as_ref().map_or(&[][..], |user| &user.tokens);
         let among = Among { tokens, permitted: &LOGIN_STATES, recovery_codes: true };
-        self.judge(&attempt, among).await
+        self.judge(&attempt, among, admission).await
     }
 
     /// Decides whether a user who acts for himself holds one of his tokens. The code is used up. Recovery codes do
@@ -171,19 +173,24 @@ impl Engine {
     pub async fn prove(&self, attempt: Attempt) -> Decision {
         let tokens = attempt.user.as_ref().map_or(&[][..], |user| &user.tokens);
         let among = Among { tokens, permitted: &PROOF_STATES, recovery_codes: false };
-        match self.judge(&attempt, among).await {
+        match self.judge(&attempt, among, None).await {
             Judgement::Decided(decision) | Judgement::NextCode { decision, .. } => decision,
             Judgement::LastRecoveryCode => unreachable!("no recovery codes are looked at"),
         }
     }
 
-    async fn judge(&self, attempt: &Attempt, among: Among<'_>) -> Judgement {
+    async fn judge(&self, attempt: &Attempt, among: Among<'_>, admission: Option<Admission>) -> Judgement {
         let Among { tokens: own, permitted, recovery_codes } = among;
-        let admission = match self.admit(attempt) {
-            Ok(admission) => admission,
-            Err(refused) => return Judgement::Decided(self.throttled(&attempt.occasion, refused).await),
+        let admission = match admission {
+            Some(admission) => admission,
+            None => match self.admit(attempt) {
+                Ok(admission) => {
+                    self.counters.count_evaluated();
+                    admission
+                }
+                Err(refused) => return Judgement::Decided(self.throttled(&attempt.occasion, refused).await),
+            },
         };
-        self.counters.count_evaluated();
         let code = recovery_codes.then(|| RecoveryCode::from_typed(&attempt.typed)).flatten();
         if let Some(code) = code {
             return self.verify_recovery(attempt, admission, &code).await;

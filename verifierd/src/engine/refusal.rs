@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ledger::{Change, Entry};
+use tokio::sync::watch;
 
 use super::telling::{Repeat, Telling};
 use super::{Attempt, Decision, Engine, Judgement, Occasion, Ruling, settle};
@@ -148,39 +149,62 @@ impl Engine {
     /// A used code, which is no guess and slows nobody: at most one record a second tells of a token's, so that
     /// sending it again and again fills no disk.
     pub(super) async fn refuse_again(&self, occasion: &Occasion, token: &Token, ruling: Ruling) -> Decision {
-        let now = self.tools.clock.elapsed();
         let key = token.record.id.0.to_be_bytes();
-        match self.refusals.enter(key, now + FORGET_AFTER, Telling::default, |telling| telling.ask(now)) {
-            Repeat::Told(reference) => {
-                self.counters.refused.fetch_add(1, Ordering::Relaxed);
-                ruling.decided(reference)
-            }
-            Repeat::ToTell { repeats } => {
-                let reason = ruling.reason;
-                let decision = self.record(occasion, Ruling { repeats: Some(repeats), ..ruling }).await;
-                if decision.reason != reason {
-                    // The record is not in the ledger: nobody may be told of it as if it were.
+        loop {
+            let now = self.tools.clock.elapsed();
+            let ask = |telling: &mut Telling| telling.ask(now);
+            match self.refusals.enter(key, now + FORGET_AFTER, Telling::default, ask) {
+                Repeat::Told(reference) => return self.refuse_as_told(ruling, reference),
+                Repeat::Wait(waiting) => {
+                    if let Some(reference) = recorded(waiting).await {
+                        return self.refuse_as_told(ruling, reference);
+                    }
+                }
+                Repeat::ToTell(duty) => {
+                    let reason = ruling.reason;
+                    let ruling = Ruling { repeats: Some(duty.repeats), ..ruling };
+                    let decision = self.record(occasion, ruling).await;
+                    // A record that is not in the ledger is told to nobody as if it were.
+                    if decision.reason == reason {
+                        let tell = |telling: &mut Telling| telling.tell(now, decision.reference, duty);
+                        self.refusals.enter(key, now + FORGET_AFTER, Telling::default, tell);
+                    }
                     return decision;
                 }
-                let tell = |telling: &mut Telling| telling.tell(now, decision.reference);
-                self.refusals.enter(key, now + FORGET_AFTER, Telling::default, tell);
-                decision
             }
         }
     }
 
     /// A try that the throttles refused to look at: recorded once a second for each count that refuses.
     pub async fn throttled(&self, occasion: &Occasion, refused: Refused) -> Decision {
-        let ruling =
-            Ruling { repeats: Some(refused.repeats), ..Ruling::new(Reason::Throttled).wait(refused.wait) };
-        if let Some(reference) = refused.recorded {
-            self.counters.refused.fetch_add(1, Ordering::Relaxed);
-            return ruling.decided(reference);
+        let Refused { wait, key, mut repeat } = refused;
+        let ruling = Ruling::new(Reason::Throttled).wait(wait);
+        loop {
+            match repeat {
+                Repeat::Told(reference) => return self.refuse_as_told(ruling, reference),
+                Repeat::Wait(waiting) => match recorded(waiting).await {
+                    Some(reference) => return self.refuse_as_told(ruling, reference),
+                    None => repeat = self.tools.throttles.ask_again(&key, &*self.tools.clock),
+                },
+                Repeat::ToTell(duty) => {
+                    let ruling = Ruling { repeats: Some(duty.repeats), ..ruling };
+                    let decision = self.record(occasion, ruling).await;
+                    if decision.reason == Reason::Throttled {
+                        self.tools.throttles.recorded(&key, decision.reference, duty, &*self.tools.clock);
+                    }
+                    return decision;
+                }
+            }
         }
-        let decision = self.record(occasion, ruling).await;
-        if decision.reason == Reason::Throttled {
-            self.tools.throttles.recorded(&refused, decision.reference, &*self.tools.clock);
-        }
-        decision
     }
+
+    fn refuse_as_told(&self, ruling: Ruling, reference: Reference) -> Decision {
+        self.counters.refused.fetch_add(1, Ordering::Relaxed);
+        ruling.decided(reference)
+    }
+}
+
+/// The record that was on its way; none when it came to nothing.
+async fn recorded(mut waiting: watch::Receiver<Option<Reference>>) -> Option<Reference> {
+    waiting.wait_for(Option::is_some).await.ok().and_then(|reference| *reference)
 }

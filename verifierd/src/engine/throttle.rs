@@ -14,7 +14,7 @@ use ledger::{Change, Record};
 use otp_core::ThrottleRules;
 use serde::{Deserialize, Serialize};
 
-use super::telling::{Repeat, Telling};
+use super::telling::{Repeat, Telling, ToTell};
 use crate::accounts::{UserId, kind};
 use crate::audit::Reference;
 use crate::clock::{Clock, UnixTime};
@@ -123,15 +123,14 @@ pub enum Subject<'a> {
 }
 
 /// Why a try was not looked at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Refused {
     /// How long to wait.
     pub wait: Duration,
-    /// A record of just before that tells of the same; none when this refusal needs its own.
-    pub recorded: Option<Reference>,
-    /// Refusals since the last record, for the new one.
-    pub repeats: u64,
-    key: Key,
+    /// Which count refuses.
+    pub key: Key,
+    /// Whether this refusal needs a record of its own.
+    pub repeat: Repeat,
 }
 
 /// A try that may be looked at. Dropped without an end, it counts as not made.
@@ -244,10 +243,19 @@ impl Throttles {
         });
     }
 
-    /// Remembers which record tells of a refusal.
-    pub fn recorded(&self, refused: &Refused, reference: Reference, clock: &dyn Clock) {
+    /// Remembers which record tells of a refusal, once it is in the ledger.
+    pub fn recorded(&self, key: &Key, reference: Reference, duty: ToTell, clock: &dyn Clock) {
         let now = clock.elapsed();
-        self.counts.change(&refused.key, |count| count.refusals.get_or_insert_default().tell(now, reference));
+        self.counts.change(key, |count| {
+            count.refusals.get_or_insert_default().tell(now, reference, duty);
+        });
+    }
+
+    /// Asks once more whether a refusal needs a record, after the one it waited for came to nothing.
+    pub fn ask_again(&self, key: &Key, clock: &dyn Clock) -> Repeat {
+        let now = clock.elapsed();
+        let ask = |count: &mut Count| count.refusals.get_or_insert_default().ask(now);
+        self.counts.change(key, ask).unwrap_or_else(|| Telling::default().ask(now))
     }
 
     /// Forgets up to `most` counts that are old. `submit` gets what to remove from the ledger.
@@ -295,11 +303,8 @@ impl Throttles {
                 count.in_flight += 1;
                 return Ok(());
             }
-            let (recorded, repeats) = match count.refusals.get_or_insert_default().ask(now) {
-                Repeat::Told(reference) => (Some(reference), 0),
-                Repeat::ToTell { repeats } => (None, repeats),
-            };
-            Err(Refused { wait: wait.max(rules.first_wait), recorded, repeats, key })
+            let repeat = count.refusals.get_or_insert_default().ask(now);
+            Err(Refused { wait: wait.max(rules.first_wait), key, repeat })
         })
     }
 
@@ -353,6 +358,12 @@ fn put(key: Key, stored: &Stored) -> Change {
     Change::Put { kind: kind::THROTTLE, key: key.into(), value }
 }
 
+/// Whether a usual source is to be written down anew.
+fn is_due(since: UnixTime, now: UnixTime) -> bool {
+    const REFRESH_SECONDS: u64 = 24 * 3600;
+    now.saturating_sub(since) >= REFRESH_SECONDS
+}
+
 fn is_usual(since: Option<UnixTime>, now: UnixTime) -> bool {
     since.is_some_and(|since| now.saturating_sub(since) < USUAL_SECONDS)
 }
@@ -379,14 +390,12 @@ impl Admission {
     /// What an accepted login will write: rows of failures end and its source becomes usual. Nothing when
     /// nothing would change, which is the rule.
     pub fn success_changes(&self, clock: &dyn Clock) -> Vec<Change> {
-        const REFRESH_SECONDS: u64 = 24 * 3600;
         let now = clock.now();
         let change = |key: &Key| {
             let count = self.throttles.counts.look(key, Count::stored)?;
             let failures = count.lane.after_success(count.failures);
-            let known = *key != self.pair
-                || self.is_inside
-                || count.usual.is_some_and(|since| now.saturating_sub(since) < REFRESH_SECONDS);
+            let known =
+                *key != self.pair || self.is_inside || count.usual.is_some_and(|since| !is_due(since, now));
             let usual = if known { count.usual } else { Some(now) };
             let is_changed = !known || failures != count.failures;
             if !is_changed {
@@ -406,7 +415,9 @@ impl Admission {
             self.throttles.counts.change(key, |count| {
                 count.failures = count.lane.after_success(count.failures);
                 count.wait_until = Duration::ZERO;
-                if *key == self.pair && !self.is_inside {
+                // As long as the ledger does not say it anew, the memory does not either.
+                let is_known = count.usual_since.is_some_and(|since| !is_due(since, clock.now()));
+                if *key == self.pair && !self.is_inside && !is_known {
                     count.usual_since = Some(clock.now());
                 }
             });

@@ -16,7 +16,7 @@ use crate::dialogue::Dialogue;
 /// Answers a request of the PAM module.
 pub async fn answer(dialogue: &Arc<Dialogue>, request: Request<Incoming>) -> Reply {
     if let Some(route) = Route::of(&request) {
-        return route.answer(dialogue, request).await;
+        return route.answer(dialogue, request, None).await;
     }
     let replied = match (request.method(), request.uri().path()) {
         (&Method::POST, BEGIN_PATH) => match parse(request).await {

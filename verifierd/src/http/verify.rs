@@ -1,12 +1,13 @@
 //! One code, one verdict; and many at once. For the login socket and the API alike.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use serde::Serialize;
 use wire::error::ErrorCode;
-use wire::verify::{BATCH_ITEMS_MAX, BATCH_PATH, Batch, BatchVerified, VERIFY_PATH};
+use wire::verify::{BATCH_ITEMS_MAX, BATCH_PATH, Batch, BatchVerified, VERIFY_PATH, Verify};
 
 use super::body;
 use super::reply::{Reply, error_reply, json_reply, json_reply_of};
@@ -35,25 +36,41 @@ impl Route {
     }
 
     /// Answers it.
-    pub async fn answer(self, dialogue: &Arc<Dialogue>, request: Request<Incoming>) -> Reply {
+    ///
+    /// * `elsewhere`: where users come from of whom the caller does not say it; none where they are local then.
+    pub async fn answer(
+        self,
+        dialogue: &Arc<Dialogue>,
+        request: Request<Incoming>,
+        elsewhere: Option<&'static str>,
+    ) -> Reply {
         let body = match body::read(request).await {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
         match self {
             Self::One => match serde_json::from_slice(&body) {
-                Ok(request) => told(dialogue.verify(request).await),
+                Ok(request) => told(dialogue.verify(placed(request, elsewhere)).await),
                 Err(_) => not_a_request(),
             },
             Self::Batch => match serde_json::from_slice(&body) {
-                Ok(batch) => answer_batch(dialogue, batch).await,
+                Ok(Batch { items }) => {
+                    let items = items.into_iter().map(|item| placed(item, elsewhere)).collect();
+                    answer_batch(dialogue, items).await
+                }
                 Err(_) => not_a_request(),
             },
         }
     }
 }
 
-async fn answer_batch(dialogue: &Arc<Dialogue>, Batch { items }: Batch<'_>) -> Reply {
+/// The request with a place that its user comes from, where that is not the machine itself.
+fn placed<'a>(request: Verify<'a>, elsewhere: Option<&'static str>) -> Verify<'a> {
+    let said = request.rhost.filter(|rhost| !rhost.trim().is_empty());
+    Verify { rhost: said.or(elsewhere.map(Cow::Borrowed)), ..request }
+}
+
+async fn answer_batch(dialogue: &Arc<Dialogue>, items: Vec<Verify<'_>>) -> Reply {
     if items.is_empty() || items.len() > BATCH_ITEMS_MAX {
         let message = format!("a batch has 1 to {BATCH_ITEMS_MAX} items, not {}", items.len());
         return error_reply(ErrorCode::Malformed, message);
@@ -84,4 +101,23 @@ fn refused(error: &DialogueError) -> Reply {
 /// The parser's own words may quote what was typed; they stay inside.
 pub fn not_a_request() -> Reply {
     error_reply(ErrorCode::Malformed, "not a request of this route".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: P3
+    #[test]
+    fn whoever_comes_over_the_network_is_not_local() {
+        let placed_at = |rhost: Option<&'static str>, elsewhere| {
+            let rhost = rhost.map(Cow::Borrowed);
+            let [request_id, user, service, code] = ["", "alice", "vpn", ""].map(Cow::Borrowed);
+            placed(Verify { request_id, user, service, rhost, code }, elsewhere).rhost
+        };
+        assert_eq!(placed_at(None, Some("api")).as_deref(), Some("api"));
+        assert_eq!(placed_at(Some(" "), Some("api")).as_deref(), Some("api"));
+        assert_eq!(placed_at(Some("192.0.2.1"), Some("api")).as_deref(), Some("192.0.2.1"));
+        assert_eq!(placed_at(None, None), None);
+    }
 }

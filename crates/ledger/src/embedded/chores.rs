@@ -98,6 +98,11 @@ pub(super) enum Chore {
 }
 
 impl Chores {
+    /// Those of a store that was just opened: what was deleted before may still be in its log.
+    pub(super) fn at_start() -> Self {
+        Self { has_deleted: true, ..Self::default() }
+    }
+
     /// How long to wait for requests before the next chore; none where there is no chore.
     pub(super) fn wait(&self, writer: &Writer) -> Option<Duration> {
         let chore = self.next(writer)?;
@@ -179,9 +184,24 @@ impl Writer {
         }
         match done {
             Ok(()) => {}
-            Err(Failure::Full) => self.chores.is_full = true,
+            Err(Failure::Full) => {
+                let behind = self.last.saturating_sub(self.mark.last);
+                tracing::warn!(
+                    behind,
+                    "the storage is full: the mark or the log could not be brought up to date"
+                );
+                self.chores.is_full = true;
+            }
             Err(Failure::Fatal(message)) => self.die(&message),
         }
+    }
+
+    /// Brings the mark up to date where it is as far behind as it may be: no commit is made that it could miss.
+    pub(super) fn keep_mark_in_bounds(&mut self) -> Result<(), Failure> {
+        if self.last.saturating_sub(self.mark.last) < MARK_COMMITS_MAX {
+            return Ok(());
+        }
+        self.write_mark(false)
     }
 
     /// The slice that is to ride on a commit that brings `weight`, if there is something that should not wait.
@@ -200,7 +220,7 @@ impl Writer {
         let mut slice =
             self.folding.as_ref().map(|folding| folding.slice(paced(folding))).unwrap_or_default();
         slice.sweep(self.swept, SWEPT_RIDING, self.meta.folded, self.folding.as_ref());
-        if is_split {
+        if is_split || self.folding.is_some() {
             slice.add_families(&self.standings);
         }
         if has_run {
@@ -321,6 +341,8 @@ impl Writer {
             self.begin_generation();
         }
         let mut slice = self.folding.as_ref().map(|folding| folding.slice(units_max)).unwrap_or_default();
+        // Leaves that were never written go first: no number may be missing between those that are.
+        slice.add_families(&self.standings);
         slice.sweep(self.swept, SWEPT_MAX, self.meta.folded, self.folding.as_ref());
         self.write_slice(&slice, |_| Ok(()))
     }

@@ -77,8 +77,10 @@ pub(super) fn open(
     }
     if format == format1::FORMAT {
         meta = check_records(&db, &meta, &keys, &Steps::none())
+            .and_then(|()| Ok(store::overwrite_deleted(&db, true)?))
             .and_then(|()| format1::migrate(&db, &meta, root, &root_keys.meta))
             .and_then(|meta| Ok(store::checkpoint(&db, Checkpoint::Empty).map(|()| meta)?))
+            .and_then(|meta| Ok(store::overwrite_deleted(&db, false).map(|()| meta)?))
             .map_err(|problem| problem.at(&path))?;
         tracing::info!(path = %path.display(), from = format1::FORMAT, to = store::FORMAT, "store brought up to date");
     }
@@ -382,7 +384,7 @@ fn writer(parts: Parts) -> Writer {
         overwrites_whole: false,
         mark,
         marking: None,
-        chores: Chores::default(),
+        chores: Chores::at_start(),
         tallies: Tallies::default(),
         shown: Arc::default(),
         on_fatal,
@@ -413,7 +415,13 @@ impl Writer {
             }
             saved => saved?,
         }
-        self.write_mark(false)
+        match self.write_mark(false) {
+            Err(Failure::Full) if self.reserve.is_held() => {
+                self.relieve();
+                self.write_mark(false)
+            }
+            written => written,
+        }
     }
 
     /// Makes the meta row durable.

@@ -180,6 +180,7 @@ impl Writer {
 
     /// Makes a batch durable, with a slice of folding if much has gathered.
     fn append(&mut self, written: &[&Entry], moves: &Moves) -> Result<(), Failure> {
+        self.keep_mark_in_bounds()?;
         let (seq, first) = (self.last + 1, self.audit.sequence + 1);
         let mut rows = std::mem::take(&mut self.rows);
         rows.trail.clear();

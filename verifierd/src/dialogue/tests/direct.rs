@@ -164,3 +164,43 @@ async fn a_refusal_that_could_not_be_recorded_is_not_told_of_again() {
     assert_eq!(told.verdict, Verdict::Deny);
     assert_eq!(trial.explain(&told.reference).reason, "replayed");
 }
+
+/// Wrong codes, many and each another.
+fn guesses(trial: &Trial, key: &otp_core::OtpKey, count: usize) -> Vec<String> {
+    let near: Vec<_> = (-15..15).map(|offset| trial.code(key, offset)).collect();
+    (0..).map(|n| format!("{n:06}")).filter(|code| !near.contains(code)).take(count).collect()
+}
+
+// covers: B03
+#[tokio::test]
+async fn guesses_that_come_at_once_do_not_outrun_the_count() {
+    let trial = Trial::new().await;
+    let key = trial.activate("alice").await;
+    let mut codes = guesses(&trial, &key, 200);
+    // The right one comes last: it would be seen if the throttles let everything in.
+    codes.push(trial.code(&key, 0));
+    let before = trial.evaluated();
+    let asked = codes.iter().map(|code| request(&trial, "alice", code)).collect();
+    let told = trial.service.dialogue.verify_batch(asked).await.unwrap();
+    assert!(told.iter().all(|one| one.verdict == Verdict::Deny));
+    assert_eq!(trial.evaluated() - before, 5);
+}
+
+// covers: B15
+#[tokio::test]
+async fn refusals_at_once_are_told_by_one_record() {
+    let trial = Trial::new().await;
+    let key = trial.activate("alice").await;
+    for code in guesses(&trial, &key, 5) {
+        verdict(&trial, "alice", &code).await;
+    }
+    let records = trial.audit().len();
+    let codes = guesses(&trial, &key, 250);
+    let asked = codes.iter().map(|code| request(&trial, "alice", code)).collect();
+    let told = trial.service.dialogue.verify_batch(asked).await.unwrap();
+    assert!(told.iter().all(|one| one.verdict == Verdict::Deny && one.reference == told[0].reference));
+    assert_eq!(trial.audit().len(), records + 1);
+    trial.advance(std::time::Duration::from_secs(1));
+    let next = verify(&trial, request(&trial, "alice", &codes[0])).await;
+    assert_ne!(next.reference, told[0].reference);
+}

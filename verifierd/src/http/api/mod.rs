@@ -22,6 +22,9 @@ use super::tally::Tally;
 use super::verify::Route;
 use crate::dialogue::Dialogue;
 
+/// Where users of the API come from whose program does not say it: one place for all of them, and never this machine.
+const UNPLACED: &str = "api";
+
 /// Everything that the API needs.
 #[derive(Debug)]
 pub struct Api {
@@ -47,7 +50,7 @@ impl Api {
             return unauthorized(request).await;
         }
         match Route::of(&request) {
-            Some(route) => route.answer(&self.dialogue, request).await,
+            Some(route) => route.answer(&self.dialogue, request, Some(UNPLACED)).await,
             None => {
                 error_reply(ErrorCode::NotFound, "the API has POST /v1/verify and /v1/verify/batch".into())
             }

@@ -114,7 +114,7 @@ impl ApiSecrets {
         &self.key
     }
 
-    pub(super) fn tls(&self) -> Option<Arc<ServerConfig>> {
+    pub(crate) fn tls(&self) -> Option<Arc<ServerConfig>> {
         self.tls.clone()
     }
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::embedded::EmbeddedLedger;
 use crate::embedded::store::Checkpoint;
-use crate::{Change, Entry, Ledger, StartState};
+use crate::{Change, CredentialId, Entry, Ledger, StartState};
 
 /// Lengths that SQLite gives the parts of its log. Source: sqlite.org/fileformat2.html, section 4.
 const LOG_HEADER: usize = 32;
@@ -167,6 +167,35 @@ fn every_start_has_a_new_epoch_and_left_over_files_do_no_harm() {
 
 /// The value that the mark vouches for.
 const MARKED: u64 = CLAIMS - 2;
+
+// covers: G01
+#[test]
+fn a_stop_between_two_slices_of_folding_leaves_a_store_that_opens() {
+    for slices in 1..8 {
+        let dir = new_store();
+        let ledger = open(dir.path());
+        add_many(&ledger, 0..600);
+        ledger.rest();
+        // New ones fall between the old ones, so that leaves split in many places.
+        add_many(&ledger, 600..1_000);
+        (0..slices).for_each(|_| ledger.fold_some(1));
+        drop(ledger);
+        let ledger = open(dir.path());
+        assert_eq!(ledger.start_state(), StartState::Unclean);
+        let contents = ledger.load().expect("an open ledger can be loaded");
+        assert_eq!(contents.credentials.len(), 1_000, "after {slices} slices");
+    }
+}
+
+fn add_many(ledger: &EmbeddedLedger, numbers: std::ops::Range<u32>) {
+    let spread = |number: u32| {
+        let mut id = [7; 16];
+        id[..4].copy_from_slice(&number.wrapping_mul(0x9e37_79b9).to_be_bytes());
+        CredentialId(id)
+    };
+    let add = |number| Change::AddCredential { credential: spread(number), value: 0 };
+    commit(ledger, Entry { changes: numbers.map(add).collect(), ..Entry::default() });
+}
 
 /// A copy of a store in the middle of its life: a credential in the database, claims in the log, and a mark that is
 /// two commits behind.

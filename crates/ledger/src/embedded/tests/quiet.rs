@@ -38,6 +38,28 @@ fn a_deleted_record_leaves_nothing_on_disk_once_it_is_quiet() {
     assert!(!is_on_disk(dir.path(), SEALED));
 }
 
+// covers: T8
+#[test]
+fn a_record_that_was_deleted_before_a_stop_leaves_nothing_on_disk_after_it() {
+    const SEALED: &[u8] = b"a sealed secret that nobody needs any more";
+    let dir = new_store();
+    let ledger = open(dir.path());
+    let key = b"token".to_vec();
+    let put = Change::Put { kind: 2, key: key.clone(), value: SEALED.to_vec() };
+    commit(&ledger, add(1, 0));
+    for to in 1..=100 {
+        commit(&ledger, claim(1, to, to));
+    }
+    commit(&ledger, Entry { changes: vec![put], ..Entry::default() });
+    while do_chore(&ledger) {}
+    commit(&ledger, Entry { changes: vec![Change::Delete { kind: 2, key }], ..Entry::default() });
+    drop(ledger);
+    assert!(is_on_disk(dir.path(), SEALED), "or the search finds nothing anyway");
+    let ledger = open(dir.path());
+    while do_chore(&ledger) {}
+    assert!(!is_on_disk(dir.path(), SEALED));
+}
+
 fn is_on_disk(dir: &std::path::Path, wanted: &[u8]) -> bool {
     ["store", "store-wal"].iter().any(|name| {
         let bytes = std::fs::read(dir.join(name)).unwrap_or_default();
