@@ -448,3 +448,44 @@ fn end_at_once(fault: &str) {
     eprintln!("verifierd: the store failed: {fault}");
     std::process::abort();
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::trial::Trial;
+
+    // covers: F15
+    #[tokio::test]
+    async fn a_reload_does_not_turn_encryption_off_where_the_api_listens() {
+        let trial = Trial::new().await;
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let write = |name: &str, text: &str| {
+            std::fs::write(path(name), text).unwrap();
+            std::fs::set_permissions(path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+        };
+        let mine = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
+        write("key", &"0a".repeat(32));
+        write("certificate", &mine.cert.pem());
+        write("private", &mine.signing_key.serialize_pem());
+        let [key, certificate, private] = ["key", "certificate", "private"].map(path);
+        let plain = format!("version = 1\n[api]\nlisten = \"127.0.0.1:7878\"\nkey_file = {key:?}\n");
+        let encrypted = plain.replace("127.0.0.1", "0.0.0.0")
+            + &format!("certificate_file = {certificate:?}\nprivate_key_file = {private:?}\n");
+        let config = Config::parse(&encrypted).unwrap();
+        let secrets = ApiSecrets::load(config.api.as_ref().unwrap()).unwrap();
+        let secrets = Arc::new(ArcSwap::from_pointee(secrets));
+        write("config", &plain);
+        let reloader = Reloader {
+            path: path("config"),
+            config: Arc::new(ArcSwap::from_pointee(config)),
+            ..trial.service.reloader(Some(Arc::clone(&secrets)))
+        };
+        assert!(matches!(reloader.reload(), Err(ReloadError::TlsOff)));
+        assert!(secrets.load().tls().is_some());
+        write("config", &encrypted);
+        assert!(reloader.reload().is_ok());
+    }
+}

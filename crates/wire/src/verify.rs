@@ -2,8 +2,9 @@
 //!
 //! `POST /v1/verify` with [`Verify`] answers 200 with [`Verified`]; `POST /v1/verify/batch` with [`Batch`] answers
 //! 200 with [`BatchVerified`], one verdict for each item, in the same order. Or an error status with
-//! [`crate::error::ErrorBody`], which is never a login. Whatever needs a dialogue (enrolment, association by serial
-//! number, the next code of a token out of step) is refused here: the user logs in once at a prompt.
+//! [`crate::error::ErrorBody`], which is never a login. Whatever needs a dialogue (a secret to be shown, association by
+//! serial number, the next code of a token out of step) is refused here: the user logs in once at a prompt. A first code
+//! of an app whose secret he was shown there activates it, as at the prompt.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -39,7 +40,8 @@ pub struct Verify<'a> {
     /// For which service, as [`crate::login::Begin::service`].
     #[serde(borrow)]
     pub service: Cow<'a, str>,
-    /// Where the user comes from, as [`crate::login::Begin::rhost`]; absent when local.
+    /// Where the user comes from, as [`crate::login::Begin::rhost`]; absent when local. Over the network nobody is
+    /// local: where it is absent there, all users count as coming from one place.
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     pub rhost: Option<Cow<'a, str>>,
     /// What he typed, at most [`crate::login::ANSWER_BYTES_MAX`] bytes.
