@@ -204,3 +204,17 @@ async fn refusals_at_once_are_told_by_one_record() {
     let next = verify(&trial, request(&trial, "alice", &codes[0])).await;
     assert_ne!(next.reference, told[0].reference);
 }
+
+// covers: P6, F12
+#[tokio::test]
+async fn a_code_that_was_too_early_is_not_right_when_its_request_comes_again() {
+    let trial = Trial::new().await;
+    let key = trial.activate("alice").await;
+    let early = trial.code(&key, 2);
+    let asked = request(&trial, "alice", &early);
+    assert_eq!(verify(&trial, asked.clone()).await.verdict, Verdict::Deny);
+    trial.service.dialogue.engine.unlock(UserName::new("alice").unwrap(), root()).await.unwrap();
+    trial.advance(std::time::Duration::from_secs(50));
+    assert_eq!(verify(&trial, asked).await.verdict, Verdict::Deny);
+    assert_eq!(verdict(&trial, "alice", &early).await, Verdict::Allow);
+}
