@@ -30,7 +30,7 @@ use crate::notify::Notifier;
 /// How often what is old is looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// How much one batch of a sweep looks at: less than a millisecond, so that no login waits for it.
+/// How much one batch of a sweep looks at, before others have their turn.
 const SWEEP_BATCH_MAX: usize = 1_000;
 
 /// Why the service did not start.

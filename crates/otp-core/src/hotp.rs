@@ -91,7 +91,7 @@ impl fmt::Debug for OtpKey {
 
 /// HMAC-SHA-1 after its padded key: the chaining values of the inner and the outer hash, 40 bytes.
 ///
-/// What the `hmac` crate keeps is 64 bytes, and its general way through two more buffers takes a sixth more time.
+/// What the `hmac` crate keeps is 64 bytes, and it goes through two more buffers.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 struct Sha1States {
     inner: [u32; 5],
