@@ -66,6 +66,16 @@ impl<'a> Round<'a> {
         Self { base, moves: Moves::default() }
     }
 
+    /// A round for entries that are known: room is made for their moves, and what they claim is fetched.
+    pub(crate) fn of(base: &'a Standings, entries: &[Entry]) -> Self {
+        let claimed =
+            || entries.iter().filter_map(|entry| entry.claim.as_ref()).map(|claim| claim.credential);
+        base.fetch(claimed());
+        let mut moves = Moves::default();
+        moves.reserve(claimed().count());
+        Self { base, moves }
+    }
+
     /// Decides the next entry. What it changes counts for the entries after it only if it is to be written.
     ///
     /// An entry that is to be written holds no moves afterwards: each has become what it came to, so that a

@@ -38,7 +38,9 @@ impl MacKey {
     }
 
     fn over(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
-        parts.iter().fold(self.0.clone(), |state, part| state.chain_update(part))
+        let mut state = self.0.clone();
+        parts.iter().for_each(|part| state.update(part));
+        state
     }
 }
 

@@ -97,6 +97,18 @@ impl Standings {
         Some(Standing { value, by })
     }
 
+    /// Has the memory of these credentials fetched, for many of them at a time: whoever asks for one after the other
+    /// waits for each.
+    pub(crate) fn fetch(&self, ids: impl Iterator<Item = CredentialId>) {
+        // First where the leaves are, then what is in them: within each pass, nothing waits for anything.
+        let leaves: Vec<(&Leaf, CredentialId)> = ids.map(|id| (&self.leaves[self.leaf_of(id)], id)).collect();
+        let rows: Vec<Option<&Credential>> =
+            leaves.iter().map(|(leaf, id)| leaf.rows.get(leaf.guess(key(*id)))).collect();
+        let sum = rows.iter().flatten().fold(0, |sum: u64, row| sum.wrapping_add(row.value));
+        // It means nothing, but must have been read.
+        std::hint::black_box(sum);
+    }
+
     /// Has a credential stand somewhere, whether or not it was there.
     pub(crate) fn insert(&mut self, id: CredentialId, Standing { value, by }: Standing) {
         let row = Credential { id, value, by };
@@ -276,12 +288,16 @@ impl Leaf {
     /// Where a credential is, or belongs.
     fn find(&self, id: CredentialId) -> Result<usize, usize> {
         let wanted = key(id);
-        let guess = share_of(wanted, (key(self.low), self.high), self.rows.len());
-        let above = first_above(self.rows.len(), guess, |at| key(self.rows[at].id) > wanted);
+        let above = first_above(self.rows.len(), self.guess(wanted), |at| key(self.rows[at].id) > wanted);
         match above.checked_sub(1) {
             Some(at) if self.rows[at].id == id => Ok(at),
             _ => Err(above),
         }
+    }
+
+    /// About where a credential is.
+    fn guess(&self, wanted: u128) -> usize {
+        share_of(wanted, (key(self.low), self.high), self.rows.len())
     }
 
     fn put(&mut self, at: usize, row: Credential) {
@@ -341,10 +357,9 @@ fn first_above(len: usize, guess: usize, is_above: impl Fn(usize) -> bool) -> us
 
 /// Which of `len` places `id` would have between two others, were all spread evenly.
 fn share_of(id: u128, (low, high): (u128, u128), len: usize) -> usize {
-    // The upper halves tell enough; where they are the same, any guess will do.
-    let upper = |number: u128| (number >> 64) as u64;
-    let (from, span) = (upper(id - low), upper(high - low));
-    usize::try_from(u128::from(from) * len as u128 / (u128::from(span) + 1)).unwrap_or(0)
+    // The upper halves tell enough; where they are the same, any guess will do. Whatever is not a number becomes 0.
+    let upper = |number: u128| (number >> 64) as u64 as f64;
+    (upper(id - low) / upper(high - low) * len as f64) as usize
 }
 
 /// Makes room for one more, and for a sixteenth: doubling would leave half of it empty.

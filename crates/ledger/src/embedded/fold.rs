@@ -157,7 +157,10 @@ impl Folding {
     ) -> Self {
         let Backlog { weight, records } = std::mem::take(backlog);
         let record_keys = records.keys().cloned().collect();
-        Self { through, audit, weight, heads: standings.take_changed(), records, record_keys, done: 0 }
+        // Neighbours go together, so that the database is written from its front to its end.
+        let mut heads = standings.take_changed();
+        heads.sort_unstable();
+        Self { through, audit, weight, heads, records, record_keys, done: 0 }
     }
 
     /// The next piece, of at most `units_max` families and records.

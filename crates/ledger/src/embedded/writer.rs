@@ -148,7 +148,7 @@ impl Writer {
 
     fn commit(&mut self, waiting: Vec<Waiting>) {
         let (mut entries, tells): (Vec<Entry>, Vec<_>) = waiting.into_iter().unzip();
-        let mut round = Round::new(&self.standings);
+        let mut round = Round::of(&self.standings, &entries);
         let mut decisions: Vec<Decision> = entries.iter_mut().map(|entry| round.decide(entry)).collect();
         let moves = round.into_moves();
         let batch: Vec<&Entry> = written(entries.iter(), &decisions).collect();
