@@ -102,14 +102,15 @@ impl Client {
         self.exchange(Method::POST, path, Zeroizing::default()).await
     }
 
-    /// The same where the work takes `more` than an answer usually may.
-    pub async fn post_patiently<T: DeserializeOwned>(
+    /// Asks where the work takes `more` than an answer usually may.
+    pub async fn patiently<T: DeserializeOwned>(
         &self,
+        method: Method,
         path: &str,
         more: Duration,
     ) -> Result<T, Failure> {
         let limit = self.patience.limit() + more;
-        Patience::Each { limit }.wait(self.exchange_now(Method::POST, path, Zeroizing::default())).await
+        Patience::Each { limit }.wait(self.exchange_now(method, path, Zeroizing::default())).await
     }
 
     /// Gives something up.

@@ -17,6 +17,7 @@ pub mod template;
 
 use std::time::Duration;
 
+use hyper::Method;
 use pskc::{TokenRow, TokenType};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
@@ -159,7 +160,7 @@ impl Begun<'_> {
         // A slow disk stores a thousand tokens a second.
         let more = Duration::from_millis(tokens);
         let path = format!("{}/finish", self.path());
-        match until_stopped(self.session.client.post_patiently(&path, more)).await {
+        match until_stopped(self.session.client.patiently(Method::POST, &path, more)).await {
             Ok(imported) => Ok(imported),
             Err(refused @ Failure::Refused { .. }) => self.or_end(Err(refused)).await,
             Err(Failure::Interrupted) => Err(Failure::ImportInterrupted),

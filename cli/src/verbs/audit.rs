@@ -1,5 +1,8 @@
 //! `postern audit`: the trail of decisions, page by page, and the check of its chain.
 
+use std::time::Duration;
+
+use hyper::Method;
 use wire::admin::{AUDIT_PAGE_MAX, AuditCheck, AuditPage, AuditRecord};
 
 use crate::args::{AuditVerb, AuditWish};
@@ -8,6 +11,9 @@ use crate::failure::Failure;
 use crate::output::table::{self, or_dash, yes_no};
 use crate::output::{Answer, Format};
 use crate::verbs::explain::why;
+
+/// How much longer than other answers a walk along the whole trail may take: some seconds for each million records.
+const WALK_MAX: Duration = Duration::from_secs(3600);
 
 /// Runs one of the verbs.
 pub async fn run(client: &Client, verb: AuditVerb, format: Format) -> Result<Answer, Failure> {
@@ -104,7 +110,7 @@ fn rows(records: &[AuditRecord]) -> String {
 }
 
 async fn verify(client: &Client, format: Format) -> Result<Answer, Failure> {
-    let check: AuditCheck = client.get("/v1/audit/verify").await?;
+    let check: AuditCheck = client.patiently(Method::GET, "/v1/audit/verify", WALK_MAX).await?;
     let answer = Answer::one(format, &check, || {
         table::properties([
             ("whole", yes_no(check.whole)),
