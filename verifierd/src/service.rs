@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use ledger::embedded::{EmbeddedLedger, LedgerOpenError};
 use ledger::{Entry, Ledger, ReadError, StartState, Stored};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 use crate::accounts::{
     self, Accounts, ChangeError, Leftovers, Loader, RecordError, Steward, Token, UncleanStop,
@@ -32,6 +33,9 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// How much one batch of a sweep looks at, before others have their turn.
 const SWEEP_BATCH_MAX: usize = 1_000;
+
+/// How long a sweep stands still between two batches, so that a million things that end at once cost logins little.
+const SWEEP_PAUSE: Duration = Duration::from_millis(1);
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -411,13 +415,15 @@ async fn sweep(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut every = tokio::time::interval(SWEEP_EVERY);
+    let mut between = tokio::time::interval(SWEEP_PAUSE);
+    between.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stopped(&mut stop) => return,
             _ = every.tick() => {
                 administration.imports.sweep(clock.elapsed());
-                while sweep_batch(&throttles, &administration, &*clock).await {
-                    tokio::task::yield_now().await;
+                while sweep_batch(&throttles, &administration, &*clock).await && !*stop.borrow() {
+                    between.tick().await;
                 }
             }
         }

@@ -11,6 +11,7 @@ use otp_core::matching::is_expected;
 use otp_core::totp::TimeSteps;
 use otp_core::{OtpKey, OtpValue};
 
+use super::gate::Gate;
 use super::token::Moving;
 use super::{Factor, Token, TokenState, UncleanStop};
 use crate::clock::UnixTime;
@@ -85,6 +86,8 @@ impl Hot {
         let place = tokens.iter().position(|token| token.record.state == TokenState::Associated)?;
         let token = &tokens[place];
         let Expectation { factor, time_drift, quarantine, .. } = token.expectation();
+        // Another token may have decided before this one: what its gate knows may be of old.
+        token.moving.gate().spoil();
         Some(Self {
             key: token.key.clone(),
             moving: Arc::clone(&token.moving),
@@ -107,6 +110,11 @@ impl Hot {
     /// Records the value, which only ever rises, once its claim is durable. Whether it rose.
     pub fn advance(&self, to: u64) -> bool {
         self.moving.raise(to)
+    }
+
+    /// Where one code at a time may pass that is compared before it is counted.
+    pub fn gate(&self) -> &Gate {
+        self.moving.gate()
     }
 
     /// Wrong codes in a row.

@@ -3,6 +3,7 @@
 //! A [`User`] and a [`Token`] are immutable and exchanged whole; what moves with every login is a few
 //! atomics. All changes of records go through the [`Steward`], one after the other.
 
+mod gate;
 mod hot;
 mod index;
 mod load;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use wire::admin::EnrolWith;
 
+pub use gate::{Gate, Passing, Place};
 pub use hot::{DRIFT_WINDOW, Expectation, Hot, quarantine_floor};
 pub use load::{Leftovers, Loader};
 pub use name::{UserName, UserNameError};

@@ -11,8 +11,8 @@ use otp_core::totp::TimeSteps;
 
 use super::transitions::Before;
 use super::{
-    ChangeError, Expectation, Factor, NewSecret, Origin, RecordError, TokenId, TokenParameters, TokenRecord,
-    kind,
+    ChangeError, Expectation, Factor, Gate, NewSecret, Origin, RecordError, TokenId, TokenParameters,
+    TokenRecord, kind,
 };
 use crate::keys::{Sealer, random_bytes};
 use otp_core::{Algorithm, SharedSecret};
@@ -43,6 +43,7 @@ pub struct Token {
 pub(super) struct Moving {
     value: AtomicU64,
     failures: AtomicU32,
+    gate: Gate,
     grace_used: AtomicU64,
 }
 
@@ -60,6 +61,11 @@ impl Moving {
     /// See [`Token::failures`].
     pub(super) fn failures(&self) -> u32 {
         self.failures.load(Ordering::Relaxed)
+    }
+
+    /// See [`Hot::gate`](super::Hot::gate).
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
     }
 }
 

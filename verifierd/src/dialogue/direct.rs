@@ -84,14 +84,28 @@ impl Dialogue {
 
     async fn conclude_look<'a>(self: &Arc<Self>, begun: Begun<'a>) -> Verified<'a> {
         let Begun { request, key, at, first } = begun;
-        let (decision, refused, admission) = match first {
-            First::Claimed(claimed) => (self.engine.conclude(claimed).await, None, None),
-            First::Refused(refused) => (None, Some(refused), None),
-            First::Open(admission) => (None, None, admission),
+        let (refused, admission) = match first {
+            First::Claimed(claimed) => match self.engine.conclude(claimed).await {
+                Some(decision) => return verified(request, &decision),
+                None => (None, None),
+            },
+            First::Refused(refused) => (Some(refused), None),
+            First::Open(admission) => (None, admission),
         };
-        if let Some(decision) = decision {
-            return verified(request, &decision);
-        }
+        // Apart: the usual request carries no room for what follows.
+        let decision = Box::pin(self.judge_once(&request, key, at, refused, admission)).await;
+        verified(request, &decision)
+    }
+
+    /// The verdict of the long way, the same for a request that comes again.
+    async fn judge_once(
+        self: &Arc<Self>,
+        request: &Verify<'_>,
+        key: RequestKey,
+        at: Duration,
+        refused: Option<Refused>,
+        admission: Option<Admission>,
+    ) -> Decision {
         let login = Login::from(&request.user, &request.service, request.rhost.as_deref());
         let typed = Zeroizing::new(request.code.clone().into_owned());
         let work = || Arc::clone(self).judge_directly(login, key, typed, refused, admission);
@@ -102,7 +116,7 @@ impl Dialogue {
         if decision.verdict == Verdict::Deny {
             self.wait_for_the_next_beat(at).await;
         }
-        verified(request, &decision)
+        decision
     }
 
     async fn judge_directly(

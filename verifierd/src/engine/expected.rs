@@ -45,7 +45,8 @@ pub enum Looked {
 #[derive(Debug)]
 pub struct Claimed {
     pending: Pending,
-    admission: Admission,
+    /// Where something was counted, or is to be.
+    admission: Option<Admission>,
     user: Arc<User>,
     to: u64,
     reference: Reference,
@@ -58,15 +59,23 @@ impl Engine {
     /// When the throttles refuse to look at it.
     pub fn claim_expected(&self, user: &Arc<User>, typed: Typed<'_>) -> Result<Looked, Refused> {
         let Some(hot) = user.hot() else { return Ok(Looked::Not) };
+        let (throttles, clock) = (&self.tools.throttles, &*self.tools.clock);
         let source = Source::new(typed.rhost);
-        let admission = self.tools.throttles.admit(Subject::User(user.id), &source, &*self.tools.clock)?;
+        let glance = throttles.glance(user.id, hot.gate(), &source, clock);
+        let mut admission = match &glance {
+            Some(_) => None,
+            None => Some(throttles.admit(Subject::User(user.id), &source, Some(hot.gate()), clock)?),
+        };
         self.counters.count_evaluated();
         let situation = self.situation();
         let expected = hot.expectation().met_by(typed.code, situation.now, situation.unclean);
         // A hundred failures in a row disable a token, and a row that ends is written down: the long way.
-        let Some(to) = expected.filter(|_| hot.failures() == 0) else {
-            return Ok(Looked::Admitted(admission));
+        let expected = expected.filter(|_| hot.failures() == 0);
+        let Some(to) = expected else {
+            let admission = admission.or_else(|| glance.map(|glance| glance.admitted(clock)));
+            return Ok(admission.map_or(Looked::Not, Looked::Admitted));
         };
+        drop(glance);
 
         let reference = Reference::of(typed.request);
         let detail = describe_claim(hot.expectation().factor, to);
@@ -79,7 +88,10 @@ impl Engine {
         };
         let audit = AuditEntry { reference: reference.bytes(), body: line.body(situation.now) };
         let claim = Claim { credential: hot.credential(), to, id: ClaimId(typed.request) };
-        let changes = admission.success_changes(&*self.tools.clock);
+        let changes = admission.as_mut().map_or_else(Vec::new, |admission| {
+            admission.matched();
+            admission.success_changes(clock)
+        });
         let pending = self.tools.ledger.submit(Entry { claim: Some(claim), changes, audit: Some(audit) });
         Ok(Looked::Claimed(Claimed { pending, admission, user: Arc::clone(user), to, reference }))
     }
@@ -96,7 +108,9 @@ impl Engine {
                     let token = &user.tokens[hot.place()];
                     self.end_row(|| (token.clear_failures() > 0).then(|| token.put_failures(0))).await;
                 }
-                admission.succeed(&*self.tools.clock);
+                if let Some(admission) = admission {
+                    admission.succeed(&*self.tools.clock);
+                }
             }
             Outcome::NotCommitted(Refusal::Superseded { value, .. }) => {
                 hot.advance(*value);

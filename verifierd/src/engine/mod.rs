@@ -35,8 +35,8 @@ pub use recovery::LastCode;
 pub use source::Source;
 
 use crate::accounts::{
-    Accounts, Actor, ChangeError, Edit, EditedClaim, RecoveryCode, Steward, Token, TokenState, Unlocking,
-    User, UserName,
+    Accounts, Actor, ChangeError, Edit, EditedClaim, Hot, RecoveryCode, Steward, Token, TokenState,
+    Unlocking, User, UserName,
 };
 use crate::audit::{self, AuditRecord, Reason, Reference};
 use crate::clock::Clock;
@@ -181,7 +181,7 @@ impl Engine {
 
     async fn judge(&self, attempt: &Attempt, among: Among<'_>, admission: Option<Admission>) -> Judgement {
         let Among { tokens: own, permitted, recovery_codes } = among;
-        let admission = match admission {
+        let mut admission = match admission {
             Some(admission) => admission,
             None => match self.admit(attempt) {
                 Ok(admission) => {
@@ -206,6 +206,7 @@ impl Engine {
         }
         match finding {
             Finding::Candidate { to, detail, time_drift: _ } => {
+                admission.matched();
                 Judgement::Decided(self.accept(attempt, admission, &token, to, detail).await)
             }
             Finding::OutOfStep { detail } => self.out_of_step(attempt, admission, &token, detail).await,
@@ -262,7 +263,8 @@ impl Engine {
     fn admit(&self, attempt: &Attempt) -> Result<Admission, Refused> {
         let unknown = || Subject::Unknown(&attempt.occasion.login.user);
         let subject = attempt.user.as_ref().map_or_else(unknown, |user| Subject::User(user.id));
-        self.tools.throttles.admit(subject, attempt.occasion.source(), &*self.tools.clock)
+        let gate = attempt.user.as_ref().and_then(|user| user.hot()).map(Hot::gate);
+        self.tools.throttles.admit(subject, attempt.occasion.source(), gate, &*self.tools.clock)
     }
 
     fn situation(&self) -> Situation {

@@ -1,10 +1,11 @@
 //! Where a login comes from, in the form that throttles count.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// A source of logins. It slows guesses; it never grants anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source(String);
+pub struct Source(Cow<'static, str>);
 
 /// The source of every login without a remote host: consoles, `sudo`, `su`.
 const LOCAL: &str = "local";
@@ -23,12 +24,12 @@ impl Source {
         };
         let without_zone = rhost.split('%').next().unwrap_or(rhost);
         match without_zone.parse::<IpAddr>().map(|address| address.to_canonical()) {
-            Ok(IpAddr::V4(address)) => Self(format!("address {address}")),
+            Ok(IpAddr::V4(address)) => Self(format!("address {address}").into()),
             Ok(IpAddr::V6(address)) => {
                 let [a, b, c, d, ..] = address.segments();
-                Self(format!("network {a:x}:{b:x}:{c:x}:{d:x}::/64"))
+                Self(format!("network {a:x}:{b:x}:{c:x}:{d:x}::/64").into())
             }
-            Err(_) => Self(format!("name {}", rhost.to_ascii_lowercase())),
+            Err(_) => Self(format!("name {}", rhost.to_ascii_lowercase()).into()),
         }
     }
 

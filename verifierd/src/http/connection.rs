@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use wire::error::ErrorCode;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::heads::Heads;
 use super::listener::{Connection, Peer, Stream};
 use super::pace::{Mark, Marks, Overdue, Pace};
 use super::reply::error_reply;
@@ -131,7 +133,8 @@ impl Call {
         stop: &mut watch::Receiver<bool>,
     ) {
         let marks = Arc::clone(self.pace.marks());
-        let stream = TokioIo::new(Watched { stream, first, marks: Arc::clone(&marks) });
+        let heads = Some(Heads::default());
+        let stream = TokioIo::new(Watched { stream, first, heads, marks: Arc::clone(&marks) });
         let (peer, handler, tally) = (self.peer, &self.handler, &self.tally);
         let service = service_fn(|request| answer(handler, peer, tally, request, marks.begin()));
         let connection = http1::Builder::new()
@@ -153,7 +156,7 @@ impl Call {
     ) {
         self.pace.is_multiplexed = true;
         let marks = Arc::clone(self.pace.marks());
-        let stream = TokioIo::new(Watched { stream, first, marks: Arc::clone(&marks) });
+        let stream = TokioIo::new(Watched { stream, first, heads: None, marks: Arc::clone(&marks) });
         let (peer, handler, counting) = (self.peer, self.handler.clone(), Arc::clone(&self.tally));
         let service = service_fn(move |request| {
             let (handler, tally, mark) = (handler.clone(), Arc::clone(&counting), marks.begin());
@@ -178,7 +181,13 @@ async fn answer(
     request: Request<Incoming>,
     mark: Mark,
 ) -> Result<Response<Marked>, Infallible> {
-    Ok(handler.answer(peer, tally, request).await.map(|body| Marked { body, _mark: mark }))
+    // Where chunks end, `Heads` does not say: nothing behind them is read.
+    let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
+    let mut reply = handler.answer(peer, tally, request).await;
+    if is_chunked {
+        reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(reply.map(|body| Marked { body, _mark: mark }))
 }
 
 /// A connection of either protocol.
@@ -305,6 +314,8 @@ struct Watched<S> {
     stream: S,
     /// Read already, and read again before all else.
     first: Zeroizing<Vec<u8>>,
+    /// For HTTP/1.1, whose requests end where their heads say.
+    heads: Option<Heads>,
     marks: Arc<Marks>,
 }
 
@@ -315,17 +326,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.first.is_empty() {
+        let before = buffer.filled().len();
+        if this.first.is_empty() {
+            ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
+            if buffer.filled().len() > before {
+                this.marks.note_read();
+            }
+        } else {
             let count = this.first.len().min(buffer.remaining());
             buffer.put_slice(&this.first[..count]);
             this.first[..count].zeroize();
             this.first.drain(..count);
-            return Poll::Ready(Ok(()));
         }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
-        if buffer.filled().len() > before {
-            this.marks.note_read();
+        if let Some(heads) = &mut this.heads {
+            heads.look(&mut buffer.filled_mut()[before..]);
         }
         Poll::Ready(Ok(()))
     }

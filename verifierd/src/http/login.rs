@@ -18,6 +18,11 @@ pub async fn answer(dialogue: &Arc<Dialogue>, request: Request<Incoming>) -> Rep
     if let Some(route) = Route::of(&request) {
         return route.answer(dialogue, request, None).await;
     }
+    // Apart: a verdict's request carries no room for a dialogue.
+    Box::pin(converse(dialogue, request)).await
+}
+
+async fn converse(dialogue: &Arc<Dialogue>, request: Request<Incoming>) -> Reply {
     let replied = match (request.method(), request.uri().path()) {
         (&Method::POST, BEGIN_PATH) => match parse(request).await {
             Ok(begin) => dialogue.begin(begin).await,

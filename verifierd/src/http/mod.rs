@@ -14,6 +14,7 @@ mod admin;
 pub mod api;
 mod body;
 mod connection;
+mod heads;
 mod imports;
 mod listener;
 mod login;
@@ -70,11 +71,12 @@ pub enum Handler {
 
 impl Handler {
     async fn answer(&self, peer: Peer, tally: &Tally, request: Request<Incoming>) -> Reply {
+        // What is waited for seldom is kept apart: the library moves the whole of this at every request.
         match (self, peer) {
             (Self::Login(dialogue), _) => login::answer(dialogue, request).await,
             (Self::Api(api), _) => api.answer(tally, request).await,
             (Self::Admin(administration), Peer::Account(uid)) => {
-                Arc::clone(administration).answer(uid, request).await
+                Box::pin(Arc::clone(administration).answer(uid, request)).await
             }
             (Self::Admin(_), Peer::Source(_)) => {
                 error_reply(ErrorCode::NotAllowed, "administration is not for the network".into())

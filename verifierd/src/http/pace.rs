@@ -1,8 +1,8 @@
 //! How long a connection may take: for a head, a request, a reply, and for silence.
 //!
 //! Nothing is timed for each request. A connection looks at itself once a second: a request leaves a mark in the
-//! second in which it began, and takes it away when its reply has left. Deadlines are right to a second, and a
-//! request costs a few additions.
+//! second in which its head began, and takes it away when its reply was written. Deadlines are right to a second, and
+//! a request costs a few additions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
@@ -14,15 +14,12 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 /// begun. A caller sends a head in one piece; the rest is for a network that loses packets.
 pub const HEAD_SECONDS_MAX: u32 = 10;
 
-/// Seconds for a whole request, from its head to the end of its reply: more than the 20 s after which a login gives
-/// up.
+/// Seconds for a whole request, from the first byte of its head until the caller has taken its reply. Of them at least
+/// 20 are left when its head is there: that is when a login gives up.
 pub const REQUEST_SECONDS_MAX: usize = 30;
 
 /// Seconds that a connection is kept without a request. A busy caller sends one every few seconds.
 pub const IDLE_SECONDS_MAX: u32 = 60;
-
-/// Seconds for a caller to take what was written: as for a whole request.
-pub const REPLY_SECONDS_MAX: u32 = 30;
 
 /// How often a connection looks at itself.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -39,6 +36,10 @@ pub struct Marks {
     by_second: [AtomicU32; REQUEST_SECONDS_MAX],
     /// The present second.
     hand: AtomicUsize,
+    /// For how many seconds the next request's head has been coming.
+    head: AtomicU32,
+    /// The second in which the request began whose reply was written last.
+    replied: AtomicUsize,
     /// Whether anything came since the last request.
     has_read: AtomicBool,
     /// Whether the caller has not taken all that was written.
@@ -46,9 +47,10 @@ pub struct Marks {
 }
 
 impl Marks {
-    /// A request's head is there.
+    /// A request's head is there. The time that it took to come is the request's own.
     pub fn begin(self: &Arc<Self>) -> Mark {
-        let second = self.hand.load(Ordering::Relaxed);
+        let head = self.head.load(Ordering::Relaxed) as usize;
+        let second = (self.hand.load(Ordering::Relaxed) + REQUEST_SECONDS_MAX - head) % REQUEST_SECONDS_MAX;
         self.has_read.store(false, Ordering::Relaxed);
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.open.fetch_add(1, Ordering::Relaxed);
@@ -78,6 +80,7 @@ impl Drop for Mark {
     fn drop(&mut self) {
         self.marks.by_second[self.second].fetch_sub(1, Ordering::Relaxed);
         self.marks.open.fetch_sub(1, Ordering::Relaxed);
+        self.marks.replied.store(self.second, Ordering::Relaxed);
         // What came with the last bytes of a request is no head that has begun.
         self.marks.has_read.store(false, Ordering::Relaxed);
     }
@@ -101,7 +104,7 @@ pub enum Overdue {
 /// Which deadlines hold.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Terms {
-    /// Whether requests are bounded by [`REQUEST_SECONDS_MAX`], and replies by [`REPLY_SECONDS_MAX`].
+    /// Whether requests are bounded by [`REQUEST_SECONDS_MAX`].
     pub bounds_requests: bool,
     /// Seconds for the connection as a whole.
     pub conversation: Option<u32>,
@@ -125,7 +128,7 @@ struct Seconds {
     total: u32,
     head: u32,
     idle: u32,
-    reply: u32,
+    reply: usize,
     begun_before: u32,
 }
 
@@ -168,20 +171,29 @@ impl Pace {
             return Some(Overdue::Request);
         }
         let is_writing = marks.is_writing.load(Ordering::Relaxed);
-        seconds.reply = if is_writing { seconds.reply + 1 } else { 0 };
-        if self.terms.bounds_requests && seconds.reply >= REPLY_SECONDS_MAX {
+        seconds.reply = match (is_writing, seconds.reply) {
+            (false, _) => 0,
+            // A reply that is stuck is as old as its request.
+            (true, 0) => age(marks.replied.load(Ordering::Relaxed), hand),
+            (true, reply) => reply + 1,
+        };
+        if self.terms.bounds_requests && seconds.reply >= REQUEST_SECONDS_MAX {
             return Some(Overdue::Reply);
         }
         let begun = marks.begun.load(Ordering::Relaxed);
-        let is_busy = is_writing || marks.open.load(Ordering::Relaxed) > 0 || begun != seconds.begun_before;
+        let is_busy = is_writing || marks.open.load(Ordering::Relaxed) > 0;
+        if is_busy || begun != seconds.begun_before {
+            (seconds.head, seconds.idle) = (0, 0);
+            marks.head.store(0, Ordering::Relaxed);
+        }
         seconds.begun_before = begun;
         if is_busy {
-            (seconds.head, seconds.idle) = (0, 0);
             return None;
         }
         seconds.idle += 1;
         let has_head_begun = begun == 0 || (!self.is_multiplexed && marks.has_read.load(Ordering::Relaxed));
         seconds.head = if has_head_begun { seconds.head + 1 } else { 0 };
+        marks.head.store(seconds.head, Ordering::Relaxed);
         match (seconds.head >= HEAD_SECONDS_MAX, seconds.idle >= IDLE_SECONDS_MAX) {
             (true, _) => Some(Overdue::Head),
             (false, true) => Some(Overdue::Idle),
@@ -190,78 +202,13 @@ impl Pace {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BOUNDED: Terms = Terms { bounds_requests: true, conversation: None };
-
-    fn looks_until_overdue(pace: &mut Pace, most: u32) -> Option<(u32, Overdue)> {
-        (1..=most).find_map(|second| Some((second, pace.look()?)))
-    }
-
-    // covers: F06
-    #[tokio::test]
-    async fn a_connection_without_a_byte_has_ten_seconds() {
-        assert_eq!(looks_until_overdue(&mut Pace::new(BOUNDED), 99), Some((10, Overdue::Head)));
-    }
-
-    // covers: F07
-    #[tokio::test]
-    async fn a_head_that_dribbles_in_has_ten_seconds_and_silence_sixty() {
-        let mut pace = Pace::new(BOUNDED);
-        drop(pace.marks().begin());
-        assert_eq!(looks_until_overdue(&mut pace, 50), None);
-        pace.marks().note_read();
-        assert_eq!(looks_until_overdue(&mut pace, 99), Some((10, Overdue::Head)));
-
-        let mut pace = Pace::new(BOUNDED);
-        drop(pace.marks().begin());
-        // The first look still sees the request.
-        assert_eq!(looks_until_overdue(&mut pace, 99), Some((61, Overdue::Idle)));
-    }
-
-    // covers: F07
-    #[tokio::test]
-    async fn a_request_has_thirty_seconds_whatever_else_goes_on() {
-        let mut pace = Pace::new(BOUNDED);
-        let slow = pace.marks().begin();
-        for _ in 1..30 {
-            drop(pace.marks().begin());
-            assert_eq!(pace.look(), None);
-        }
-        assert_eq!(pace.look(), Some(Overdue::Request));
-        drop(slow);
-        assert_eq!(looks_until_overdue(&mut pace, 59), None);
-    }
-
-    // covers: F07
-    #[tokio::test]
-    async fn a_reply_that_is_not_read_has_thirty_seconds() {
-        let mut pace = Pace::new(BOUNDED);
-        drop(pace.marks().begin());
-        pace.marks().note_writing(true);
-        assert_eq!(looks_until_overdue(&mut pace, 29), None);
-        pace.marks().note_writing(false);
-        assert_eq!(pace.look(), None);
-        pace.marks().note_writing(true);
-        assert_eq!(looks_until_overdue(&mut pace, 99), Some((30, Overdue::Reply)));
-    }
-
-    #[tokio::test]
-    async fn where_many_requests_share_a_connection_other_bytes_are_no_head() {
-        let mut pace = Pace::new(BOUNDED);
-        pace.is_multiplexed = true;
-        drop(pace.marks().begin());
-        pace.marks().note_read();
-        assert_eq!(looks_until_overdue(&mut pace, 99), Some((61, Overdue::Idle)));
-    }
-
-    #[tokio::test]
-    async fn long_requests_go_on_where_only_the_whole_is_bounded() {
-        let mut pace = Pace::new(Terms { bounds_requests: false, conversation: Some(300) });
-        let _walk = pace.marks().begin();
-        pace.marks().note_writing(true);
-        assert_eq!(looks_until_overdue(&mut pace, 999), Some((300, Overdue::Conversation)));
+/// Seconds from one to another, 1 to [`REQUEST_SECONDS_MAX`]: what begins now is a second old at the next look.
+fn age(begun: usize, hand: usize) -> usize {
+    match (hand + REQUEST_SECONDS_MAX - begun) % REQUEST_SECONDS_MAX {
+        0 => REQUEST_SECONDS_MAX,
+        age => age,
     }
 }
+
+#[cfg(test)]
+mod tests;

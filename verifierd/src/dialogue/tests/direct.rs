@@ -186,6 +186,20 @@ async fn guesses_that_come_at_once_do_not_outrun_the_count() {
     assert_eq!(trial.evaluated() - before, 5);
 }
 
+// covers: B03
+#[tokio::test]
+async fn many_right_codes_at_once_from_one_new_address_are_all_accepted() {
+    let trial = Trial::new().await;
+    let mut keys = Vec::new();
+    for user in (0..60).map(|number| format!("user{number}")) {
+        keys.push((trial.activate(&user).await, user));
+    }
+    let codes: Vec<_> = keys.iter().map(|(key, user)| (trial.code(key, 0), user)).collect();
+    let asked = codes.iter().map(|(code, user)| request(&trial, user, code)).collect();
+    let told = trial.service.dialogue.verify_batch(asked).await.unwrap();
+    assert_eq!(told.iter().filter(|one| one.verdict == Verdict::Allow).count(), 60);
+}
+
 // covers: B15
 #[tokio::test]
 async fn refusals_at_once_are_told_by_one_record() {

@@ -21,7 +21,7 @@ fn bench() -> Bench {
 impl Bench {
     fn admit(&self, subject: Subject<'_>, source: &str) -> Result<Admission, Refused> {
         let source = Source::new((source != "local").then_some(source));
-        self.throttles.admit(subject, &source, &self.clock)
+        self.throttles.admit(subject, &source, None, &self.clock)
     }
 
     fn fail(&self, subject: Subject<'_>, source: &str) -> Vec<Change> {
@@ -64,6 +64,93 @@ fn many_tries_at_once_cannot_outrun_the_count() {
     admitted.into_iter().for_each(|admission| drop(admission.fail(&bench.clock, |changes| changes)));
     assert_eq!(bench.wait(ALICE, "local"), 1);
     assert_eq!(bench.wait(BOB, "local"), 0);
+}
+
+// covers: B03
+#[test]
+fn a_look_that_is_not_counted_counts_while_it_lasts() {
+    let bench = bench();
+    let (gate, local) = (Gate::default(), Source::new(None));
+    let glance = || bench.throttles.glance(UserId(1), &gate, &local, &bench.clock);
+    let admit = || bench.throttles.admit(ALICE, &local, Some(&gate), &bench.clock).ok();
+    let look = glance().expect("nothing speaks against her");
+    assert!(glance().is_none(), "one at a time");
+    let mut admitted: Vec<_> = (0..100).filter_map(|_| admit()).collect();
+    assert_eq!(admitted.len(), 4);
+    admitted.push(look.admitted(&bench.clock));
+    assert!(admit().is_none());
+    admitted.into_iter().for_each(|admission| drop(admission.fail(&bench.clock, |changes| changes)));
+    assert_eq!(bench.wait(ALICE, "local"), 1);
+    assert!(glance().is_none(), "her failures are to be counted");
+}
+
+// covers: B03, B13
+#[test]
+fn only_at_a_usual_place_a_look_may_go_uncounted() {
+    let bench = bench();
+    let (gate, office) = (Gate::default(), Source::new(Some("192.0.2.1")));
+    let is_free = || bench.throttles.glance(UserId(1), &gate, &office, &bench.clock).is_some();
+    assert!(!is_free());
+    bench.succeed(ALICE, "192.0.2.1");
+    assert!(is_free());
+    let admit = || bench.throttles.admit(ALICE, &office, Some(&gate), &bench.clock).expect("admitted");
+    let admission = admit();
+    assert!(!is_free(), "another try is in flight");
+    drop(admission);
+    assert!(is_free());
+    admit().fail(&bench.clock, |_| ());
+    assert!(!is_free(), "a failure is counted");
+    admit().succeed(&bench.clock);
+    assert!(is_free());
+    bench.advance(25 * 3600);
+    assert!(!is_free(), "her place is to be written down anew");
+}
+
+// covers: B03
+#[test]
+fn threads_that_look_and_threads_that_are_admitted_do_not_outrun_the_count() {
+    const THREADS: usize = 8;
+    let (bench, local) = (bench(), Source::new(None));
+    for round in 0..500 {
+        let (user, gate) = (UserId(10_000 + round), Gate::default());
+        let start = std::sync::Barrier::new(THREADS);
+        let guess = || {
+            start.wait();
+            let looked = bench.throttles.glance(user, &gate, &local, &bench.clock);
+            let admission = match looked {
+                Some(glance) => Some(glance.admitted(&bench.clock)),
+                None => bench.throttles.admit(Subject::User(user), &local, Some(&gate), &bench.clock).ok(),
+            };
+            // Held until all have tried: none of them is counted as failed yet.
+            start.wait();
+            usize::from(admission.is_some())
+        };
+        let looked: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(guess)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert!((4..=5).contains(&looked), "{looked} codes were compared");
+    }
+}
+
+// covers: B03
+#[test]
+fn many_may_log_in_at_once_from_one_new_address() {
+    let bench = bench();
+    let user = |id: u128| Subject::User(UserId(1_000 + id));
+    let matched = |id| {
+        let mut admission = bench.admit(user(id), "192.0.2.1").expect("a right code is no guess");
+        admission.matched();
+        admission
+    };
+    let mut logins: Vec<_> = (0..1_000).map(matched).collect();
+    let guesses: Vec<_> = (5_000..6_000).filter_map(|id| bench.admit(user(id), "192.0.2.1").ok()).collect();
+    assert_eq!(guesses.len(), 51);
+    logins.pop().unwrap().fail(&bench.clock, |_| ());
+    logins.into_iter().for_each(|admission| admission.succeed(&bench.clock));
+    assert!(bench.admit(user(9_000), "192.0.2.1").is_err(), "the guesses are still in flight");
+    drop(guesses);
+    assert!(bench.admit(user(9_000), "192.0.2.1").is_ok());
 }
 
 #[test]
@@ -217,4 +304,19 @@ fn a_full_table_shares_counts_and_grows_no_further_than_them() {
         }
     }
     assert!(bench.throttles.counts.len() <= ENTRIES_MAX + 65_536);
+}
+
+#[test]
+fn places_where_users_log_in_fill_the_table_for_nobody_else() {
+    let bench = bench();
+    for user in 0..20 {
+        bench.succeed(Subject::User(UserId(user)), "192.0.2.1");
+    }
+    assert_eq!(bench.throttles.usual.load(Ordering::Relaxed), 20);
+    bench.succeed(ALICE, "192.0.2.1");
+    assert_eq!(bench.throttles.usual.load(Ordering::Relaxed), 20);
+    bench.clock.set_wall(1_800_000_000 + 91 * 24 * 3600);
+    bench.advance(3_601);
+    bench.throttles.sweep(&bench.clock, usize::MAX, |_| ());
+    assert_eq!((bench.throttles.usual.load(Ordering::Relaxed), bench.throttles.counts.len()), (0, 0));
 }
