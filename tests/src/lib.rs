@@ -13,6 +13,8 @@
 //! | [`verifier`] | `verifierd` with a configuration: start, kill, restart, reload |
 //! | [`login_socket`] | the login socket as the PAM module uses it, for tests with many logins at once |
 //! | [`api`] | verification without a dialogue, as other programs ask for it |
+//! | [`metrics`] | what the daemon counts, and how much memory it has
+//! | [`raw`], [`http2`] | bytes and frames that no honest program says |
 //! | [`verify_socket`] | one code, one verdict, on connections that are kept open |
 //! | [`postern`] | the command `postern` |
 //! | [`flows`] | what people do again and again: enrol, log in, get refused |
@@ -37,11 +39,14 @@ pub mod faults;
 pub mod flows;
 pub mod fob;
 pub mod history;
+pub mod http2;
 pub mod login_socket;
 pub mod machine;
+pub mod metrics;
 pub mod notices;
 pub mod postern;
 pub mod programs;
+pub mod raw;
 pub mod scenario;
 pub mod soak;
 pub mod sshd;

@@ -259,7 +259,7 @@ pub fn audit() -> Vec<AuditRecord> {
     let mut records: Vec<AuditRecord> = Vec::new();
     loop {
         let after = records.last().map_or(0, |record| record.sequence).to_string();
-        let page: AuditPage = ask(&["audit", "show", "--after", &after, "--limit", "50000"]);
+        let page: AuditPage = ask(&["audit", "show", "--after", &after, "--limit", "10000"]);
         if page.items.is_empty() {
             return records;
         }

@@ -1,4 +1,7 @@
-//! Crowds, slow callers and want of descriptors: whoever logs in meanwhile does not notice.
+//! Crowds, slow callers and want of descriptors: whoever logs in meanwhile is let in, and the daemon ends the others.
+//!
+//! Only what happens is judged here, not when: that deadlines are right to the second, `verifierd`'s own tests show on a
+//! clock of theirs (`http/pace`).
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -6,7 +9,7 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -14,18 +17,17 @@ use system_tests::api::{self, KEY, Transport, item, verify};
 use system_tests::authenticator::Authenticator;
 use system_tests::flows::activated;
 use system_tests::login_socket::Login;
-use system_tests::machine::{Machine, run};
-use system_tests::postern;
-use system_tests::time::{now, wait_at_most, wait_for};
+use system_tests::machine::Machine;
+use system_tests::time::{now, wait_at_most};
 use system_tests::verifier::Verifier;
+use system_tests::{metrics, postern};
 use wire::login::Verdict;
 
-/// Longest time for a login while others misbehave. Source: checks F06 and F08.
-const LOGIN: Duration = Duration::from_secs(2);
+/// Whatever lasts longer than this hangs. All deadlines of the daemon together are less than two minutes.
+const HANG: Duration = Duration::from_secs(600);
 
-/// What a deadline may be late by: the daemon looks once a second, the test once in five, and two cores carry
-/// everything.
-const LATE: Duration = Duration::from_secs(10);
+/// Between two bytes of a slow caller. Source: check F07.
+const BETWEEN_BYTES: Duration = Duration::from_secs(5);
 
 /// Connections of one source, as `http::seats` says.
 const PER_SOURCE: usize = 128;
@@ -69,24 +71,12 @@ impl Caller {
         written.unwrap_or(0)
     }
 
-    /// Reads at most so many bytes; whether the connection still is one.
-    fn read(&mut self, most: usize) -> bool {
-        let mut buffer = vec![0; most];
-        let read = match self {
-            Self::Tcp(stream) => stream.read(&mut buffer),
-            Self::Unix(stream) => stream.read(&mut buffer),
+    /// Reads a byte, if there is one.
+    fn read_byte(&mut self) {
+        let _ = match self {
+            Self::Tcp(stream) => stream.read(&mut [0]),
+            Self::Unix(stream) => stream.read(&mut [0]),
         };
-        match read {
-            Ok(count) => count > 0,
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
-        }
-    }
-
-    /// Waits until it can be read or has ended, at most so long; reads all there is. Whether it is still one.
-    fn is_open_after(&mut self, wait: Duration) -> bool {
-        let mut fds = [PollFd::new(self, PollFlags::IN | PollFlags::RDHUP)];
-        poll(&mut fds, Some(&timespec(wait))).expect("poll");
-        fds[0].revents().is_empty() || self.read(1 << 20)
     }
 }
 
@@ -110,21 +100,15 @@ fn ended(callers: &[Caller]) -> usize {
     fds.iter().filter(|fd| !fd.revents().is_empty()).count()
 }
 
-#[track_caller]
-fn assert_quick<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    let begun = now();
-    let done = work();
-    let took = begun.elapsed();
-    assert!(took < LOGIN, "{what} took {took:?}");
-    done
+/// Waits for something that surely happens, however busy the machine is.
+fn wait_long_for<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    wait_at_most(HANG, probe).unwrap_or_else(|| panic!("hangs: {what}"))
 }
 
-/// A number of the daemon's metrics.
-fn metric(line: &str) -> u64 {
-    let curl = ["--silent", "--fail", "--unix-socket", wire::ADMIN_SOCKET, "http://localhost/metrics"];
-    let text = run("curl", &curl);
-    let value = text.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(' '));
-    value.unwrap_or_else(|| panic!("no {line} in:\n{text}")).parse().expect("a number")
+/// Logs alice in.
+#[track_caller]
+fn assert_let_in(code: &str) {
+    assert_eq!(Login::by_ssh("alice").verdict(code), Verdict::Allow);
 }
 
 fn descriptors(verifier: &Verifier) -> usize {
@@ -140,7 +124,7 @@ fn processor_seconds(verifier: &Verifier) -> f64 {
     (ticks[0] + ticks[1]) / 100.0
 }
 
-/// The share of a core that the daemon uses in the next two seconds.
+/// The share of a core that the daemon uses in the next two seconds. Where the machine is busy it is less.
 fn load(verifier: &Verifier) -> f64 {
     let (before, begun) = (processor_seconds(verifier), now());
     assert!(wait_at_most(Duration::from_secs(2), || None::<()>).is_none());
@@ -159,7 +143,6 @@ fn ten_thousand_connections_without_a_byte_and_two_thousand_half_handshakes_hind
     allow_many_descriptors();
     let (verifier, phone) = start(&api::encrypted(), &[]);
     let before = descriptors(&verifier);
-    let begun = now();
     let mut callers: Vec<Caller> = Vec::new();
     let half = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
     for number in 0..12_000 {
@@ -169,33 +152,26 @@ fn ten_thousand_connections_without_a_byte_and_two_thousand_half_handshakes_hind
         }
         callers.push(caller);
     }
-    let by_dialogue = assert_quick("a login", || Login::by_ssh("alice").verdict(&verifier.next_code(&phone)));
-    assert_eq!(by_dialogue, Verdict::Allow);
+    assert_let_in(&verifier.next_code(&phone));
     let code = verifier.next_code(&phone);
-    let elsewhere = ["--interface", "127.0.0.2", "--ipv4"];
     let header = format!("authorization: Bearer {KEY}");
-    let by_api = assert_quick("a login by the API", || {
-        let more = [&elsewhere[..], &["--header", header.as_str()]].concat();
-        api::answer(&api::ask(Transport::Tls, wire::verify::VERIFY_PATH, &item("alice", &code), &more))
-    });
+    let elsewhere = ["--interface", "127.0.0.2", "--ipv4", "--header", header.as_str()];
+    let asked = item("alice", &code);
+    let by_api = api::answer(&api::ask(Transport::Tls, wire::verify::VERIFY_PATH, &asked, &elsewhere));
     assert_eq!(by_api.verdict(), "allow");
     assert!(descriptors(&verifier) <= before + PER_SOURCE + 8, "one source has its share and no more");
-    wait_for("all to be ended", || (ended(&callers) == callers.len()).then_some(()));
-    let last = begun.elapsed();
-    assert!(
-        metric("postern_connections_turned_away_total{listener=\"api\"}") >= 12_000 - 2 * PER_SOURCE as u64
-    );
-    assert!(last < Duration::from_secs(20) + LATE, "the last were ended after {last:?}");
-    wait_for("the descriptors to be given back", || (descriptors(&verifier) <= before + 8).then_some(()));
+    wait_long_for("all to be ended", || (ended(&callers) == callers.len()).then_some(()));
+    let turned_away = metrics::read("postern_connections_turned_away_total{listener=\"api\"}");
+    assert!(turned_away >= 12_000 - 2 * PER_SOURCE as u64, "only {turned_away}");
+    wait_long_for("its descriptors", || (descriptors(&verifier) <= before + 8).then_some(()));
 }
 
-/// One way to be slow, and how long the daemon bears it.
+/// One way to be slow.
 struct Slow {
     what: &'static str,
-    most: Duration,
     /// Said at once.
     first: String,
-    /// Said every five seconds, a byte at a time.
+    /// Said a byte at a time.
     then: &'static [u8],
     /// Whether as much is said as can be, and replies are read a byte at a time.
     reads_slowly: bool,
@@ -223,19 +199,13 @@ fn ways_to_be_slow() -> [Slow; 5] {
     let whole = format!("{head}content-length: 2\r\n\r\n{{}}");
     let large = format!("{head}\r\n").replace("verify", "nothing").repeat(100_000);
     let second_head = format!("{whole}POST /");
-    let slow = |what, seconds, first, then, reads_slowly| Slow {
-        what,
-        most: Duration::from_secs(seconds),
-        first,
-        then,
-        reads_slowly,
-    };
+    let slow = |what, first, then, reads_slowly| Slow { what, first, then, reads_slowly };
     [
-        slow("a head byte by byte", 10, "POST /".into(), b"v1/verify", false),
-        slow("a later head byte by byte", 70, second_head, b"v1/verify", false),
-        slow("a body byte by byte", 30, with_body, b"{\"request_id\"", false),
-        slow("silence", 60, whole, b"", false),
-        slow("a reply that is read byte by byte", 30, large, b"", true),
+        slow("a head byte by byte", "POST /".into(), b"v1/verify", false),
+        slow("a later head byte by byte", second_head, b"v1/verify", false),
+        slow("a body byte by byte", with_body, b"{\"request_id\"", false),
+        slow("silence", whole, b"", false),
+        slow("a reply that is read byte by byte", large, b"", true),
     ]
 }
 
@@ -243,68 +213,66 @@ fn ways_to_be_slow() -> [Slow; 5] {
 struct Group {
     slow: Slow,
     callers: Vec<Caller>,
-    since: Instant,
-    all_ended: Option<Instant>,
+}
+
+impl Group {
+    /// 175 at the login socket, and 25 at the API, of which one source may have 128.
+    fn call(slow: Slow) -> Self {
+        let by_unix = (0..175).map(|_| Caller::by_unix(wire::LOGIN_SOCKET).expect("connecting"));
+        let mut callers: Vec<_> = by_unix.chain((0..25).map(|_| Caller::by_tcp())).collect();
+        if slow.reads_slowly {
+            fill(&mut callers, slow.first.as_bytes());
+        } else {
+            for caller in &mut callers {
+                assert_eq!(caller.write(slow.first.as_bytes()), slow.first.len(), "{}", slow.what);
+            }
+        }
+        Self { slow, callers }
+    }
+
+    fn say_or_read_a_byte(&mut self, round: usize) {
+        for caller in &mut self.callers {
+            if self.slow.reads_slowly {
+                caller.read_byte();
+            } else if let Some(byte) = self.slow.then.get(round) {
+                caller.write(&[*byte]);
+            }
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        ended(&self.callers) == self.callers.len()
+    }
 }
 
 // covers: F07
 #[test]
-fn a_thousand_slow_callers_are_ended_in_time_and_hinder_nobody() {
+fn a_thousand_slow_callers_are_ended_and_hinder_nobody() {
     let _machine = Machine::new();
     allow_many_descriptors();
     let (verifier, phone) = start(&api::plain(), &[]);
     let begun = now();
-    let mut groups: Vec<Group> = ways_to_be_slow()
-        .into_iter()
-        .map(|slow| {
-            let by_unix = (0..175).map(|_| Caller::by_unix(wire::LOGIN_SOCKET).expect("connecting"));
-            let mut callers: Vec<_> = by_unix.chain((0..25).map(|_| Caller::by_tcp())).collect();
-            if slow.reads_slowly {
-                fill(&mut callers, slow.first.as_bytes());
-            } else {
-                for caller in &mut callers {
-                    assert_eq!(caller.write(slow.first.as_bytes()), slow.first.len(), "{}", slow.what);
-                }
-            }
-            Group { slow, callers, since: now(), all_ended: None }
-        })
-        .collect();
+    let mut groups: Vec<Group> = ways_to_be_slow().map(Group::call).into();
     assert_eq!(groups.iter().map(|group| group.callers.len()).sum::<usize>(), 1_000);
-    let mut round = 0;
-    while groups.iter().any(|group| group.all_ended.is_none()) {
-        assert!(begun.elapsed() < Duration::from_secs(100), "some were never ended");
-        let verdict = assert_quick("a login", || Login::by_ssh("alice").verdict(&verifier.next_code(&phone)));
-        assert_eq!(verdict, Verdict::Allow);
-        for group in &mut groups {
-            be_slow(group, round);
+    for round in 0.. {
+        if groups.is_empty() {
+            break;
         }
-        round += 1;
-        wait_at_most(Duration::from_secs(5), || {
-            groups.iter_mut().filter(|group| group.all_ended.is_none()).for_each(|group| {
-                if ended(&group.callers) == group.callers.len() {
-                    group.all_ended = Some(now());
-                }
-            });
-            groups.iter().all(|group| group.all_ended.is_some()).then_some(())
+        let left: Vec<_> = groups.iter().map(|group| group.slow.what).collect();
+        assert!(begun.elapsed() < HANG, "never ended: {left:?}");
+        assert_let_in(&verifier.next_code(&phone));
+        for group in &mut groups {
+            group.say_or_read_a_byte(round);
+        }
+        wait_at_most(BETWEEN_BYTES, || {
+            groups.retain(|group| !group.has_ended());
+            groups.is_empty().then_some(())
         });
     }
-    for group in groups {
-        let took = group.all_ended.expect("ended").duration_since(group.since);
-        let Slow { what, most, .. } = group.slow;
-        assert!(took < most + LATE, "{what} was borne for {took:?}");
-    }
-    assert!(metric("postern_connections_overdue_total{listener=\"api\"}") >= 75);
-    assert!(metric("postern_connections_overdue_total{listener=\"login\"}") >= 525);
-}
-
-fn be_slow(group: &mut Group, round: usize) {
-    for caller in &mut group.callers {
-        if group.slow.reads_slowly {
-            caller.read(1);
-        } else if let Some(byte) = group.slow.then.get(round) {
-            caller.write(&[*byte]);
-        }
-    }
+    let overdue =
+        |name: &str| metrics::read(&format!("postern_connections_overdue_total{{listener=\"{name}\"}}"));
+    // All but the silent: silence is not slowness.
+    assert_eq!((overdue("login"), overdue("api")), (4 * 175, 4 * 25));
 }
 
 /// Takes connections until a listener has 200, as far as its queue allows.
@@ -333,9 +301,8 @@ fn with_few_descriptors_a_crowd_waits_and_the_store_keeps_its_own() {
     assert!(descriptors(&verifier) < 64, "some are kept");
     let code = verifier.next_code(&phone);
     drop(callers);
-    let verdict = assert_quick("a login after the crowd", || Login::by_ssh("alice").verdict(&code));
-    assert_eq!(verdict, Verdict::Allow);
-    assert_eq!(assert_quick("a request", || verify(Transport::Tcp, &item("alice", &code))).verdict(), "deny");
+    assert_let_in(&code);
+    assert_eq!(verify(Transport::Tcp, &item("alice", &code)).verdict(), "deny");
     assert!(verifier.stop().success());
 }
 
@@ -358,14 +325,11 @@ fn out_of_descriptors_nothing_is_lost_and_no_core_burns() {
     verifier.expect_log("cannot take connections: they wait");
     let code = verifier.next_code(&phone);
     drop(callers);
-    let verdict = assert_quick("a login after the crowd", || Login::by_ssh("alice").verdict(&code));
-    assert_eq!(verdict, Verdict::Allow);
+    assert_let_in(&code);
     limit(4_096);
-    let failures =
-        ["login", "api"].map(|name| metric(&format!("postern_accept_failures_total{{listener=\"{name}\"}}")));
+    let failures = ["login", "api"]
+        .map(|name| metrics::read(&format!("postern_accept_failures_total{{listener=\"{name}\"}}")));
     assert!(failures.iter().sum::<u64>() > 0, "{failures:?}");
     assert!(postern::is_ready());
-    let mut last = Caller::by_tcp();
-    last.write(b"GET / HTTP/1.1\r\nhost: postern\r\n\r\n");
-    assert!(last.is_open_after(LOGIN), "it is answered");
+    assert_eq!(verify(Transport::Tcp, &item("alice", &code)).verdict(), "deny", "it is answered");
 }

@@ -3,16 +3,18 @@
 use std::sync::Barrier;
 use std::thread;
 
+use system_tests::api::{self, KEY, Transport, item, verify, verify_all};
 use system_tests::authenticator::Authenticator;
 use system_tests::flows::{QUESTION, activated, reference_in, ssh_login, sudo};
 use system_tests::login_socket::{Login, verdict};
 use system_tests::machine::{ALICE, Machine, run};
-use system_tests::postern;
 use system_tests::sshd::{self, Sshd};
 use system_tests::terminal::Terminal;
 use system_tests::verifier::{Verifier, config};
+use system_tests::{metrics, postern};
 use wire::admin::TokenState;
 use wire::login::Verdict;
+use wire::verify::BATCH_ITEMS_MAX;
 
 /// A daemon whose waits run on the clock that the test steps, and alice's phone.
 fn start() -> (Machine, Verifier, Authenticator) {
@@ -184,6 +186,36 @@ fn while_throttled_right_wrong_and_used_codes_get_the_same_answer_and_the_right_
     assert_eq!(postern::status().codes_evaluated, evaluated, "none was looked at");
     verifier.clock.advance(25 * 3_600);
     assert_eq!(login.verdict(&verifier.code(&phone)), Verdict::Allow);
+}
+
+// covers: B15
+#[test]
+fn ten_thousand_throttled_tries_cost_no_comparison_and_hinder_nobody() {
+    let _machine = Machine::new();
+    let mut verifier = Verifier::prepare(&api::plain()).with_stepped_waits();
+    api::write_key(KEY);
+    verifier.initialise();
+    verifier.launch();
+    let [alice, bob] = ["alice", "bob"].map(|user| activated(&verifier, user));
+    // Until a wait is a quarter of an hour.
+    for _ in 0..15 {
+        verifier.clock.advance(1_000);
+        let wrong = verifier.wrong_code(&alice);
+        assert_eq!(verify(Transport::Tcp, &item("alice", &wrong)).verdict(), "deny");
+    }
+    let (right, bobs) = (verifier.code(&alice), verifier.code(&bob));
+    let (evaluated, refused) = (metrics::codes_evaluated(), metrics::refused());
+    let batches = 10_000_u64.div_ceil(BATCH_ITEMS_MAX as u64);
+    for _ in 0..batches {
+        let items: Vec<_> = (0..BATCH_ITEMS_MAX).map(|_| item("alice", &right)).collect();
+        let verdicts = verify_all(Transport::Tcp, &items).verdicts().join(" ");
+        assert_eq!(verdicts, ["deny"; BATCH_ITEMS_MAX].join(" "));
+    }
+    assert_eq!(metrics::refused() - refused, batches * BATCH_ITEMS_MAX as u64, "each is told and counted");
+    assert_eq!(metrics::codes_evaluated(), evaluated, "none is compared with anything");
+    assert_eq!(verify(Transport::Tcp, &item("bob", &bobs)).verdict(), "allow");
+    verifier.clock.advance(25 * 3_600);
+    assert_eq!(verify(Transport::Tcp, &item("alice", &verifier.code(&alice))).verdict(), "allow");
 }
 
 // covers: B03, P3

@@ -41,6 +41,9 @@ struct Mutant {
     replace: String,
     /// The package of the test.
     package: String,
+    /// The file of the package's `tests/` that holds the test; absent: one of the unit tests of its library.
+    #[serde(default)]
+    tests: Option<String>,
     /// The test's name or a part of it, as `cargo test` takes it.
     test: String,
 }
@@ -49,6 +52,11 @@ impl Mutant {
     /// What is done to which file.
     fn removal(&self) -> (&Path, &str, &str) {
         (&self.file, &self.find, &self.replace)
+    }
+
+    /// Which test program notices.
+    fn program(&self) -> (&str, Option<&str>) {
+        (&self.package, self.tests.as_deref())
     }
 }
 
@@ -90,19 +98,13 @@ pub fn run(only: Option<&str>, tally: &mut Tally) -> Result<()> {
     copy_workspace(&root, &tree)?;
     let runner = Runner { tree: &tree, build: room.join("build") };
 
-    // All tests of the whole copy first: one build serves them all.
-    for mutant in &table.mutant {
-        let passed = runner.test(mutant).with_context(|| format!("mutant {}", mutant.id))? == Outcome::Passed;
-        ensure!(
-            passed,
-            "{}: `{}` of {} must pass without the mutant",
-            mutant.id,
-            mutant.test,
-            mutant.package
-        );
+    table.mutant.sort_by(|a, b| a.program().cmp(&b.program()));
+    for mutants in table.mutant.chunk_by(|a, b| a.program() == b.program()) {
+        runner.test_unharmed(mutants)?;
     }
     let (mut caught, mut missed) = (0, 0);
-    // Neighbours in the table that remove the same guard share one build.
+    // Those that remove the same guard share one build, and those of one file what is built upon its package.
+    table.mutant.sort_by(|a, b| a.removal().cmp(&b.removal()));
     for same in table.mutant.chunk_by(|a, b| a.removal() == b.removal()) {
         let undo = runner.apply(&same[0]).with_context(|| format!("mutant {}", same[0].id))?;
         for mutant in same {
@@ -159,13 +161,30 @@ impl Runner<'_> {
         Ok(Undo { path, original })
     }
 
+    /// Demands that the tests of these mutants, which are in one program, pass in the whole copy.
+    fn test_unharmed(&self, mutants: &[Mutant]) -> Result<()> {
+        let mut command = self.cargo(&mutants[0]);
+        let run = command.arg("--").args(mutants.iter().map(|mutant| &mutant.test)).output();
+        let run = run.context("cannot run cargo")?;
+        let said = String::from_utf8_lossy(&run.stdout);
+        for Mutant { id, test, package, .. } in mutants {
+            let mut lines =
+                said.lines().filter(|line| line.starts_with("test ") && line.contains(test.as_str()));
+            let passed = lines.next().is_some_and(|line| line.ends_with(" ok"));
+            let why = String::from_utf8_lossy(&run.stderr);
+            ensure!(passed, "{id}: `{test}` of {package} must pass without the mutant\n{said}\n{why}");
+        }
+        ensure!(run.status.success(), "a test of {} fails without any mutant\n{said}", mutants[0].package);
+        Ok(())
+    }
+
     fn test(&self, mutant: &Mutant) -> Result<Outcome> {
         let build = self.cargo(mutant).arg("--no-run").output().context("cannot run cargo")?;
         if !build.status.success() {
             println!("{}", String::from_utf8_lossy(&build.stderr));
             return Ok(Outcome::NotBuilt);
         }
-        let run = self.cargo(mutant).output().context("cannot run cargo")?;
+        let run = self.cargo(mutant).args(["--", &mutant.test]).output().context("cannot run cargo")?;
         let mut tally = Tally::default();
         for line in String::from_utf8_lossy(&run.stdout).lines() {
             tally.read_line(line);
@@ -184,9 +203,13 @@ impl Runner<'_> {
             .current_dir(self.tree)
             .env("CARGO_TARGET_DIR", &self.build)
             .env("PROPTEST_FAILURE_PERSISTENCE", "off")
-            .args(["test", "--quiet", "--locked", "--no-fail-fast", "-p", &mutant.package, &mutant.test])
+            .args(["test", "--locked", "--no-fail-fast", "-p", &mutant.package])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        match &mutant.tests {
+            Some(name) => command.args(["--test", name]),
+            None => command.arg("--lib"),
+        };
         command
     }
 }
