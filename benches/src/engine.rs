@@ -6,6 +6,7 @@
 //! | [`Naive`] | `DashMap<String, _>`, default shards and hasher | a key schedule for each of three steps | compare-and-set |
 //! | [`Floor`] | unsynchronised `hashbrown` by `u64` | one step from kept states | plain store |
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
@@ -17,6 +18,12 @@ use verifierd::accounts::{Accounts, Loader, UncleanStop};
 use verifierd::keys::{IndexHasher, MasterKey};
 
 use crate::population::{self, Registrar};
+
+/// Users whose records are in memory at once, for each of the threads that load.
+const CHUNK: u64 = 10_000;
+
+/// Threads that load: one for each core of a small machine.
+const LOADERS: u64 = 2;
 
 /// A code about to be checked, as it comes out of a request.
 #[derive(Clone, Copy, Debug)]
@@ -38,19 +45,29 @@ pub struct Ours {
 impl Ours {
     /// With the first `users` of the population.
     pub fn new(users: u64) -> Self {
-        /// Users whose records are in memory at once.
-        const CHUNK: u64 = 10_000;
         let names = IndexHasher::new(&MasterKey::generate().expect("random bytes"), "user names");
-        let (ours, registrar) = (Self { accounts: Accounts::new(names) }, Registrar::default());
-        for first in (0..users).step_by(CHUNK as usize) {
-            let contents = registrar.contents(first..users.min(first + CHUNK));
-            let mut loader = Loader::new(&ours.accounts, registrar.sealer());
-            let credentials = contents.credentials.into_iter().map(Stored::Credential);
-            let stored = credentials.chain(contents.records.into_iter().map(Stored::Record));
-            stored.for_each(|stored| loader.take(&stored).expect("records of our own"));
-            loader.finish().expect("records of our own");
-        }
+        let ours = Self { accounts: Accounts::new(names) };
+        // Sealing and opening ten million secrets takes minutes: each core does its share.
+        std::thread::scope(|scope| {
+            for first in 0..LOADERS {
+                let starts = (first * CHUNK..users).step_by((LOADERS * CHUNK) as usize);
+                let ours = &ours;
+                scope.spawn(move || {
+                    let registrar = Registrar::default();
+                    starts.for_each(|start| ours.load(&registrar, start..users.min(start + CHUNK)));
+                });
+            }
+        });
         ours
+    }
+
+    fn load(&self, registrar: &Registrar, numbers: Range<u64>) {
+        let contents = registrar.contents(numbers);
+        let mut loader = Loader::new(&self.accounts, registrar.sealer());
+        let credentials = contents.credentials.into_iter().map(Stored::Credential);
+        let stored = credentials.chain(contents.records.into_iter().map(Stored::Record));
+        stored.for_each(|stored| loader.take(&stored).expect("records of our own"));
+        loader.finish().expect("records of our own");
     }
 
     /// Whether the code was right and fresh; it is used up then.

@@ -1,12 +1,14 @@
 //! A lean client for measuring servers: two threads, keep-alive connections, requests made beforehand.
 //!
 //! It costs little, because it shares its cores with the server: no async runtime, no allocation for a request, one
-//! write and one read for each. Every reply is checked; one that lets nobody in counts as refused.
+//! write and one read for each. Every reply is checked; one that lets nobody in counts as refused. Only HTTP/2 is left
+//! to a library, which costs more.
 
 mod closed;
 mod connection;
 mod deck;
 mod open;
+mod streams;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,8 +17,9 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 pub use closed::closed;
-pub use deck::{Deck, Shape};
+pub use deck::{Deck, STREAMING, Shape};
 pub use open::open;
+pub use streams::streams;
 
 /// What opens the network's socket of a server under measurement.
 pub const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -48,6 +51,8 @@ pub struct Tally {
     pub bad: u64,
     /// How long it took.
     pub took: Duration,
+    /// The first reply that let nobody in.
+    pub first_bad: Option<String>,
     /// From the intended start to the whole reply, in nanoseconds; only where arrivals were scheduled.
     pub waits: Histogram<u64>,
 }
@@ -55,7 +60,7 @@ pub struct Tally {
 impl Default for Tally {
     fn default() -> Self {
         let waits = Histogram::new_with_max(WAIT_NS_MAX, 3).expect("valid bounds");
-        Self { good: 0, bad: 0, took: Duration::ZERO, waits }
+        Self { good: 0, bad: 0, took: Duration::ZERO, first_bad: None, waits }
     }
 }
 
@@ -70,11 +75,24 @@ impl Tally {
         self.waits.value_at_percentile(percent) as f64 / 1_000.0
     }
 
+    /// Counts a reply to a write with so many verifications.
+    ///
+    /// * `reply`: is asked for its words where it lets somebody not in.
+    pub(crate) fn count(&mut self, good: usize, of: usize, reply: impl FnOnce() -> String) {
+        let bad = of.saturating_sub(good);
+        self.good += good as u64;
+        self.bad += bad as u64;
+        if bad > 0 && self.first_bad.is_none() {
+            self.first_bad = Some(reply());
+        }
+    }
+
     /// Adds what another thread did meanwhile.
-    fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self) {
         self.good += other.good;
         self.bad += other.bad;
         self.took = self.took.max(other.took);
+        self.first_bad = self.first_bad.take().or_else(|| other.first_bad.clone());
         self.waits.add(&other.waits).expect("both have the same bounds");
     }
 }

@@ -40,6 +40,18 @@ pub fn key(number: u64) -> OtpKey {
     OtpKey::new(&secret(&name(number)), Algorithm::Sha1, Digits::SIX)
 }
 
+/// The keys of the first users, made by two threads: for ten million it takes a while.
+pub fn keys(users: u64) -> Vec<OtpKey> {
+    let half = users / 2;
+    std::thread::scope(|scope| {
+        let second = scope.spawn(move || (half..users).map(key).collect::<Vec<_>>());
+        let mut keys = Vec::with_capacity(usize::try_from(users).unwrap_or_default());
+        keys.extend((0..half).map(key));
+        keys.extend(second.join().expect("it makes keys"));
+        keys
+    })
+}
+
 /// Makes the records of users under one master key.
 #[derive(Debug)]
 pub struct Registrar {
@@ -59,9 +71,9 @@ impl Registrar {
     }
 
     /// The entries that bring users into a ledger.
-    pub fn entries(&self, users: u64) -> impl Iterator<Item = Entry> {
-        (0..users).step_by(USERS_PER_ENTRY as usize).map(move |first| {
-            let numbers = first..users.min(first + USERS_PER_ENTRY);
+    pub fn entries(&self, users: Range<u64>) -> impl Iterator<Item = Entry> {
+        users.clone().step_by(USERS_PER_ENTRY as usize).map(move |first| {
+            let numbers = first..users.end.min(first + USERS_PER_ENTRY);
             Entry { changes: numbers.flat_map(|number| self.changes(number)).collect(), ..Entry::default() }
         })
     }
@@ -148,7 +160,7 @@ mod tests {
     #[test]
     fn entries_hold_every_user_and_fit_their_bounds() {
         let changes: Vec<usize> =
-            Registrar::default().entries(600).map(|entry| entry.changes.len()).collect();
+            Registrar::default().entries(0..600).map(|entry| entry.changes.len()).collect();
         assert_eq!(changes, [768, 768, 264]);
         assert!(changes[0] <= ledger::ENTRY_CHANGES_MAX);
     }

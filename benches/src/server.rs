@@ -1,22 +1,44 @@
 //! A server under measurement, in a process of its own, and the user's side of it: which codes come next.
 
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, BufReader, Write as _};
+use std::io::{self, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use otp_core::OtpKey;
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::clock::STEP_SECONDS;
-use crate::load::{Address, Deck, Shape, Tally, closed, open};
+use crate::clock::{STEP_SECONDS, now};
+use crate::load::{Address, Deck, Shape, THREADS, Tally, closed, open, streams};
 
 /// The first time step: later than that of every store there is.
 const FIRST_STEP: u64 = 60_000_000;
 
+/// Users in one call when all of them come for the first time.
+const NEWCOMERS: usize = 100;
+
+/// How long the first logins of all users may take.
+const SETTLING_MAX: Duration = Duration::from_secs(600);
+
+/// Commits whose claims have yet to be folded, as the server tells it; how many may be left, and how long that may take.
+const BACKLOG: &str = "postern_store_size{kind=\"backlog_rows\"}";
+const BACKLOG_LEFT: f64 = 100.0;
+const FOLDING_MAX: Duration = Duration::from_secs(30);
+
+/// Verifications a second that the first slice of a shape is prepared for.
+const RATE_AT_FIRST: f64 = 250_000.0;
+
 /// Clock ticks in a second, as `/proc` counts processor time on Linux.
 const TICKS: f64 = 100.0;
+
+/// How far the clock is moved on to make everything old: by more than ninety days, for which a user's usual source is
+/// known.
+pub const SKIPPED: Duration = Duration::from_secs(300_000 * STEP_SECONDS);
 
 /// Which transport a client uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +57,16 @@ pub struct Server {
     replies: BufReader<ChildStdout>,
     tcp: Address,
     unix: Address,
+    /// For HTTP/2: the service speaks it beside HTTP/1.1, a hello has an address for each.
+    http2: Address,
+    admin: PathBuf,
     codes: Codes,
     /// Position in the endless round over all users.
     next: u64,
-    /// Verifications a second of the last slice; says how many codes the next one needs.
-    rate_seen: f64,
+    /// Whether every user is known to come from where this client is.
+    is_settled: bool,
+    /// Verifications a second of the last slice of each shape: how many codes the next one needs.
+    rates_seen: HashMap<Shape, f64>,
 }
 
 /// What a server is asked for.
@@ -87,10 +114,45 @@ impl Server {
         let orders = child.stdin.take();
         let mut replies = BufReader::new(child.stdout.take().context("its output is a pipe")?);
         let said = line(&mut replies)?;
-        let address = said.strip_prefix("ready ").with_context(|| format!("bench-server said {said:?}"))?;
-        let (tcp, unix) = (Address::Tcp(address.parse()?), Address::Unix(dir.join("login.sock")));
+        let addresses = said.strip_prefix("ready ").and_then(|addresses| addresses.split_once(' '));
+        let (tcp, http2) = addresses.with_context(|| format!("bench-server said {said:?}"))?;
+        let (tcp, http2) = (Address::Tcp(tcp.parse()?), Address::Tcp(http2.parse()?));
+        let (unix, admin) = (Address::Unix(dir.join("login.sock")), dir.join("admin.sock"));
         let codes = if kind == "hello" { Codes::None } else { Codes::Fresh };
-        Ok(Self { child, orders, replies, tcp, unix, codes, next: 0, rate_seen: 250_000.0 })
+        let (next, is_settled, rates_seen) = (0, kind == "hello", HashMap::new());
+        Ok(Self { child, orders, replies, tcp, unix, http2, admin, codes, next, is_settled, rates_seen })
+    }
+
+    /// Whether every user has logged in once, or nobody needs to.
+    pub fn is_settled(&self) -> bool {
+        self.is_settled
+    }
+
+    /// Lets every user log in once over TCP: where a user logs in from is written down the first time,
+    /// and until then more is counted. A running site pays that once a day for each of them.
+    ///
+    /// # Errors
+    /// As [`Self::closed`].
+    pub fn settle(&mut self, keys: &[OtpKey]) -> Result<()> {
+        let (deck, step) = self.deck(keys, Shape::Batch(NEWCOMERS), keys.len() as f64);
+        self.order(&format!("step {step}"))?;
+        let before = self.cpu_seconds()?;
+        let tally = closed(&self.tcp, &deck.over(THREADS), SETTLING_MAX)?;
+        let first = self.judged(tally, before).context("first logins")?;
+        let (came, users) = (first.tally.good, keys.len() as u64);
+        ensure!(came + NEWCOMERS as u64 > users, "only {came} of {users} users could log in once");
+        self.is_settled = true;
+        self.wait_until_folded()
+    }
+
+    /// Waits until what the first logins wrote has found its place in the store, which a running site has behind it.
+    fn wait_until_folded(&self) -> Result<()> {
+        let begun = now();
+        while self.metric(BACKLOG)? > BACKLOG_LEFT && begun.elapsed() < FOLDING_MAX {
+            // Nothing tells when it is done.
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        Ok(())
     }
 
     /// Says whether a hello gets requests like those of a verification, or the least there is.
@@ -103,11 +165,12 @@ impl Server {
         self.child.id()
     }
 
-    /// Where it listens.
-    pub fn address(&self, transport: Transport) -> &Address {
-        match transport {
-            Transport::Tcp => &self.tcp,
-            Transport::Unix => &self.unix,
+    /// Where it listens for requests of this shape.
+    fn address(&self, transport: Transport, shape: Shape) -> &Address {
+        match (transport, shape) {
+            (Transport::Tcp, Shape::Streams(_)) => &self.http2,
+            (Transport::Tcp, _) => &self.tcp,
+            (Transport::Unix, _) => &self.unix,
         }
     }
 
@@ -122,11 +185,17 @@ impl Server {
         shape: Shape,
         duration: Duration,
     ) -> Result<Slice> {
-        let wanted = self.rate_seen * duration.as_secs_f64() * 1.5;
-        let deck = self.deck(keys, shape, wanted)?;
+        let rate = self.rates_seen.get(&shape).copied().unwrap_or(RATE_AT_FIRST);
+        let wanted = rate * duration.as_secs_f64() * 1.5;
+        let (deck, step) = self.deck(keys, shape, wanted);
+        self.order(&format!("step {step}"))?;
         let before = self.cpu_seconds()?;
-        let tally = closed(self.address(transport), &deck, duration)?;
-        self.rate_seen = tally.rate();
+        let address = self.address(transport, shape);
+        let tally = match shape {
+            Shape::Streams(count) => streams(address, &deck, count, duration)?,
+            Shape::Single | Shape::Pipelined(_) | Shape::Batch(_) => closed(address, &deck, duration)?,
+        };
+        self.rates_seen.insert(shape, tally.rate());
         self.judged(tally, before)
     }
 
@@ -141,23 +210,51 @@ impl Server {
         rate: f64,
         duration: Duration,
     ) -> Result<Slice> {
-        let deck = self.deck(keys, Shape::Single, rate * duration.as_secs_f64() * 1.1)?;
+        let (deck, step) = self.deck(keys, Shape::Single, rate * duration.as_secs_f64() * 1.1);
+        self.order(&format!("step {step}"))?;
         let before = self.cpu_seconds()?;
-        let tally = open(self.address(transport), &deck, rate, duration)?;
+        let tally = open(self.address(transport, Shape::Single), &deck, rate, duration)?;
         self.judged(tally, before)
     }
 
-    /// Makes everything old that earlier verifications left behind: moves both sides of its clock on by more than any
-    /// of it is kept.
+    /// The same at the moment at which everything that earlier verifications left behind is old: both sides of the
+    /// server's clock are moved on by more than any of it is kept.
     ///
     /// # Errors
-    /// When it does not obey.
-    pub fn age(&mut self, keys: &[OtpKey]) -> Result<()> {
-        /// More than ninety days, for which a user's usual place is known.
-        const STEPS: u64 = 300_000;
-        // The next codes are those of that time, and wall time goes with them.
-        self.next = (self.next + STEPS * keys.len() as u64).next_multiple_of(keys.len() as u64);
-        self.order(&format!("skip {}", STEPS * STEP_SECONDS))
+    /// As [`Self::closed`].
+    pub fn open_when_all_is_old(
+        &mut self,
+        keys: &[OtpKey],
+        transport: Transport,
+        rate: f64,
+        duration: Duration,
+    ) -> Result<Slice> {
+        self.next = (self.next + SKIPPED.as_secs() / STEP_SECONDS * keys.len() as u64)
+            .next_multiple_of(keys.len() as u64);
+        self.is_settled = false;
+        // The requests are made before anything is old: a sweep waits a second at most.
+        let (deck, step) = self.deck(keys, Shape::Single, rate * duration.as_secs_f64() * 1.1);
+        self.order(&format!("step {step}"))?;
+        self.order(&format!("skip {}", SKIPPED.as_secs()))?;
+        let before = self.cpu_seconds()?;
+        let tally = open(self.address(transport, Shape::Single), &deck, rate, duration)?;
+        self.judged(tally, before)
+    }
+
+    /// One of the figures that it tells at `/metrics`.
+    ///
+    /// * `series`: as it stands there, with labels.
+    ///
+    /// # Errors
+    /// When it does not answer, or has no such figure.
+    pub fn metric(&self, series: &str) -> Result<f64> {
+        let mut stream =
+            UnixStream::connect(&self.admin).with_context(|| self.admin.display().to_string())?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text)?;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        Ok(value.with_context(|| format!("/metrics does not tell {series}"))?.parse()?)
     }
 
     /// Memory that it has in use, in bytes.
@@ -171,19 +268,11 @@ impl Server {
         Ok(kilobytes * 1_024.0)
     }
 
-    /// Gives all its threads a real-time priority, so that other work on the machine is not in the figures.
-    ///
-    /// # Errors
-    /// When the system does not allow it.
-    pub fn raise_priority(&self) -> Result<()> {
-        raise_priority(self.id())
-    }
-
-    /// Codes of users who had no turn in this time step; moves the clock on when too few are left.
-    fn deck(&mut self, keys: &[OtpKey], shape: Shape, wanted: f64) -> Result<Deck> {
+    /// Codes of users who had no turn in a time step, and that step: the next one when too few are left of this.
+    fn deck(&mut self, keys: &[OtpKey], shape: Shape, wanted: f64) -> (Deck, u64) {
         match self.codes {
-            Codes::None => return Ok(Deck::hello()),
-            Codes::Unread => return Ok(Deck::like_codes(keys)),
+            Codes::None => return (Deck::hello(shape), FIRST_STEP),
+            Codes::Unread => return (Deck::like_codes(keys), FIRST_STEP),
             Codes::Fresh => {}
         }
         let round = keys.len() as u64;
@@ -192,20 +281,20 @@ impl Server {
             self.next = self.next.next_multiple_of(round);
         }
         let step = FIRST_STEP + self.next / round;
-        self.order(&format!("step {step}"))?;
         let deck = Deck::codes(shape, keys, step, self.next, wanted as usize);
         self.next += wanted;
-        Ok(deck)
+        (deck, step)
     }
 
     fn judged(&self, tally: Tally, cpu_before: f64) -> Result<Slice> {
-        ensure!(tally.good > 0, "nothing was answered");
         ensure!(
             tally.bad == 0,
-            "{} of {} right codes were not accepted: the figure would mean nothing",
+            "{} of {} right codes were not accepted, so the figure would mean nothing; the first was told: {}",
             tally.bad,
-            tally.good + tally.bad
+            tally.good + tally.bad,
+            tally.first_bad.as_deref().unwrap_or_default()
         );
+        ensure!(tally.good > 0, "nothing was answered");
         let server_cpu_us = (self.cpu_seconds()? - cpu_before) * 1e6 / tally.good as f64;
         Ok(Slice { tally, server_cpu_us })
     }
@@ -235,15 +324,31 @@ impl Drop for Server {
     }
 }
 
-/// Gives all threads of a process a real-time priority.
+/// Gives all threads of a process a real-time priority, so that other work on the machine is not in the figures; or
+/// takes it away again. Programs that it starts afterwards begin with the same.
 ///
 /// # Errors
 /// When the system does not allow it.
-pub fn raise_priority(process: u32) -> Result<()> {
+pub fn set_priority(process: u32, is_raised: bool) -> Result<()> {
     let process = process.to_string();
-    let status = Command::new("chrt").args(["--all-tasks", "--rr", "--pid", "10", &process]).status()?;
+    let priority = if is_raised { ["--rr", "--pid", "10"] } else { ["--other", "--pid", "0"] };
+    let status = Command::new("chrt").arg("--all-tasks").args(priority).arg(&process).status()?;
     ensure!(status.success(), "chrt ended with {status}");
     Ok(())
+}
+
+/// A command whose program ends with this one, however that is.
+pub fn ending_with_us(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "TERM", "--"]).arg(program);
+    command
+}
+
+/// Ends a program that was started so, and those that it started.
+pub fn end(child: &mut Child) {
+    // Where it has ended before, there is nothing to end.
+    let _ = kill_process(Pid::from_child(child), Signal::TERM);
+    let _ = child.wait();
 }
 
 /// A program that was built with this one.

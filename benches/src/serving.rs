@@ -7,10 +7,10 @@ use std::convert::Infallible;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use verifierd::http::{Connection, Stream};
 
@@ -23,6 +23,21 @@ pub async fn hello(connection: Connection) {
         Stream::Unix(stream) => converse(stream).await,
         Stream::Tcp(stream) => converse(stream).await,
     }
+}
+
+/// The same over HTTP/2.
+pub async fn hello_http2(connection: Connection) {
+    match connection.stream {
+        Stream::Unix(stream) => multiplex(stream).await,
+        Stream::Tcp(stream) => multiplex(stream).await,
+    }
+}
+
+async fn multiplex(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    let served = http2::Builder::new(TokioExecutor::new())
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(stream), service_fn(answer));
+    let _ = served.await;
 }
 
 async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {

@@ -19,6 +19,11 @@ pub fn missing(row: &str, why: &str) {
     println!("{}", json!({ "row": row, "missing": why }));
 }
 
+/// What is being done, for whoever waits.
+pub fn progress(what: &str) {
+    eprintln!("      {what}");
+}
+
 /// Something that a reader of the figures needs to know.
 pub fn fact(name: &str, value: &str) {
     println!("{}", json!({ "fact": name, "value": value }));

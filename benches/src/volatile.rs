@@ -32,14 +32,10 @@ pub struct VolatileLedger {
 }
 
 impl VolatileLedger {
-    /// A ledger that holds the first `users` of the population.
+    /// A ledger of the first `users` of the population: they are in it once it was loaded, as every service does.
     pub fn new(users: u64) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let ledger = Self { registrar: Registrar::default(), users, shards };
-        for entry in ledger.registrar.entries(users) {
-            entry.changes.into_iter().for_each(|change| ledger.make(change));
-        }
-        ledger
+        Self { registrar: Registrar::default(), users, shards }
     }
 
     fn shard(&self, credential: CredentialId) -> MutexGuard<'_, HashMap<CredentialId, Standing>> {
@@ -92,7 +88,11 @@ impl Ledger for VolatileLedger {
     fn load_each(&self, each: &mut dyn FnMut(Stored)) -> Result<(), ReadError> {
         for first in (0..self.users).step_by(USERS_AT_ONCE as usize) {
             let contents = self.registrar.contents(first..self.users.min(first + USERS_AT_ONCE));
-            contents.credentials.into_iter().map(Stored::Credential).for_each(&mut *each);
+            for credential in contents.credentials {
+                let first = (credential.value, ClaimId([0; 16]));
+                self.shard(credential.id).entry(credential.id).or_insert(first);
+                each(Stored::Credential(credential));
+            }
             contents.records.into_iter().map(Stored::Record).for_each(&mut *each);
         }
         Ok(())

@@ -82,6 +82,13 @@ const PAM_PEERS: [Package; 2] = [
     },
 ];
 
+/// What the peer that comes from Python's own registry needs.
+const PYTHON: [Package; 1] = [Package {
+    name: "python3-venv",
+    probe: "/usr/share/doc/python3-venv",
+    reason: "a folder of its own for a peer written in Python",
+}];
+
 /// Debian's switch against starting services at installation.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
@@ -98,6 +105,8 @@ pub enum Need {
     Radius,
     /// The PAM modules of others.
     PamPeers,
+    /// Programs of others that are written in Python.
+    Python,
 }
 
 /// Installs what is missing. Does nothing, and needs no root, when nothing is.
@@ -135,6 +144,7 @@ fn missing(need: Need) -> Vec<&'static Package> {
         Need::Profile => (&[], &PROFILE),
         Need::Radius => (&[], &RADIUS),
         Need::PamPeers => (&LOGIN, &PAM_PEERS),
+        Need::Python => (&[], &PYTHON),
     };
     login.iter().chain(more).filter(|package| !Path::new(package.probe).exists()).collect()
 }

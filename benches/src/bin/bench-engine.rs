@@ -123,12 +123,8 @@ fn nanoseconds(took: Duration, count: usize) -> f64 {
     took.as_secs_f64() * 1e9 / count as f64
 }
 
-fn keys(users: u64) -> Vec<OtpKey> {
-    (0..users).map(population::key).collect()
-}
-
 fn over_naive(users: u64, runs: u64) {
-    let (ours, naive, keys) = (Ours::new(users), Naive::new(users), keys(users));
+    let (ours, naive, keys) = (Ours::new(users), Naive::new(users), population::keys(users));
     // The first run fills caches and is not kept.
     for run in 0..=runs {
         let codes = Codes::new(&keys, STEP + run, 0);
@@ -148,7 +144,7 @@ fn over_naive(users: u64, runs: u64) {
 }
 
 fn over_floor(users: u64, runs: u64) {
-    let (ours, mut floor, keys) = (Ours::new(users), Floor::new(users), keys(users));
+    let (ours, mut floor, keys) = (Ours::new(users), Floor::new(users), population::keys(users));
     for run in 0..=runs {
         let codes = Codes::new(&keys, STEP + run, 0);
         let mut both = [0.0; 2];
@@ -180,7 +176,7 @@ fn time_floor(codes: &Codes, floor: &mut Floor) -> f64 {
 fn large_over_small(runs: u64) -> Result<()> {
     let row = "cost_10m_over_10k";
     let sample = Ours::new(SMALL);
-    let small_keys = keys(SMALL);
+    let small_keys = population::keys(SMALL);
     let before = resident_bytes()?;
     let probe = Ours::new(SMALL * 10);
     let each = (resident_bytes()? - before) / (SMALL * 10) as f64;
@@ -193,7 +189,9 @@ fn large_over_small(runs: u64) -> Result<()> {
         tell::missing(row, &format!("needs {needed:.1} GB of memory, {available:.1} GB are free"));
         return Ok(());
     }
-    let (large, large_keys) = (Ours::new(LARGE), keys(LARGE));
+    tell::progress(&format!("{row}: making {LARGE} tokens"));
+    let (large, large_keys) = (Ours::new(LARGE), population::keys(LARGE));
+    tell::progress(&format!("{row}: measuring"));
     for run in 0..=runs {
         let mut both = [0.0; 2];
         for side in sides(run) {

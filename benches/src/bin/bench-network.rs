@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use benches::network::{Bench, Plan};
-use benches::server::raise_priority;
 use benches::tell;
 use clap::Parser;
 
@@ -33,22 +32,22 @@ struct Arguments {
     /// Where stores are made; on a disk.
     #[arg(long)]
     dir: PathBuf,
+    /// A virtual environment of Python with privacyIDEA and gunicorn, for the row that asks it.
+    #[arg(long)]
+    privacyidea: Option<PathBuf>,
     /// Profile the servers, and write what was found to this file.
     #[arg(long)]
     profile: Option<PathBuf>,
-    /// Give all sides a real-time priority; needs root.
+    /// Give all sides a real-time priority where waits are not measured; needs root.
     #[arg(long)]
     raise: bool,
 }
 
 fn main() -> Result<()> {
-    let Arguments { rows, runs, slice_ms, users, dir, profile, raise } = Arguments::parse();
+    let Arguments { rows, runs, slice_ms, users, dir, privacyidea, profile, raise } = Arguments::parse();
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     let slice = Duration::from_millis(slice_ms);
-    let mut bench = Bench::new(Plan { runs, slice, users, dir: dir.clone(), is_raised: raise });
-    if raise {
-        raise_priority(std::process::id())?;
-    }
+    let mut bench = Bench::new(Plan { runs, slice, users, dir: dir.clone(), may_raise: raise, privacyidea });
     for row in rows {
         if let Err(error) = bench.measure(&row) {
             tell::missing(&row, &format!("{error:#}"));

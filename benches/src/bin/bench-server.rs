@@ -1,12 +1,14 @@
 //! A server to be measured: a bare hello, or the real service on a ledger in memory or on disk.
 //!
-//! Says `ready TCP-ADDRESS` when it answers, then obeys lines on standard input: `step N` moves the clock into a time
-//! step, `skip N` moves waits on by seconds; both are answered with `ok`. Ends with its input.
+//! Says `ready ADDRESS ADDRESS` when it answers, for HTTP/1.1 and for HTTP/2 over TCP. Then obeys lines on standard
+//! input: `step N` moves the clock into a time step, `skip N` moves waits on by seconds; both are answered with `ok`.
+//! Ends with its input.
 
 #![forbid(unsafe_code)]
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, Write as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +19,11 @@ use arc_swap::ArcSwap;
 use benches::clock::StepClock;
 use benches::load::KEY;
 use benches::population::{Registrar, master};
-use benches::serving::hello;
+use benches::serving::{hello, hello_http2};
 use benches::volatile::VolatileLedger;
 use clap::{Parser, ValueEnum};
 use ledger::embedded::EmbeddedLedger;
-use ledger::{Ledger, Outcome, StartState};
+use ledger::{Ledger, Outcome, Pending, StartState};
 use tokio::sync::watch;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -85,6 +87,9 @@ fn main() -> Result<()> {
     let ledger = ledger(arguments.kind, &arguments)?;
     let tcp = ApiListener::bind(([127, 0, 0, 1], 0).into())?;
     let address = tcp.address();
+    // The service speaks both on one address.
+    let second = ApiListener::bind(([127, 0, 0, 1], 0).into())?;
+    let http2 = if arguments.kind == Kind::Hello { second.address() } else { address };
     let workers = Workers::start(arguments.threads)?;
     let (stop, stopping) = watch::channel(false);
     // Sweeps and administration go on beside, as in the daemon.
@@ -94,7 +99,7 @@ fn main() -> Result<()> {
     let background = thread::spawn(move || {
         runtime.block_on(async {
             match ledger {
-                None => greet(&dir, tcp, &workers, stopping, ready).await,
+                None => greet(&dir, [tcp, second], &workers, stopping, ready).await,
                 Some(ledger) => {
                     serve(&dir, tcp, &workers, service(ledger, ours).await?, stopping, ready).await
                 }
@@ -103,23 +108,29 @@ fn main() -> Result<()> {
     });
     // Whoever serves says what went wrong when it ends instead.
     if is_ready.recv().is_ok() {
-        say(&format!("ready {address}"));
+        say(&format!("ready {address} {http2}"));
         obey(&clock)?;
     }
     let _ = stop.send(true);
     background.join().expect("the service does not panic")
 }
 
-/// Says hello on both sockets.
+/// Says hello on all sockets.
+///
+/// * `tcp`: for HTTP/1.1 and for HTTP/2.
 async fn greet(
     dir: &Path,
-    tcp: ApiListener,
+    [tcp, http2]: [ApiListener; 2],
     workers: &Workers,
     stop: watch::Receiver<bool>,
     ready: std::sync::mpsc::Sender<()>,
 ) -> Result<()> {
     let unix = Listener::bind(&dir.join(LOGIN), Audience::Root)?;
-    let tasks = [workers.serve_bare(tcp, stop.clone(), hello)?, workers.serve_bare(unix, stop, hello)?];
+    let tasks = [
+        workers.serve_bare(tcp, stop.clone(), hello)?,
+        workers.serve_bare(http2, stop.clone(), hello_http2)?,
+        workers.serve_bare(unix, stop, hello)?,
+    ];
     ready.send(()).context("somebody waits")?;
     for task in tasks {
         task.await?;
@@ -171,19 +182,26 @@ fn filled(dir: &Path, users: u64) -> Result<EmbeddedLedger> {
     let key = store_key(&master());
     EmbeddedLedger::create(dir, &key)?;
     let ledger = open(dir)?;
+    // Sealing a million secrets takes longer than storing them: each core does its half.
+    thread::scope(|scope| {
+        let second = scope.spawn(|| fill(&ledger, users / 2..users));
+        fill(&ledger, 0..users / 2)?;
+        second.join().expect("it fills")
+    })?;
+    ledger.close()?;
+    open(dir)
+}
+
+fn fill(ledger: &EmbeddedLedger, users: Range<u64>) -> Result<()> {
     let registrar = Registrar::default();
     let mut on_their_way = VecDeque::new();
     for entry in registrar.entries(users) {
         on_their_way.push_back(ledger.submit(entry));
         if on_their_way.len() > FILLING {
-            expect_committed(on_their_way.pop_front())?;
+            on_their_way.pop_front().map_or(Ok(()), expect_committed)?;
         }
     }
-    while !on_their_way.is_empty() {
-        expect_committed(on_their_way.pop_front())?;
-    }
-    ledger.close()?;
-    open(dir)
+    on_their_way.into_iter().try_for_each(expect_committed)
 }
 
 fn open(dir: &Path) -> Result<EmbeddedLedger> {
@@ -194,10 +212,10 @@ fn open(dir: &Path) -> Result<EmbeddedLedger> {
     EmbeddedLedger::open(dir, &store_key(&master()), Box::new(end)).context("the store")
 }
 
-fn expect_committed(pending: Option<ledger::Pending>) -> Result<()> {
-    match pending.map(ledger::Pending::wait) {
-        None | Some(Outcome::Committed) => Ok(()),
-        Some(outcome) => bail!("the store did not take the population: {outcome:?}"),
+fn expect_committed(pending: Pending) -> Result<()> {
+    match pending.wait() {
+        Outcome::Committed => Ok(()),
+        outcome => bail!("the store did not take the population: {outcome:?}"),
     }
 }
 

@@ -34,7 +34,7 @@ impl<'a> Loop<'a> {
     fn new(address: &Address, deck: &'a Deck) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut connections = Vec::new();
-        for number in 0..CONNECTIONS / THREADS {
+        for number in 0..deck.connections_each() {
             let connection = Connection::open(address)?;
             epoll::add(&epoll, &connection, epoll::EventData::new_u64(number as u64), epoll::EventFlags::IN)?;
             connections.push(connection);
@@ -70,8 +70,7 @@ impl<'a> Loop<'a> {
                 let Progress::Answered { good } = connection.receive(self.deck)? else { continue };
                 // What is answered after the end is read, so that the next slice finds nothing of this one.
                 if !is_over {
-                    tally.good += good as u64;
-                    tally.bad += (self.deck.items - good) as u64;
+                    tally.count(good, self.deck.items, || connection.last_bad());
                     tally.took = begun.elapsed();
                 }
                 match writes.next().filter(|_| !is_over) {

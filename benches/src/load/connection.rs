@@ -27,6 +27,8 @@ pub struct Connection {
     filled: usize,
     awaited: usize,
     allowed: usize,
+    /// The newest reply with an item that was not let in.
+    bad: String,
 }
 
 /// What a connection has after something was read.
@@ -57,7 +59,14 @@ impl Connection {
                 Stream::Unix(stream)
             }
         };
-        Ok(Self { stream, buffer: vec![0; BUFFER_BYTES], filled: 0, awaited: 0, allowed: 0 })
+        Ok(Self {
+            stream,
+            buffer: vec![0; BUFFER_BYTES],
+            filled: 0,
+            awaited: 0,
+            allowed: 0,
+            bad: String::new(),
+        })
     }
 
     /// Sends one write of a deck. The last one must have been answered.
@@ -96,6 +105,9 @@ impl Connection {
             let Some((reply, good)) = take_reply(&self.buffer[start..self.filled], deck.has_verdicts)? else {
                 break;
             };
+            if good < deck.items / deck.replies {
+                self.bad = shortened(&self.buffer[start..start + reply]);
+            }
             start += reply;
             self.awaited -= 1;
             self.allowed += good;
@@ -107,6 +119,24 @@ impl Connection {
         }
         Ok(Progress::Answered { good: self.allowed.min(deck.items) })
     }
+}
+
+impl Connection {
+    /// The newest reply that let somebody not in.
+    pub fn last_bad(&self) -> String {
+        self.bad.clone()
+    }
+}
+
+/// As much of a reply as a person reads: from where it first says something else than `allow`.
+pub fn shortened(reply: &[u8]) -> String {
+    /// Letters.
+    const MOST: usize = 300;
+    let text = String::from_utf8_lossy(reply);
+    let body = text.split_once("\r\n\r\n").map_or(&*text, |(_, body)| body);
+    let items = body.split("},{");
+    let bad = items.filter(|item| !item.contains("\"verdict\":\"allow\"")).collect::<Vec<_>>().join(" ");
+    bad.chars().take(MOST).collect()
 }
 
 impl AsFd for Connection {
@@ -146,6 +176,14 @@ mod tests {
 
     fn reply(status: &str, body: &str) -> Vec<u8> {
         format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    }
+
+    #[test]
+    fn of_a_reply_that_lets_somebody_not_in_the_telling_part_is_kept() {
+        let body =
+            r#"{"items":[{"user":"a","verdict":"allow","reference":"A"},{"user":"b","verdict":"deny"}]}"#;
+        assert_eq!(shortened(&reply("200 OK", body)), r#""user":"b","verdict":"deny"}]}"#);
+        assert_eq!(shortened(&reply("503 Service Unavailable", "full")), "full");
     }
 
     #[test]

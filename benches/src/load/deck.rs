@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
+use hyper::body::Bytes;
 use otp_core::OtpKey;
 
-use super::{KEY, THREADS};
+use super::{CONNECTIONS, KEY, THREADS};
 use crate::population::{name, scattered};
 
 /// How verifications travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shape {
     /// One request, one reply.
     Single,
@@ -16,13 +17,21 @@ pub enum Shape {
     Pipelined(usize),
     /// One request with this many items.
     Batch(usize),
+    /// HTTP/2: this many requests on their way on each connection, of which there are [`STREAMING`].
+    Streams(usize),
 }
+
+/// Keep-alive connections of HTTP/2, over all threads: a gateway's few, each of which carries many requests at once.
+pub const STREAMING: usize = 8;
+
+/// What opens a body.
+const HEAD_END: &[u8] = b"\r\n\r\n";
 
 impl Shape {
     /// Verifications in one write.
     pub fn items(self) -> usize {
         match self {
-            Self::Single => 1,
+            Self::Single | Self::Streams(_) => 1,
             Self::Pipelined(count) | Self::Batch(count) => count,
         }
     }
@@ -30,8 +39,27 @@ impl Shape {
     /// Replies to one write.
     fn replies(self) -> usize {
         match self {
-            Self::Single | Self::Batch(_) => 1,
+            Self::Single | Self::Batch(_) | Self::Streams(_) => 1,
             Self::Pipelined(count) => count,
+        }
+    }
+
+    /// Connections that carry it, over all threads.
+    fn connections(self) -> usize {
+        match self {
+            Self::Single | Self::Batch(_) | Self::Pipelined(_) => CONNECTIONS,
+            Self::Streams(_) => STREAMING,
+        }
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Single => write!(f, "one at a time"),
+            Self::Pipelined(count) => write!(f, "{count} pipelined"),
+            Self::Batch(count) => write!(f, "batches of {count}"),
+            Self::Streams(count) => write!(f, "HTTP/2 with {STREAMING} connections of {count} streams"),
         }
     }
 }
@@ -39,7 +67,7 @@ impl Shape {
 /// Writes in a row, all of one length.
 #[derive(Clone, Debug)]
 pub struct Deck {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     /// Bytes of one write.
     length: usize,
     /// How many writes there are; those of a hello come again and again.
@@ -48,16 +76,34 @@ pub struct Deck {
     pub(super) replies: usize,
     /// Verifications in one write.
     pub(super) items: usize,
+    /// Keep-alive connections, over all threads.
+    connections: usize,
     /// Whether each item's verdict must be `allow`; a hello has none.
     pub(super) has_verdicts: bool,
 }
 
 impl Deck {
     /// Endless hellos.
-    pub fn hello() -> Self {
-        let bytes = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n".to_vec();
-        let length = bytes.len();
-        Self { bytes, length, writes: usize::MAX, replies: 1, items: 1, has_verdicts: false }
+    pub fn hello(shape: Shape) -> Self {
+        let bytes = Bytes::from(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(shape.replies()));
+        Self::new(shape, bytes, usize::MAX, false)
+    }
+
+    /// Writes of one length, the first of which begins the bytes.
+    ///
+    /// * `writes`: how many; more than there are bytes for come again.
+    fn new(shape: Shape, bytes: Bytes, writes: usize, has_verdicts: bool) -> Self {
+        let length = bytes.len().checked_div(if has_verdicts { writes } else { 1 }).unwrap_or_default();
+        let (replies, items, connections) = (shape.replies(), shape.items(), shape.connections());
+        Self { bytes, length, writes, replies, items, connections, has_verdicts }
+    }
+
+    /// The same over fewer connections.
+    ///
+    /// * `connections`: over all threads; at least one for each.
+    #[must_use]
+    pub fn over(self, connections: usize) -> Self {
+        Self { connections, ..self }
     }
 
     /// Endless requests that are as long as a verification, to a server that looks at no code.
@@ -83,9 +129,7 @@ impl Deck {
             let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(write(thread))).collect();
             threads.into_iter().map(|thread| thread.join().expect("a deck's thread")).collect()
         });
-        let bytes = parts.concat();
-        let length = bytes.len().checked_div(writes).unwrap_or_default();
-        Self { bytes, length, writes, replies: shape.replies(), items: shape.items(), has_verdicts: true }
+        Self::new(shape, Bytes::from(parts.concat()), writes, true)
     }
 
     /// How many verifications there are.
@@ -98,12 +142,29 @@ impl Deck {
         self.writes == 0
     }
 
+    /// Connections of one of the client's threads.
+    pub(super) fn connections_each(&self) -> usize {
+        self.connections.div_ceil(THREADS)
+    }
+
     /// One write after the other for one of the client's threads.
     pub(super) fn share(&self, thread: usize) -> impl Iterator<Item = &[u8]> {
-        (thread..self.writes).step_by(THREADS).map(|number| {
-            let start = number % (self.bytes.len() / self.length) * self.length;
-            &self.bytes[start..start + self.length]
-        })
+        self.starts(thread).map(|start| &self.bytes[start..start + self.length])
+    }
+
+    /// The same without the heads of requests, for a client that has its own: each is one request.
+    pub(super) fn bodies(&self, thread: usize) -> impl Iterator<Item = Bytes> {
+        let first = &self.bytes[..self.length];
+        let head = first.windows(HEAD_END.len()).position(|bytes| bytes == HEAD_END);
+        // All are of one length, and so are their heads.
+        let head = head.map_or(self.length, |at| at + HEAD_END.len());
+        self.starts(thread).map(move |start| self.bytes.slice(start + head..start + self.length))
+    }
+
+    /// Where the writes of one thread begin.
+    fn starts(&self, thread: usize) -> impl Iterator<Item = usize> {
+        let there = self.bytes.len().checked_div(self.length).unwrap_or_default().max(1);
+        (thread..self.writes).step_by(THREADS).map(move |number| number % there * self.length)
     }
 }
 
@@ -113,7 +174,7 @@ fn one(shape: Shape, keys: &[OtpKey], step: u64, first: u64, number: usize) -> V
         body(keys, step, position)
     });
     match shape {
-        Shape::Single | Shape::Pipelined(_) => {
+        Shape::Single | Shape::Pipelined(_) | Shape::Streams(_) => {
             items.flat_map(|body| request(wire::verify::VERIFY_PATH, &body)).collect()
         }
         Shape::Batch(_) => {
@@ -184,5 +245,18 @@ mod tests {
         let write = batch.share(1).next().unwrap();
         let (_, body) = str::from_utf8(write).unwrap().split_once("\r\n\r\n").unwrap();
         assert_eq!(serde_json::from_str::<wire::verify::Batch<'_>>(body).unwrap().items.len(), 50);
+        let streams = Deck::codes(Shape::Streams(16), &keys, 50, 0, 100);
+        assert_eq!((streams.len(), streams.connections_each()), (100, STREAMING / THREADS));
+        let body = streams.bodies(1).next().unwrap();
+        assert_eq!(serde_json::from_slice::<wire::verify::Verify<'_>>(&body).unwrap().service, "bench");
+        assert_eq!(Deck::hello(Shape::Streams(16)).bodies(0).next().unwrap(), Bytes::new());
+    }
+
+    #[test]
+    fn hellos_come_again_and_again() {
+        let deck = Deck::hello(Shape::Pipelined(3));
+        assert_eq!((deck.replies, deck.items), (3, 3));
+        let write = deck.share(1).nth(5).unwrap();
+        assert_eq!(write.windows(5).filter(|bytes| *bytes == b"GET /").count(), 3);
     }
 }

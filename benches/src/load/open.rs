@@ -83,7 +83,7 @@ struct Loop<'a> {
 impl<'a> Loop<'a> {
     fn new(address: &Address, deck: &'a Deck) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let count = CONNECTIONS / THREADS;
+        let count = deck.connections_each();
         let mut connections = Vec::new();
         for number in 0..count {
             let connection = Connection::open(address)?;
@@ -152,9 +152,9 @@ impl<'a> Loop<'a> {
         let (ready, _) = epoll::wait(&self.epoll, &mut events, Some(&timeout))?;
         for event in ready.iter() {
             let number = usize::try_from(event.data.u64()).expect("a number of ours");
-            let Progress::Answered { good } = self.connections[number].receive(self.deck)? else { continue };
-            self.tally.good += good as u64;
-            self.tally.bad += (self.deck.items - good) as u64;
+            let connection = &mut self.connections[number];
+            let Progress::Answered { good } = connection.receive(self.deck)? else { continue };
+            self.tally.count(good, self.deck.items, || connection.last_bad());
             let wait = now().saturating_duration_since(self.intended[number]);
             self.tally.waits.saturating_record(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
             self.free.push(number);

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::net::UdpSocket;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Barrier;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use super::{Bench, Side};
 use crate::clock::{STEP_SECONDS, now, unix_now};
 use crate::load::{CONNECTIONS, Shape, THREADS, Tally};
 use crate::population::{name, secret};
-use crate::server::{Transport, raise_priority};
+use crate::server::{Transport, end, ending_with_us};
 use crate::tell;
 
 /// Users in its file.
@@ -56,12 +56,10 @@ impl Bench {
             "multiplexed_over_freeradius" => Shape::Batch(100),
             _ => bail!("{row} is no row of a RADIUS server"),
         };
-        let radius = Radius::start(&self.plan.dir.join("radius"))?;
-        if self.plan.is_raised {
-            raise_priority(radius.child.id())?;
-        }
+        let _radius = Radius::start(&self.plan.dir.join("radius"))?;
         let slice = self.plan.slice;
         for run in 0..=self.plan.runs {
+            tell::progress(&format!("{row}: turn {run} of {}", self.plan.runs));
             let mut rates = [0.0; 2];
             for side in if run.is_multiple_of(2) { [0, 1] } else { [1, 0] } {
                 rates[side] = if side == 0 {
@@ -95,7 +93,7 @@ impl Radius {
         fs::write(dir.join("users"), users)?;
         fs::write(dir.join("radiusd.conf"), configuration(dir))?;
         let log = fs::File::create(dir.join("log"))?;
-        let mut command = Command::new("freeradius");
+        let mut command = ending_with_us("freeradius");
         command.args(["-f", "-n", "radiusd", "-l", "stdout", "-d"]).arg(dir);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let radius = Self { child: command.spawn().context("freeradius")? };
@@ -126,8 +124,7 @@ impl Radius {
 
 impl Drop for Radius {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        end(&mut self.child);
     }
 }
 

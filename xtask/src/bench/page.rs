@@ -24,20 +24,23 @@ pub fn page(report: &Report) -> String {
     let notes: Notes = toml::from_str(NOTES).expect("a test reads the notes");
     let mut text = String::from("# Performance\n\n");
     let how = if report.quick { " --quick" } else { "" };
+    let times = match report.reports {
+        1 => "once".to_owned(),
+        times => format!("{times} times"),
+    };
     let mut line = |words: &str| {
         text.push_str(words);
         text.push('\n');
     };
     line(&format!(
-        "Made by `cargo xtask bench{how} --peers --json FILE --markdown docs/performance.md`; edit"
+        "Measured by `cargo xtask bench{how} --peers --json FILE`, {times}; made of the files by\n\
+         `cargo xtask bench --from FILE.. --markdown docs/performance.md`. Edit `xtask/src/bench/notes.toml` for its prose.\n"
     ));
     line(
-        "`xtask/src/bench/notes.toml` for its prose. Both sides of a ratio take turns in one run, and the figure is",
+        "Both sides of a ratio take turns, one pair of turns is a run, and the figure is the median of the runs' ratios:\n\
+         what else a machine does weighs on both. Absolute figures hold for this machine only, where client and server\n\
+         share the cores.\n",
     );
-    line(
-        "the median of the runs' ratios: what else a machine does weighs on both. Absolute figures hold for this",
-    );
-    line("machine only, where client and server share the cores.\n");
     line(&format!("Machine: {}. Commit: {}.", report.machine, report.commit));
     for (name, value) in &report.facts {
         line(&format!("{name}: {value}."));
@@ -90,8 +93,8 @@ fn section(id: &str, measures: &str, told: Option<&Line>, note: Option<&String>)
     let mut text = format!("\n## `{id}`\n\n{measures}\n");
     // Writing to a string does not fail.
     let _ = match told {
-        None => writeln!(text, "\nNot measured in this run."),
-        Some(Line { missing: Some(why), .. }) => writeln!(text, "\nNot measured: {why}."),
+        None => writeln!(text, "\nNot measured."),
+        Some(Line { missing: Some(why), median: None, .. }) => writeln!(text, "\nNot measured: {why}."),
         Some(line) if line.sides.is_empty() => Ok(()),
         Some(line) => {
             text.push_str("\n| side | median | least | most |\n| --- | --- | --- | --- |\n");
@@ -101,6 +104,9 @@ fn section(id: &str, measures: &str, told: Option<&Line>, note: Option<&String>)
             })
         }
     };
+    if let Some(Line { missing: Some(why), median: Some(_), .. }) = told {
+        let _ = writeln!(text, "\nOnce it could not be measured: {why}.");
+    }
     if let Some(commit) = told.and_then(|line| line.commit.as_ref()) {
         let _ = writeln!(text, "\nMeasured at commit {commit}.");
     }
@@ -127,7 +133,7 @@ mod tests {
         runs.take(r#"{"row":"over_freeradius","missing":"freeradius is not installed"}"#).unwrap();
         let rows = [row_of("engine_over_floor").unwrap(), row_of("over_freeradius").unwrap()];
         let machine = Machine::here(std::path::Path::new("/"));
-        let page = page(&Report::new(machine, "abc".to_owned(), false, &rows, runs));
+        let page = page(&Report::new(machine, "abc".to_owned(), false, &rows, &runs));
         for row in ROWS {
             assert!(page.contains(&format!("| `{}` |", row.id)), "{}", row.id);
             assert!(page.contains(&format!("## `{}`", row.id)), "{}", row.id);

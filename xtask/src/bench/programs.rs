@@ -4,36 +4,62 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Error, Result, anyhow};
 use serde::Deserialize;
 
-use super::Scale;
 use super::rows::Program;
+use super::{Scale, privacyidea};
 use crate::packages::{self, Need};
 use crate::{build, sandbox};
+
+/// How long one program may take, in seconds: three times what the longest takes. One that hangs keeps the others from
+/// their turn no longer.
+const SECONDS_MAX: u32 = 1_200;
+
+/// What a program told, and how it failed if it did: what it told before stays.
+#[derive(Debug)]
+pub struct Told {
+    /// One line of JSON for each run.
+    pub lines: String,
+    /// Why there are no more.
+    pub failure: Option<Error>,
+}
+
+impl From<String> for Told {
+    fn from(lines: String) -> Self {
+        Self { lines, failure: None }
+    }
+}
+
+/// Installs what a program needs of others.
+///
+/// # Errors
+/// When that is not possible here.
+pub fn prepare(program: Program) -> Result<()> {
+    match program {
+        Program::Radius => packages::install_missing(Need::Radius),
+        Program::PamPeers => packages::install_missing(Need::PamPeers),
+        Program::PrivacyIdea => privacyidea::install(),
+        Program::Engine | Program::Network | Program::Commit | Program::PamOverhead => Ok(()),
+    }
+}
 
 /// Has a program measure some rows.
 ///
 /// # Errors
-/// When it cannot be built or run, or ends with a failure.
-pub fn measure(program: Program, rows: &[&str], scale: &Scale) -> Result<String> {
-    match program {
+/// When it cannot be built or run.
+pub fn measure(program: Program, rows: &[&str], scale: &Scale) -> Result<Told> {
+    match program.runner() {
         Program::Engine => engine(rows, scale),
-        Program::Network => network(rows, scale),
-        Program::Radius => {
-            packages::install_missing(Need::Radius)?;
-            network(rows, scale)
-        }
         Program::Commit => commit(scale),
         Program::PamOverhead => pam("pam-overhead", &[&scale.repetitions.to_string()]),
         Program::PamPeers => {
-            packages::install_missing(Need::PamPeers)?;
             let folder = scale.folder.join("pam-peers");
             let millis = scale.slice_ms().to_string();
             let runs = scale.runs().to_string();
             pam("pam-peers", &[&rows.join(","), &runs, &millis, &folder.display().to_string()])
         }
-        Program::Nobody => bail!("this command has no program that measures it"),
+        Program::Network | Program::Radius | Program::PrivacyIdea => network(rows, scale),
     }
 }
 
@@ -43,25 +69,26 @@ pub fn bench_program(name: &str) -> Result<PathBuf> {
     Ok(build::target().join("release").join(name))
 }
 
-fn engine(rows: &[&str], scale: &Scale) -> Result<String> {
+fn engine(rows: &[&str], scale: &Scale) -> Result<Told> {
     let mut command = Command::new(bench_program("bench-engine")?);
     command.args(["--rows", &rows.join(","), "--runs", &scale.runs().to_string()]);
-    printed(&mut command)
+    printed(&command)
 }
 
 /// `bench-network` with its servers.
 ///
 /// # Errors
 /// As [`measure`].
-fn network(rows: &[&str], scale: &Scale) -> Result<String> {
+fn network(rows: &[&str], scale: &Scale) -> Result<Told> {
     let mut command = Command::new(bench_program("bench-network")?);
     command.args(["--rows", &rows.join(","), "--runs", &scale.runs().to_string()]);
     command.args(["--slice-ms", &scale.slice_ms().to_string()]);
     command.arg("--dir").arg(scale.folder.join("network"));
+    command.arg("--privacyidea").arg(privacyidea::folder());
     if sandbox::ensure_root("for a real-time priority").is_ok() {
         command.arg("--raise");
     }
-    printed(&mut command)
+    printed(&command)
 }
 
 /// One line of the bench `commit`: all turns of one figure.
@@ -72,7 +99,7 @@ struct Turns {
 }
 
 /// The bench `commit` has a file of its own kind; its turns become runs.
-fn commit(scale: &Scale) -> Result<String> {
+fn commit(scale: &Scale) -> Result<Told> {
     let file = scale.folder.join("commit.json");
     let mut arguments = vec!["bench", "--locked", "-p", "benches", "--bench", "commit", "--"];
     if scale.is_quick {
@@ -83,7 +110,7 @@ fn commit(scale: &Scale) -> Result<String> {
     build::run_cargo(&arguments)?;
     let text = std::fs::read_to_string(&file).with_context(|| path.clone())?;
     std::fs::remove_file(&file).with_context(|| path.clone())?;
-    commit_runs(&text)
+    commit_runs(&text).map(Told::from)
 }
 
 fn commit_runs(text: &str) -> Result<String> {
@@ -107,7 +134,7 @@ fn commit_runs(text: &str) -> Result<String> {
 }
 
 /// A program that starts whole PAM transactions, in the sandbox.
-fn pam(name: &str, arguments: &[&str]) -> Result<String> {
+fn pam(name: &str, arguments: &[&str]) -> Result<Told> {
     packages::install_missing(Need::Login)?;
     sandbox::ensure_possible()?;
     build::release(&[])?;
@@ -124,16 +151,24 @@ fn pam(name: &str, arguments: &[&str]) -> Result<String> {
     ])?;
     let mut command = sandbox::command(build::target().join("release").join(name));
     command.args(arguments);
-    printed(&mut command)
+    printed(&command)
 }
 
-/// Runs a program and returns what it printed; its errors are shown as they come.
-pub fn printed(command: &mut Command) -> Result<String> {
+/// Runs a program and returns what it printed; its errors and its progress are shown as they come.
+fn printed(command: &Command) -> Result<Told> {
     let name = Path::new(command.get_program()).file_name().unwrap_or(OsStr::new("it")).display().to_string();
-    let output =
-        command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().with_context(|| name.clone())?;
-    ensure!(output.status.success(), "{name} ended with {}", output.status);
-    String::from_utf8(output.stdout).with_context(|| name)
+    let mut limited = Command::new("timeout");
+    limited.args(["--foreground", "--kill-after=20", &SECONDS_MAX.to_string()]);
+    limited.arg(command.get_program()).args(command.get_args());
+    let limited = limited.stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = limited.output().with_context(|| name.clone())?;
+    let lines = String::from_utf8(output.stdout).with_context(|| name.clone())?;
+    let failure = match output.status.code() {
+        Some(0) => None,
+        Some(124 | 137) => Some(anyhow!("{name} took more than {SECONDS_MAX} s")),
+        _ => Some(anyhow!("{name} ended with {}", output.status)),
+    };
+    Ok(Told { lines, failure })
 }
 
 #[cfg(test)]
@@ -150,10 +185,10 @@ mod tests {
         );
         let mut runs = Runs::default();
         runs.take(&commit_runs(text).unwrap()).unwrap();
-        let Outcome::Measured { figure, runs, sides } = runs.outcome("commit_over_file") else {
+        let Outcome::Measured { figure, sides } = runs.outcome("commit_over_file") else {
             panic!("it was measured")
         };
-        assert_eq!((figure.min, figure.max, runs), (0.6, 0.8, 2));
+        assert_eq!((figure.min, figure.max, figure.values.len()), (0.6, 0.8, 2));
         assert_eq!((sides["import_seconds"].median, sides["commit_over_file_64"].max), (12.0, 0.9));
         assert!(commit_runs("{\"id\":\"import_seconds\",\"values\":[12.0]}").is_err());
     }

@@ -1,10 +1,10 @@
 //! The table on the terminal, and the JSON that a page and later comparisons are made from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::machine::Machine;
@@ -20,6 +20,9 @@ pub struct Report {
     pub commit: String,
     /// Shorter runs than those of record.
     pub quick: bool,
+    /// How many reports were made one.
+    #[serde(default = "one")]
+    pub reports: usize,
     /// What a reader needs to know besides.
     #[serde(default)]
     pub facts: BTreeMap<String, String>,
@@ -40,6 +43,9 @@ pub struct Line {
     pub max: Option<f64>,
     /// How many there were.
     pub runs: usize,
+    /// All of them.
+    #[serde(default)]
+    pub values: Vec<f64>,
     /// What must be reached, with the side from which.
     pub target: String,
     /// Whether the median does.
@@ -47,7 +53,7 @@ pub struct Line {
     /// What was measured, where it differs from the report's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-    /// Why there is no figure.
+    /// Why there is no figure; beside figures, why one of several reports has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing: Option<String>,
     /// Absolute figures of both sides.
@@ -55,7 +61,27 @@ pub struct Line {
     pub sides: BTreeMap<String, Spread>,
 }
 
+fn one() -> usize {
+    1
+}
+
 impl Line {
+    /// The same row of several reports as one: all runs count alike.
+    fn of_all(row: &Row, lines: &[Self]) -> Self {
+        let missing = lines.iter().find_map(|line| line.missing.clone());
+        let Some(figure) = Spread::of(lines.iter().flat_map(|line| line.values.iter().copied())) else {
+            let why = missing.unwrap_or_else(|| "its reports have no runs".to_owned());
+            return Self::new(row, Outcome::Missing(why));
+        };
+        let names: BTreeSet<&String> = lines.iter().flat_map(|line| line.sides.keys()).collect();
+        let side = |name: &String| {
+            let values = lines.iter().filter_map(|line| line.sides.get(name)).flat_map(|side| &side.values);
+            Spread::of(values.copied()).map(|spread| (name.clone(), spread))
+        };
+        let sides = names.into_iter().filter_map(side).collect();
+        Self { missing, ..Self::new(row, Outcome::Measured { figure, sides }) }
+    }
+
     fn new(row: &Row, outcome: Outcome) -> Self {
         let target = row.target.to_string();
         let empty = Self {
@@ -64,6 +90,7 @@ impl Line {
             min: None,
             max: None,
             runs: 0,
+            values: Vec::new(),
             target,
             met: false,
             commit: None,
@@ -72,11 +99,12 @@ impl Line {
         };
         match outcome {
             Outcome::Missing(why) => Self { missing: Some(why), ..empty },
-            Outcome::Measured { figure, runs, sides } => Self {
+            Outcome::Measured { figure, sides } => Self {
                 median: Some(figure.median),
                 min: Some(figure.min),
                 max: Some(figure.max),
-                runs,
+                runs: figure.values.len(),
+                values: figure.values,
                 met: row.target.is_met_by(figure.median),
                 sides,
                 ..empty
@@ -87,9 +115,39 @@ impl Line {
 
 impl Report {
     /// Gathers what was told of the rows that were asked for.
-    pub fn new(machine: Machine, commit: String, quick: bool, asked: &[&Row], runs: Runs) -> Self {
+    pub fn new(machine: Machine, commit: String, quick: bool, asked: &[&Row], runs: &Runs) -> Self {
         let rows = asked.iter().map(|row| Line::new(row, runs.outcome(row.id))).collect();
-        Self { machine, commit, quick, facts: runs.facts, rows }
+        Self { machine, commit, quick, facts: runs.facts.clone(), reports: 1, rows }
+    }
+
+    /// One report of all runs of several, with the rows that the table has now.
+    ///
+    /// # Errors
+    /// When there is none, or they are of different machines.
+    pub fn together(reports: &[Self]) -> Result<Self> {
+        let first = reports.first().context("no report to make one of")?;
+        for report in reports {
+            ensure!(report.machine == first.machine, "{} is not {}", report.machine, first.machine);
+        }
+        let lines = |row: &'static Row| {
+            let found = |report: &Self| report.rows.iter().find(|line| line.id == row.id).cloned();
+            reports.iter().filter_map(found).collect::<Vec<_>>()
+        };
+        let rows = ROWS.iter().map(|row| (row, lines(row))).filter(|(_, lines)| !lines.is_empty());
+        let mut commits: Vec<String> = Vec::new();
+        for report in reports {
+            if !commits.contains(&report.commit) {
+                commits.push(report.commit.clone());
+            }
+        }
+        Ok(Self {
+            machine: first.machine.clone(),
+            commit: commits.join(", "),
+            quick: reports.iter().any(|report| report.quick),
+            reports: reports.iter().map(|report| report.reports).sum(),
+            facts: reports.iter().flat_map(|report| report.facts.clone()).collect(),
+            rows: rows.map(|(row, lines)| Line::of_all(row, &lines)).collect(),
+        })
     }
 
     /// Adds the rows of an older report of the same machine that this one does not have.
@@ -112,9 +170,13 @@ impl Report {
         self
     }
 
-    /// Reads one that was written before; `None` where there is none that can be read.
-    pub fn read(file: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(file).ok()?).ok()
+    /// Reads one that was written before.
+    ///
+    /// # Errors
+    /// When there is none that can be read.
+    pub fn read(file: &Path) -> Result<Self> {
+        let bytes = fs::read(file).with_context(|| file.display().to_string())?;
+        serde_json::from_slice(&bytes).with_context(|| format!("{} is no report", file.display()))
     }
 
     /// Writes it.
@@ -139,8 +201,8 @@ impl Report {
         for line in &self.rows {
             let [median, min, max] = [line.median, line.min, line.max].map(figure);
             let met = match &line.missing {
-                Some(why) => format!("not measured: {why}"),
-                None => if line.met { "yes" } else { "no" }.to_owned(),
+                Some(why) if line.median.is_none() => format!("not measured: {why}"),
+                _ => if line.met { "yes" } else { "no" }.to_owned(),
             };
             let row = format!("{:<30} {median:>9} {min:>9} {max:>9} {:>8}  {met}", line.id, line.target);
             text.push_str(row.trim_end());
@@ -193,7 +255,7 @@ mod tests {
         let rows: Vec<&Row> = ids.iter().map(|id| row_of(id).unwrap()).collect();
         let mut runs = Runs::default();
         runs.take(lines).unwrap();
-        Report::new(Machine::here(Path::new("/")), "abc".to_owned(), false, &rows, runs)
+        Report::new(Machine::here(Path::new("/")), "abc".to_owned(), false, &rows, &runs)
     }
 
     const NAIVE: &str =
@@ -213,6 +275,27 @@ mod tests {
         let file = folder.path().join("figures.json");
         report.write(&file).unwrap();
         assert_eq!(serde_json::to_value(Report::read(&file).unwrap()).unwrap(), json);
+    }
+
+    #[test]
+    fn all_runs_of_several_reports_count_alike() {
+        let naive = |value: f64| {
+            let line =
+                format!(r#"{{"row":"engine_over_naive","value":{value},"sides":{{"naive":{value}}}}}"#);
+            report(&["engine_over_naive"], &line)
+        };
+        let twice = Report::together(&[naive(3.0), naive(9.0)]).unwrap();
+        let failed = report(&["engine_over_naive"], r#"{"row":"engine_over_naive","missing":"no memory"}"#);
+        let mut all =
+            Report::together(&[twice, Report { commit: "def".to_owned(), ..naive(1.0) }, failed]).unwrap();
+        let row = all.rows.remove(0);
+        assert_eq!((row.median, row.min, row.max, row.runs), (Some(3.0), Some(1.0), Some(9.0), 3));
+        assert_eq!((row.met, row.missing.as_deref()), (true, Some("no memory")));
+        assert_eq!((row.sides["naive"].median, all.reports, all.commit.as_str()), (3.0, 4, "abc, def"));
+        let mut elsewhere = naive(1.0);
+        elsewhere.machine.cores += 1;
+        assert!(Report::together(&[naive(1.0), elsewhere]).is_err());
+        assert!(Report::together(&[]).is_err());
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub struct Spread {
     pub min: f64,
     /// The greatest.
     pub max: f64,
+    /// All of them, in the order in which they were measured.
+    #[serde(default)]
+    pub values: Vec<f64>,
 }
 
 /// What became of a row.
@@ -47,8 +50,6 @@ pub enum Outcome {
     Measured {
         /// The figure that is judged.
         figure: Spread,
-        /// How often it was measured.
-        runs: usize,
         /// Absolute figures of both sides.
         sides: BTreeMap<String, Spread>,
     },
@@ -81,6 +82,11 @@ impl Runs {
         self.missing.insert(row.to_owned(), why);
     }
 
+    /// Whether anything was told of a row.
+    pub fn knows(&self, row: &str) -> bool {
+        self.rows.contains_key(row) || self.missing.contains_key(row)
+    }
+
     /// What became of a row; one that nobody spoke of is missing too.
     pub fn outcome(&self, row: &str) -> Outcome {
         if let Some(why) = self.missing.get(row) {
@@ -95,14 +101,15 @@ impl Runs {
             let values = runs.iter().filter_map(|run| run.sides.get(name).copied());
             Spread::of(values).map(|spread| (name.clone(), spread))
         };
-        Outcome::Measured { figure, runs: runs.len(), sides: names.filter_map(side).collect() }
+        Outcome::Measured { figure, sides: names.filter_map(side).collect() }
     }
 }
 
 impl Spread {
     /// `None` for no values.
     pub fn of(values: impl Iterator<Item = f64>) -> Option<Self> {
-        let mut sorted: Vec<f64> = values.collect();
+        let values: Vec<f64> = values.collect();
+        let mut sorted = values.clone();
         sorted.sort_by(f64::total_cmp);
         let (min, max) = (*sorted.first()?, *sorted.last()?);
         let middle = sorted.len() / 2;
@@ -110,7 +117,7 @@ impl Spread {
             1 => sorted[middle],
             _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
         };
-        Some(Self { median, min, max })
+        Some(Self { median, min, max, values })
     }
 }
 
@@ -137,8 +144,9 @@ mod tests {
                 format!(r#"{{"row":"r","value":{},"sides":{{"one":{one},"other":{other}}}}}"#, one / other);
             runs.take(&line).unwrap();
         }
-        let Outcome::Measured { figure, runs, sides } = runs.outcome("r") else { panic!("it was measured") };
-        assert_eq!((figure.median, figure.min, figure.max, runs), (1.0, 0.5, 3.0, 3));
+        let Outcome::Measured { figure, sides } = runs.outcome("r") else { panic!("it was measured") };
+        assert_eq!((figure.median, figure.min, figure.max), (1.0, 0.5, 3.0));
+        assert_eq!(figure.values, [0.5, 3.0, 1.0]);
         assert_eq!((sides["one"].median, sides["other"].median), (4.0, 3.0));
     }
 
