@@ -21,6 +21,9 @@ const SYNCS: usize = 400;
 /// Turns of the row whose entries expire: each lets all users log in again.
 const SWEEPS: u64 = 3;
 
+/// A sweep of a million entries stands still for a millisecond after each thousand.
+const SWEEP_SLICES: u32 = 3;
+
 /// How many users' sources were forgotten, and what that took in microseconds, as the server counts it.
 const EXPIRED: &str = "postern_sweep_removed_total{table=\"throttles\"}";
 const SWEEPING: &str = "postern_sweep_microseconds_total{table=\"throttles\"}";
@@ -61,7 +64,7 @@ impl Bench {
     pub(super) fn sweep(&mut self, row: &str) -> Result<()> {
         let (side, transport) = (Side::Volatile, Transport::Unix);
         let top = self.highest_rate(side, transport)?;
-        let (rate, slice) = (top * f64::from(SHARES[0]) / 100.0, self.plan.slice);
+        let (rate, slice) = (top * f64::from(SHARES[0]) / 100.0, self.plan.slice * SWEEP_SLICES);
         for run in 0..SWEEPS.min(self.plan.runs) {
             tell::progress(&format!("{row}: turn {} of {}", run + 1, SWEEPS.min(self.plan.runs)));
             // Here all users become known again.

@@ -12,6 +12,7 @@
 pub mod script;
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::Path;
 
 use ledger::embedded::{EmbeddedLedger, LedgerOpenError};
@@ -54,7 +55,18 @@ pub fn make_store(dir: &Path) {
 /// # Errors
 /// As the ledger says.
 pub fn open(dir: &Path) -> Result<EmbeddedLedger, LedgerOpenError> {
-    EmbeddedLedger::open(dir, &KEY, Box::new(|message| panic!("fatal: {message}")))
+    loop {
+        match EmbeddedLedger::open(dir, &KEY, Box::new(|message| panic!("fatal: {message}"))) {
+            // A process that another test is starting has all that was open here until it runs its own program.
+            Err(LedgerOpenError::InUse { .. }) => wait_until_free(dir),
+            opened => return opened,
+        }
+    }
+}
+
+fn wait_until_free(dir: &Path) {
+    let lock = File::open(dir.join("lock")).expect("whoever uses a store has made it");
+    lock.lock().expect("it can be waited for");
 }
 
 /// An accept: the claim, what is written beside it, and its record.

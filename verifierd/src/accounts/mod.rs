@@ -39,6 +39,11 @@ pub use system::account_exists;
 pub use token::Token;
 pub use transitions::{Before, Transition, next};
 
+/// What [`gate`] is made of; its test puts a model in the place of it.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+}
+
 use index::{ById, ByName, BySecret, BySerial, Index};
 
 use crate::clock::UnixTime;
@@ -244,3 +249,6 @@ impl Accounts {
 fn order_of(token: &Token) -> (UnixTime, TokenId) {
     (token.record.assigned, token.record.id)
 }
+
+#[cfg(test)]
+mod tests;
