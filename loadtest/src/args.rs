@@ -2,8 +2,10 @@
 
 mod run;
 
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
@@ -68,6 +70,20 @@ pub struct ReportArgs {
     /// The commit that the tested programs were built from, for the report.
     #[arg(long, value_name = "TEXT", env = "POSTERN_COMMIT")]
     pub commit: Option<String>,
+}
+
+impl ReportArgs {
+    /// What is asked for can be written, which nobody wants to learn after an hour.
+    ///
+    /// # Errors
+    /// When one of the files cannot be made.
+    pub fn check(&self, html: Option<&Path>) -> Result<()> {
+        for path in self.json.as_deref().into_iter().chain(html) {
+            let opened = OpenOptions::new().append(true).create(true).open(path);
+            opened.with_context(|| format!("cannot write {}", path.display()))?;
+        }
+        Ok(())
+    }
 }
 
 /// Settings of `race`.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
-use hyper::Method;
+use hyper::{Method, StatusCode};
 use serde::Serialize;
 use wire::verify::{BATCH_PATH, Batch, BatchVerified, VERIFY_PATH, Verified, Verify};
 
@@ -166,7 +166,21 @@ fn check(service: &str, attempt: &Attempt, verified: Verified<'_>) -> Result<Out
 /// When the verifier cannot be connected to, or there is no such program.
 pub async fn reach(way: &Way, target: &Arc<Target>) -> Result<()> {
     match way {
-        Way::Dialogue | Way::Verify => crate::login::reach(target).await,
+        Way::Dialogue => crate::login::reach(target).await,
+        Way::Verify => show_key(target).await,
         Way::Pam(program) => pam::find(program),
     }
+}
+
+/// An empty batch decides nothing, and is refused as such by whoever takes our key.
+async fn show_key(target: &Arc<Target>) -> Result<()> {
+    let mut connection = Connection::new(target);
+    connection.open().await?;
+    let empty = target.prepare(Method::POST, BATCH_PATH, &Batch { items: Vec::new() })?;
+    let status = connection.status(empty).await?;
+    ensure!(
+        status != StatusCode::UNAUTHORIZED,
+        "{target} does not take our key: --key-file names the file with that of its [api] key_file"
+    );
+    Ok(())
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{http1, http2};
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
@@ -100,12 +100,27 @@ impl Connection {
         answer
     }
 
+    /// The status of the answer to a request, whatever it is.
+    ///
+    /// # Errors
+    /// When there is no answer in time.
+    pub async fn status(&mut self, request: Prepared) -> Result<StatusCode> {
+        let response = tokio::time::timeout(ANSWER_TIMEOUT, self.send(request)).await;
+        let response =
+            response.with_context(|| format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))?;
+        Ok(response?.status())
+    }
+
     async fn exchange(&mut self, request: Prepared) -> Result<Bytes> {
+        read(self.send(request).await?).await
+    }
+
+    async fn send(&mut self, request: Prepared) -> Result<Response<Incoming>> {
         let response = match &mut self.line {
             Line::One(line) => open_one(line, &self.target).await?.send_request(request).await,
             Line::Many(line) => open_many(line, &self.target).await?.send_request(request).await,
         };
-        read(response.context("the connection broke")?).await
+        response.context("the connection broke")
     }
 }
 

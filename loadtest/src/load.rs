@@ -97,6 +97,7 @@ struct Load {
 /// When the run could not be made: settings that contradict, nobody who answers, a file that cannot be written.
 pub async fn run(host: &HostArgs, args: &RunArgs, clock: Clock) -> Result<Conclusion> {
     args.check()?;
+    args.report.check(args.html.as_deref())?;
     let embedded = match args.embedded {
         true => Some(Embedded::start(args.verifierd.as_deref(), args.over).await?),
         false => None,
@@ -150,6 +151,7 @@ pub async fn run(host: &HostArgs, args: &RunArgs, clock: Clock) -> Result<Conclu
 /// As of [`run`].
 pub async fn steady(host: &HostArgs, args: &SteadyArgs, clock: Clock) -> Result<Conclusion> {
     let mix = Mix::of(args.replay_percent, args.wrong_percent)?;
+    args.report.check(None)?;
     let authenticators = authenticator::read_many(&args.secrets)?;
     let journal = args.journal.as_deref().map(Journal::append_to).transpose()?;
     let target = Target::unix(&host.socket);

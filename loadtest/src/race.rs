@@ -48,6 +48,7 @@ pub async fn run(host: &HostArgs, args: &RaceArgs, clock: Clock) -> Result<Concl
     };
     let target = Target::unix(&host.socket);
     reach(&target).await?;
+    args.report.check(None)?;
     if args.report.next_step {
         clock.next_step().await;
     }

@@ -112,6 +112,16 @@ impl Hot {
         self.moving.raise(to)
     }
 
+    /// Remembers the request whose code is being claimed, by the hash of all its content.
+    pub fn note_claim(&self, request: &[u8; 16]) {
+        self.moving.note_claim(request);
+    }
+
+    /// Whether it is the last request whose code was claimed: the same one comes again.
+    pub fn was_claimed_by(&self, request: &[u8; 16]) -> bool {
+        self.moving.was_claimed_by(request)
+    }
+
     /// Where one code at a time may pass that is compared before it is counted.
     pub fn gate(&self) -> &Gate {
         self.moving.gate()

@@ -44,6 +44,8 @@ pub(super) struct Moving {
     value: AtomicU64,
     failures: AtomicU32,
     gate: Gate,
+    /// The first eight bytes of the request whose code was claimed last without a long look; 0 for none.
+    last_claim: AtomicU64,
     grace_used: AtomicU64,
 }
 
@@ -63,10 +65,24 @@ impl Moving {
         self.failures.load(Ordering::Relaxed)
     }
 
+    /// Remembers whose code was claimed last.
+    pub(super) fn note_claim(&self, request: &[u8; 16]) {
+        self.last_claim.store(prefix(request), Ordering::Relaxed);
+    }
+
+    /// See [`Hot::was_claimed_by`](super::Hot::was_claimed_by).
+    pub(super) fn was_claimed_by(&self, request: &[u8; 16]) -> bool {
+        self.last_claim.load(Ordering::Relaxed) == prefix(request)
+    }
+
     /// See [`Hot::gate`](super::Hot::gate).
     pub(super) fn gate(&self) -> &Gate {
         &self.gate
     }
+}
+
+fn prefix(request: &[u8; 16]) -> u64 {
+    u64::from_be_bytes(*request.first_chunk().expect("16 bytes hold 8"))
 }
 
 impl Token {

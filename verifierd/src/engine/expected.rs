@@ -60,6 +60,10 @@ impl Engine {
     pub fn claim_expected(&self, user: &Arc<User>, typed: Typed<'_>) -> Result<Looked, Refused> {
         let Some(hot) = user.hot() else { return Ok(Looked::Not) };
         let (throttles, clock) = (&self.tools.throttles, &*self.tools.clock);
+        if hot.was_claimed_by(&typed.request) {
+            // Its claim has an id of its own, under which the ledger knows it again.
+            return Ok(Looked::Admitted(Admission::of_a_retry(throttles)));
+        }
         let source = Source::new(typed.rhost);
         let glance = throttles.glance(user.id, hot.gate(), &source, clock);
         let mut admission = match &glance {
@@ -76,6 +80,7 @@ impl Engine {
             return Ok(admission.map_or(Looked::Not, Looked::Admitted));
         };
         drop(glance);
+        hot.note_claim(&typed.request);
 
         let reference = Reference::of(typed.request);
         let detail = describe_claim(hot.expectation().factor, to);

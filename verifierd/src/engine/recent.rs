@@ -72,9 +72,13 @@ impl<T: Clone + Send + Sync + 'static> Recent<T> {
             };
             self.0.enter(key, now + KEEP, new, |verdict| verdict.told.clone())
         };
-        if let Some(tell) = begin {
-            let work = work();
-            tokio::spawn(async move { tell.send_replace(Some(work.await)) });
+        match begin {
+            Some(tell) => {
+                let work = work();
+                tokio::spawn(async move { tell.send_replace(Some(work.await)) });
+            }
+            // What this one brought along may be what the other waits for.
+            None => drop(work),
         }
         told.wait_for(Option::is_some).await.ok().and_then(|verdict| verdict.clone())
     }
@@ -142,6 +146,19 @@ mod tests {
         caller.abort();
         go.send(()).unwrap();
         assert_eq!(recent.once(KEY, Duration::ZERO, || async { 8 }).await, Some(7));
+    }
+
+    // covers: P6, E14
+    #[tokio::test]
+    async fn who_waits_for_anothers_verdict_holds_nothing_that_it_may_need() {
+        let recent = Arc::new(Recent::default());
+        let (mine, needed) = tokio::sync::oneshot::channel::<()>();
+        let first = recent.once(KEY, Duration::ZERO, || async move { needed.await.is_err() });
+        let second = recent.once(KEY, Duration::ZERO, || async move {
+            drop(mine);
+            false
+        });
+        assert_eq!(tokio::join!(first, second), (Some(true), Some(true)));
     }
 
     #[tokio::test]

@@ -234,10 +234,10 @@ impl Throttles {
         let (now, rules) = (clock.elapsed(), lane.rules());
         self.counts.enter(key, now + FIRST_LOOK, new_count(lane, owner), |count| {
             let wait = count.wait_until.saturating_sub(now);
-            let free = rules.free_failures.saturating_add(1).saturating_sub(count.failures);
+            let free = rules.free_failures.saturating_add(1).saturating_sub(count.failures).max(1);
             // Under the count's lock: whoever passes after this looks at the count, and sees this try in flight.
             let passing = u32::from(gate.is_some_and(Gate::spoil));
-            if wait.is_zero() && count.in_flight < free.saturating_sub(passing).max(1) {
+            if wait.is_zero() && count.in_flight.saturating_add(passing) < free {
                 count.in_flight += 1;
                 return Ok(());
             }

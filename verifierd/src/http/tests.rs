@@ -115,13 +115,14 @@ async fn without_the_key_nothing_is_decided() {
     let key = trial.activate("alice").await;
     let asked = asking(&trial, "alice", &trial.code(&key, 0));
     let wrong = format!("authorization: Bearer {}\r\n", KEY.replace('f', "e"));
-    for headers in ["", "authorization: Bearer\r\n", wrong.as_str()] {
+    let bearer = format!("authorization: Bearer {KEY}\r\n");
+    let two = format!("{bearer}{wrong}");
+    for headers in ["", "authorization: Bearer\r\n", &wrong, &two] {
         let answer = tell(api(&trial), &post("/v1/verify", headers, &asked)).await;
         assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
         assert!(answer.contains("www-authenticate: Bearer") && answer.contains("not_allowed"), "{answer}");
         assert!(answer.contains("connection: close"), "{answer}");
     }
-    let bearer = format!("authorization: Bearer {KEY}\r\n");
     let answer = tell(api(&trial), &post("/v1/verify", &bearer, &asked)).await;
     assert_eq!(verdicts(&answer), ["allow"], "the code was not used up: {answer}");
     let answer = tell(api(&trial), &post("/v1/login/begin", &bearer, "{}")).await;

@@ -60,6 +60,36 @@ async fn a_request_that_comes_again_gets_its_first_verdict_and_claims_nothing() 
     assert_eq!(verify(&trial, altered).await.verdict, Verdict::Deny);
 }
 
+// covers: P6, F12
+#[tokio::test]
+async fn a_request_that_was_accepted_comes_again_though_guesses_came_between() {
+    let trial = Trial::new().await;
+    let key = trial.activate("alice").await;
+    let code = trial.code(&key, 0);
+    let accepted = request(&trial, "alice", &code);
+    assert_eq!(verify(&trial, accepted.clone()).await.verdict, Verdict::Allow);
+    for guess in guesses(&trial, &key, 6) {
+        assert_eq!(verdict(&trial, "alice", &guess).await, Verdict::Deny);
+    }
+    assert_eq!(verify(&trial, accepted).await.verdict, Verdict::Allow);
+    let next = trial.code(&key, 1);
+    let told = verify(&trial, request(&trial, "alice", &next)).await;
+    assert!(told.message.unwrap().starts_with("Too many attempts."), "the retry took nothing off the count");
+}
+
+// covers: P6, F12
+#[tokio::test]
+async fn a_request_twice_in_a_batch_behind_guesses_gets_one_verdict() {
+    let trial = Trial::new().await;
+    let key = trial.activate("alice").await;
+    let (code, wrong) = (trial.code(&key, 0), guesses(&trial, &key, 4));
+    let right = request(&trial, "alice", &code);
+    let mut asked: Vec<_> = wrong.iter().map(|code| request(&trial, "alice", code)).collect();
+    asked.extend([right.clone(), right]);
+    let told = trial.service.dialogue.verify_batch(asked).await.unwrap();
+    assert_eq!([4, 5].map(|which: usize| told[which].verdict), [Verdict::Allow; 2]);
+}
+
 // covers: P6
 #[tokio::test]
 async fn a_refusal_stays_one_when_its_request_comes_again_in_better_times() {

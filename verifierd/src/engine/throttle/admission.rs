@@ -52,6 +52,12 @@ impl Lanes {
 }
 
 impl Admission {
+    /// For a request that comes again after its code was found right: it is no guess, and no count hinders it.
+    pub fn of_a_retry(throttles: &Arc<Throttles>) -> Self {
+        let (throttles, pair, lanes) = (Arc::clone(throttles), Key::default(), Lanes::default());
+        Self { throttles, pair, is_inside: false, lanes }
+    }
+
     /// The code is right: no guess, and so none of those that its source may make at once. Many may log in at one
     /// moment from one address.
     pub fn matched(&mut self) {
