@@ -44,6 +44,17 @@ fn check_right(fake: &Fake, ended: Ended, intended: u64) -> Value {
 
 // covers: P15
 #[test]
+fn what_cannot_be_asked_or_written_is_said_before_the_load() {
+    let fake = Fake::start_with(0, 50, Fault::None);
+    let without_key = loadtest(fake.path(), &format!("{OPEN} --to http://{}", fake.tcp));
+    without_key.with_code(2).saying("does not take our key: --key-file");
+    let nowhere = OPEN.replace("{}/report", "{}/missing/report");
+    loadtest(fake.path(), &format!("{nowhere} --to unix:{{}}/socket")).with_code(2).saying("cannot write");
+    assert!(!fake.path().join("missing").exists());
+}
+
+// covers: P15
+#[test]
 fn everything_that_is_intended_is_sent_and_judged_over_every_transport() {
     // Who presses has a code at any time, also after the run before.
     let fake = Fake::start_with(0, 50, Fault::None);

@@ -84,7 +84,7 @@ impl Verifier {
         let (head, body) = request.into_parts();
         let key = head.headers.get("authorization").and_then(|value| value.to_str().ok());
         if with_key && key != Some(&format!("Bearer {KEY}")) {
-            bail!("not allowed");
+            return Ok(Response::builder().status(401).body(Full::default())?);
         }
         let body = body.collect().await?.to_bytes();
         match head.uri.path() {
@@ -127,7 +127,7 @@ impl Verifier {
         for item in request.items {
             items.push(self.verify(item).await?);
         }
-        if self.fault == Fault::SwapsVerdicts {
+        if self.fault == Fault::SwapsVerdicts && items.len() > 1 {
             items.swap(0, 1);
         }
         Ok(json_of(&BatchVerified { items }))
