@@ -39,6 +39,7 @@ fn reply() -> Reply {
         request_id: "0123456789abcdef0123456789abcdef".to_owned(),
         user: "alice".to_owned(),
         service: "sshd".to_owned(),
+        host: None,
         show: Vec::new(),
         next: Next::Ask { state: "A".repeat(STATE_BYTES), questions: vec![question] },
     }

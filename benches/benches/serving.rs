@@ -24,11 +24,12 @@ use hyper_util::server::conn::auto;
 use ledger::StartState;
 use ledger::memory::MemoryLedger;
 use rustix::event::{PollFd, PollFlags, poll};
+use serve::{AnyListener, Audience, Connection, Listener, NetworkListener, Stream, Workers};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use verifierd::clock::SystemClock;
 use verifierd::config::Config;
-use verifierd::http::{AnyListener, ApiListener, Audience, Connection, Handler, Listener, Stream, Workers};
+use verifierd::http::Handler;
 use verifierd::keys::MasterKey;
 use verifierd::service::{Foundations, Service};
 
@@ -216,7 +217,7 @@ impl Server {
                 Address::Unix(path)
             }
             (Spread::Workers, true) => {
-                let listener = ApiListener::bind("127.0.0.1:0".parse()?)?;
+                let listener = NetworkListener::bind("127.0.0.1:0".parse()?)?;
                 let address = listener.address();
                 serve(&workers, listener, side, stopping)?;
                 Address::Tcp(address)

@@ -122,8 +122,9 @@ async fn timed_login(service: &Service, user: &str, rhost: Option<String>, code:
         ruser: None,
         tty: None,
         columns: None,
+        session: None,
     };
-    let reply = service.dialogue.begin(begin).await.expect("a reply");
+    let reply = service.dialogue.begin(begin, None).await.expect("a reply");
     let Next::Ask { state, .. } = reply.next else { panic!("a code is asked for") };
     let request = Continue {
         api_version: wire::API_VERSION,
@@ -132,7 +133,7 @@ async fn timed_login(service: &Service, user: &str, rhost: Option<String>, code:
         answers: vec![code.into()],
     };
     let begun = now();
-    let reply = service.dialogue.proceed(request).await;
+    let reply = service.dialogue.proceed(request, None).await;
     let took = nanoseconds(begun.elapsed());
     std::hint::black_box(reply.expect("a reply"));
     took

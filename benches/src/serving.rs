@@ -11,8 +11,8 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use serve::{Connection, Stream};
 use tokio::io::{AsyncRead, AsyncWrite};
-use verifierd::http::{Connection, Stream};
 
 /// As long as the verdict about a user of the population.
 const VERDICT: &[u8] = br#"{"request_id":"0123456789abcdef0123456789abcdef","user":"u0000001","service":"bench","verdict":"allow","reference":"ABCD-EFGH"}"#;

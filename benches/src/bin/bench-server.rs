@@ -24,13 +24,13 @@ use benches::volatile::VolatileLedger;
 use clap::{Parser, ValueEnum};
 use ledger::embedded::EmbeddedLedger;
 use ledger::{Ledger, Outcome, Pending, StartState};
+use serve::{Audience, Listener, NetworkListener, Workers};
 use tokio::sync::watch;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use verifierd::config::Config;
 use verifierd::http::api::{ApiKey, ApiSecrets};
-use verifierd::http::{ApiListener, Audience, Listener, Workers};
 use verifierd::service::{Foundations, Service, Sockets, store_key};
 
 /// As the daemon: its allocator decides a tenth of its speed.
@@ -85,10 +85,10 @@ fn main() -> Result<()> {
     let _log = if arguments.no_log { None } else { Some(log(&arguments.log)?) };
     let clock = Arc::new(StepClock::at_step(arguments.step));
     let ledger = ledger(arguments.kind, &arguments)?;
-    let tcp = ApiListener::bind(([127, 0, 0, 1], 0).into())?;
+    let tcp = NetworkListener::bind(([127, 0, 0, 1], 0).into())?;
     let address = tcp.address();
     // The service speaks both on one address.
-    let second = ApiListener::bind(([127, 0, 0, 1], 0).into())?;
+    let second = NetworkListener::bind(([127, 0, 0, 1], 0).into())?;
     let http2 = if arguments.kind == Kind::Hello { second.address() } else { address };
     let workers = Workers::start(arguments.threads)?;
     let (stop, stopping) = watch::channel(false);
@@ -120,7 +120,7 @@ fn main() -> Result<()> {
 /// * `tcp`: for HTTP/1.1 and for HTTP/2.
 async fn greet(
     dir: &Path,
-    [tcp, http2]: [ApiListener; 2],
+    [tcp, http2]: [NetworkListener; 2],
     workers: &Workers,
     stop: watch::Receiver<bool>,
     ready: std::sync::mpsc::Sender<()>,
@@ -141,7 +141,7 @@ async fn greet(
 /// The real service on its real sockets: the login socket and the network's.
 async fn serve(
     dir: &Path,
-    tcp: ApiListener,
+    tcp: NetworkListener,
     workers: &Workers,
     service: Service,
     stop: watch::Receiver<bool>,
@@ -151,7 +151,7 @@ async fn serve(
     let key = ApiKey::parse(KEY.as_bytes()).context("64 hexadecimal digits")?;
     let secrets = Arc::new(ArcSwap::from_pointee(ApiSecrets::plain(key)));
     let (login, admin, user) = (bind(LOGIN)?, bind("admin.sock")?, bind("user.sock")?);
-    let sockets = Sockets { login, admin, user, api: Some((tcp, secrets)) };
+    let sockets = Sockets { login, admin, user, api: Some((tcp, secrets)), fleet: None };
     // Both listen already: who connects before they are served waits for a moment.
     ready.send(()).context("somebody waits")?;
     service.run(sockets, workers, stop).await.context("the service")

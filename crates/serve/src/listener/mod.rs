@@ -20,8 +20,9 @@ use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::tally::Tally;
-use tcp::ApiListener;
+use crate::seats::Share;
+use crate::tally::Tally;
+use tcp::NetworkListener;
 use unix::Listener;
 
 /// How often a socket's file is looked at.
@@ -75,7 +76,7 @@ pub enum AnyListener {
     /// Of this machine.
     Unix(Listener),
     /// Of the network.
-    Tcp(ApiListener),
+    Tcp(NetworkListener),
 }
 
 impl From<Listener> for AnyListener {
@@ -84,8 +85,8 @@ impl From<Listener> for AnyListener {
     }
 }
 
-impl From<ApiListener> for AnyListener {
-    fn from(listener: ApiListener) -> Self {
+impl From<NetworkListener> for AnyListener {
+    fn from(listener: NetworkListener) -> Self {
         Self::Tcp(listener)
     }
 }
@@ -122,7 +123,7 @@ impl AnyListener {
             (_, Stream::Tcp(stream)) => Peer::Source(tcp::source(stream.peer_addr().ok()?.ip())),
             (Self::Tcp(_), Stream::Unix(_)) => return None,
         };
-        Some(Connection { stream, peer })
+        Some(Connection::new(stream, peer))
     }
 
     /// Another socket in the place of one whose file somebody removed.
@@ -148,6 +149,8 @@ pub struct Connection {
     pub stream: Stream,
     /// Who called.
     pub peer: Peer,
+    /// His share of the listener's seats, until he is known by a better name.
+    pub(crate) share: Option<Share>,
 }
 
 /// What is read and written.
@@ -160,18 +163,23 @@ pub enum Stream {
 }
 
 impl Connection {
+    /// A connection that takes nobody's share.
+    pub fn new(stream: Stream, peer: Peer) -> Self {
+        Self { stream, peer, share: None }
+    }
+
     /// Takes it off its runtime.
-    pub(super) fn detach(self) -> io::Result<Detached> {
+    pub(crate) fn detach(self) -> io::Result<Detached> {
         let socket = match self.stream {
             Stream::Unix(stream) => stream.into_std()?.into(),
             Stream::Tcp(stream) => stream.into_std()?.into(),
         };
-        Ok(Detached { socket, peer: self.peer })
+        Ok(Detached { socket, peer: self.peer, share: self.share })
     }
 
     /// Says something short and closes. It fits into the socket's buffer, which is empty; a caller that is gone
     /// needs no answer.
-    pub(super) fn dismiss(self, answer: &[u8]) {
+    pub(crate) fn dismiss(self, answer: &[u8]) {
         let _ = match self.stream {
             Stream::Unix(stream) => stream.try_write(answer),
             Stream::Tcp(stream) => stream.try_write(answer),
@@ -184,16 +192,17 @@ impl Connection {
 pub struct Detached {
     socket: OwnedFd,
     peer: Peer,
+    share: Option<Share>,
 }
 
 impl Detached {
     /// Gives it to the runtime of this thread.
-    pub(super) fn attach(self) -> io::Result<Connection> {
+    pub(crate) fn attach(self) -> io::Result<Connection> {
         let stream = match self.peer {
             Peer::Account(_) => Stream::Unix(UnixStream::from_std(self.socket.into())?),
             Peer::Source(_) => Stream::Tcp(TcpStream::from_std(self.socket.into())?),
         };
-        Ok(Connection { stream, peer: self.peer })
+        Ok(Connection { stream, peer: self.peer, share: self.share })
     }
 }
 

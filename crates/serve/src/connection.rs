@@ -8,6 +8,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
@@ -21,13 +22,13 @@ use tokio::sync::watch;
 use wire::error::ErrorCode;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::heads::Heads;
-use super::listener::{Connection, Peer, Stream};
-use super::pace::{Mark, Marks, Overdue, Pace};
-use super::reply::error_reply;
-use super::seats::{CONNECTIONS_PER_ACCOUNT_MAX, CONNECTIONS_PER_SOURCE_MAX};
-use super::tally::Tally;
-use super::{Handler, stopped};
+use crate::heads::Heads;
+use crate::listener::{Connection, Peer, Stream};
+use crate::pace::{Mark, Marks, Overdue, Pace};
+use crate::reply::error_reply;
+use crate::seats::{CONNECTIONS_PER_ACCOUNT_MAX, CONNECTIONS_PER_SOURCE_MAX, Share};
+use crate::tally::Tally;
+use crate::{Handle, stopped};
 
 /// What an HTTP/2 client sends first (RFC 9113 §3.4). No HTTP/1.1 request begins so.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -36,7 +37,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FIRST_BYTES: usize = 1_024;
 
 /// Requests at once on one connection, and the size of a batch: one connection needs no more.
-const STREAMS_MAX: u32 = 256;
+pub const STREAMS_MAX: u32 = 256;
 
 /// HTTP/2 bytes that a caller may send before they are read: one body for a stream, four for a connection.
 const STREAM_WINDOW: u32 = wire::BODY_BYTES_MAX as u32;
@@ -48,6 +49,9 @@ const HEADER_BYTES_MAX: u32 = 16 * 1_024;
 /// Header fields of a request.
 const HEADERS_MAX: usize = 32;
 
+/// How long a guest who is to leave may take: for the reply that he waits for, and not for what he does not read.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Which protocol a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
@@ -56,14 +60,14 @@ enum Protocol {
 }
 
 /// Serves a connection until it ends, is too slow, or the daemon stops.
-pub async fn converse(
+pub async fn converse<H: Handle>(
     connection: Connection,
-    handler: Handler,
+    handler: H,
     tally: Arc<Tally>,
     mut stop: watch::Receiver<bool>,
 ) {
     let pace = Pace::new(handler.terms(connection.peer));
-    let call = Call { peer: connection.peer, handler, tally, pace };
+    let call = Call { peer: connection.peer, share: connection.share, handler, tally, pace };
     match connection.stream {
         Stream::Unix(stream) => call.answer_plain(stream, &mut stop).await,
         Stream::Tcp(stream) => match call.handler.tls() {
@@ -74,21 +78,23 @@ pub async fn converse(
 }
 
 /// A connection and what is needed to serve it.
-struct Call {
+struct Call<H> {
     peer: Peer,
-    handler: Handler,
+    share: Option<Share>,
+    handler: H,
     tally: Arc<Tally>,
     pace: Pace,
 }
 
-impl Call {
+impl<H: Handle> Call<H> {
     async fn answer_plain<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         mut self,
         mut stream: S,
         stop: &mut watch::Receiver<bool>,
     ) {
+        let Some(guest) = self.handler.welcome(self.peer, None) else { return };
         if !self.handler.is_multiplexed() {
-            return self.answer_http1(stream, Zeroizing::default(), stop).await;
+            return self.answer_http1(stream, Zeroizing::default(), guest, stop).await;
         }
         let first = tokio::select! {
             biased;
@@ -97,8 +103,8 @@ impl Call {
             () = stopped(stop) => return,
         };
         match first {
-            Ok((Protocol::Http1, first)) => self.answer_http1(stream, first, stop).await,
-            Ok((Protocol::Http2, first)) => self.answer_http2(stream, first, stop).await,
+            Ok((Protocol::Http1, first)) => self.answer_http1(stream, first, guest, stop).await,
+            Ok((Protocol::Http2, first)) => self.answer_http2(stream, first, guest, stop).await,
             Err(error) => tracing::debug!(%error, "a connection ended before its first request"),
         }
     }
@@ -114,15 +120,26 @@ impl Call {
             overdue = self.pace.overdue() => return self.tally.count_overdue(overdue),
             () = stopped(stop) => return,
         };
-        match stream {
-            Ok(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                self.answer_http2(stream, Zeroizing::default(), stop).await;
-            }
-            Ok(stream) => self.answer_http1(stream, Zeroizing::default(), stop).await,
+        let stream = match stream {
+            Ok(stream) => stream,
             Err(error) => {
                 self.tally.count_without_key();
-                tracing::debug!(%error, "a TLS handshake failed");
+                return tracing::debug!(%error, "a TLS handshake failed");
             }
+        };
+        let (is_http2, guest) = {
+            let session = stream.get_ref().1;
+            let guest = self.handler.welcome(self.peer, session.peer_certificates());
+            (session.alpn_protocol() == Some(b"h2"), guest)
+        };
+        let Some(guest) = guest else { return self.tally.count_without_key() };
+        if self.handler.is_counted_by_name(&guest) {
+            drop(self.share.take());
+        }
+        if is_http2 {
+            self.answer_http2(stream, Zeroizing::default(), guest, stop).await;
+        } else {
+            self.answer_http1(stream, Zeroizing::default(), guest, stop).await;
         }
     }
 
@@ -130,13 +147,14 @@ impl Call {
         mut self,
         stream: S,
         first: Zeroizing<Vec<u8>>,
+        guest: H::Guest,
         stop: &mut watch::Receiver<bool>,
     ) {
         let marks = Arc::clone(self.pace.marks());
         let heads = Some(Heads::default());
         let stream = TokioIo::new(Watched { stream, first, heads, marks: Arc::clone(&marks) });
-        let (peer, handler, tally) = (self.peer, &self.handler, &self.tally);
-        let service = service_fn(|request| answer(handler, peer, tally, request, marks.begin()));
+        let (handler, tally) = (&self.handler, &self.tally);
+        let service = service_fn(|request| answer(handler, &guest, tally, request, marks.begin()));
         let connection = http1::Builder::new()
             // Nobody needs a date, and the library has none for years past 9999.
             .auto_date_header(false)
@@ -145,45 +163,47 @@ impl Call {
             .max_headers(HEADERS_MAX)
             .max_buf_size(wire::BODY_BYTES_MAX)
             .serve_connection(stream, service);
-        attend(connection, &mut self.pace, &self.tally, stop).await;
+        attend(connection, &mut self.pace, &self.tally, self.handler.farewell(&guest), stop).await;
     }
 
     async fn answer_http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         mut self,
         stream: S,
         first: Zeroizing<Vec<u8>>,
+        guest: H::Guest,
         stop: &mut watch::Receiver<bool>,
     ) {
         self.pace.is_multiplexed = true;
         let marks = Arc::clone(self.pace.marks());
         let stream = TokioIo::new(Watched { stream, first, heads: None, marks: Arc::clone(&marks) });
-        let (peer, handler, counting) = (self.peer, self.handler.clone(), Arc::clone(&self.tally));
+        let (handler, counting, whose) = (self.handler.clone(), Arc::clone(&self.tally), guest.clone());
         let service = service_fn(move |request| {
-            let (handler, tally, mark) = (handler.clone(), Arc::clone(&counting), marks.begin());
-            async move { answer(&handler, peer, &tally, request, mark).await }
+            let (handler, guest) = (handler.clone(), whose.clone());
+            let (tally, mark) = (Arc::clone(&counting), marks.begin());
+            async move { answer(&handler, &guest, &tally, request, mark).await }
         });
         let connection = http2::Builder::new(TokioExecutor::new())
             .auto_date_header(false)
-            .max_concurrent_streams(STREAMS_MAX)
+            .max_concurrent_streams(self.handler.streams_max(&guest))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEADER_BYTES_MAX)
             .max_send_buf_size(wire::BODY_BYTES_MAX)
             .serve_connection(stream, service);
-        attend(connection, &mut self.pace, &self.tally, stop).await;
+        attend(connection, &mut self.pace, &self.tally, self.handler.farewell(&guest), stop).await;
     }
 }
 
-async fn answer(
-    handler: &Handler,
-    peer: Peer,
+async fn answer<H: Handle>(
+    handler: &H,
+    guest: &H::Guest,
     tally: &Tally,
     request: Request<Incoming>,
     mark: Mark,
 ) -> Result<Response<Marked>, Infallible> {
     // Where chunks end, `Heads` does not say: nothing behind them is read.
     let is_chunked = request.headers().contains_key(TRANSFER_ENCODING);
-    let mut reply = handler.answer(peer, tally, request).await;
+    let mut reply = handler.answer(guest, tally, request).await;
     if is_chunked {
         reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
@@ -222,9 +242,10 @@ async fn attend(
     connection: impl Conversation,
     pace: &mut Pace,
     tally: &Tally,
+    farewell: impl Future<Output = ()>,
     stop: &mut watch::Receiver<bool>,
 ) {
-    let mut connection = std::pin::pin!(connection);
+    let (mut connection, mut farewell) = (std::pin::pin!(connection), std::pin::pin!(farewell));
     let mut is_ending = false;
     loop {
         tokio::select! {
@@ -240,6 +261,13 @@ async fn attend(
                 if is_ending || overdue != Overdue::Idle {
                     return tracing::debug!(?overdue, "ended a connection that is too slow");
                 }
+            }
+            () = &mut farewell, if !is_ending => {
+                connection.as_mut().wind_up();
+                if tokio::time::timeout(FAREWELL_TIMEOUT, connection).await.is_err() {
+                    tracing::debug!("ended a connection whose guest did not leave");
+                }
+                return;
             }
             () = stopped(stop), if !is_ending => {}
         }
@@ -387,5 +415,22 @@ impl<S> Watched<S> {
             self.marks.note_writing(true);
         }
         done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // covers: I05
+    #[test]
+    fn who_has_all_his_connections_is_told_so() {
+        let answer = String::from_utf8(full_house(Peer::Account(1_000))).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+        assert!(body.contains("your account has 8 connections open"), "{body}");
+        let answer = String::from_utf8(full_house(Peer::Source([192, 0, 2, 1].into()))).unwrap();
+        assert!(answer.contains("your address has 128 connections open"), "{answer}");
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::UnixStream;
 
 use super::{ListenError, widen_queue};
-use crate::http::tally::Tally;
+use crate::tally::Tally;
 
 /// Whom a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,19 +3,27 @@
 //! Each listener has seats of its own, so that a crowd at one of them keeps nobody from another.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::listener::Peer;
+use crate::listener::Peer;
 
 /// Connections served at once on each listener. sshd alone keeps to 100 unauthenticated ones (MaxStartups); a
 /// busy machine's sudo adds some; beyond this, callers wait in the listen queue. `verifierd.service` allows
-/// descriptors for all four listeners.
+/// descriptors for all listeners.
 pub const CONNECTIONS_MAX: usize = 1_024;
 
-/// Listeners that a daemon may have: login, admin, user, api.
-pub const LISTENERS_MAX: usize = 4;
+/// Connections served at once on the listener of the fleet. Each host keeps one open; a host that lost its verifier
+/// may have a second for a while, until the first is given up here. A connection takes some 60 KiB.
+pub const FLEET_CONNECTIONS_MAX: usize = 8_192;
+
+/// Listeners that a daemon may have: login, admin, user, api, fleet.
+pub const LISTENERS_MAX: usize = 5;
+
+/// Descriptors that a daemon with all listeners asks for.
+pub const DESCRIPTORS_WANTED: usize =
+    (LISTENERS_MAX - 1) * CONNECTIONS_MAX + FLEET_CONNECTIONS_MAX + DESCRIPTORS_KEPT;
 
 /// Descriptors that connections never use: some 35 for the store, the listeners and the threads, the rest for
 /// commands, the name service and the program that is told of events.
@@ -29,11 +37,14 @@ pub const CONNECTIONS_PER_ACCOUNT_MAX: usize = 8;
 /// eight sources to fill the listener.
 pub const CONNECTIONS_PER_SOURCE_MAX: usize = 128;
 
-/// How many connections each listener can have, where the process may open so many descriptors: at most
-/// [`CONNECTIONS_MAX`], and so many that the store keeps its own.
-pub fn connections_possible(descriptors: u64) -> usize {
+/// How many connections a listener can have, where the process may open so many descriptors: at most `most`, and so
+/// many that the store keeps its own and no listener takes what another needs.
+pub fn connections_possible(descriptors: u64, most: usize) -> usize {
     let free = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(DESCRIPTORS_KEPT);
-    (free / LISTENERS_MAX).clamp(1, CONNECTIONS_MAX)
+    let small = (free / LISTENERS_MAX).min(CONNECTIONS_MAX);
+    let large = free.saturating_sub((LISTENERS_MAX - 1) * small);
+    let share = if most > CONNECTIONS_MAX { large } else { small };
+    share.clamp(1, most)
 }
 
 /// The seats of one listener.
@@ -57,11 +68,11 @@ impl Seats {
         Self { most, taken: Mutex::default(), left: Notify::new() }
     }
 
-    /// Takes a seat for a caller, once there is one; `false` when he has as many as he may have.
-    pub async fn take(&self, peer: Peer) -> bool {
+    /// Takes a seat for a caller, once there is one, and a part of his share; none when he has as many as he may have.
+    pub async fn take(self: &Arc<Self>, peer: Peer) -> Option<Share> {
         loop {
             if let Some(is_taken) = self.try_take(peer) {
-                return is_taken;
+                return is_taken.then(|| Share { seats: Arc::clone(self), peer });
             }
             // Somebody who came by another thread was faster.
             self.has_one_free().await;
@@ -83,17 +94,11 @@ impl Seats {
         Some(true)
     }
 
-    /// Gives a seat back.
-    pub fn leave(&self, peer: Peer) {
+    /// Gives a seat back. The caller's share is another matter.
+    pub fn leave(&self) {
         let is_last = {
             let mut taken = self.lock();
             taken.all = taken.all.saturating_sub(1);
-            if let Some(own) = taken.by_peer.get_mut(&peer) {
-                *own = own.saturating_sub(1);
-                if *own == 0 {
-                    taken.by_peer.remove(&peer);
-                }
-            }
             taken.all == 0
         };
         // One seat is for one of those who wait for it; that all have left is for everybody.
@@ -128,6 +133,26 @@ impl Seats {
     }
 }
 
+/// A part of what one caller may have, given back when it is dropped. It may end before the connection does: who is known
+/// by a better name than his address is counted by that.
+#[derive(Debug)]
+pub struct Share {
+    seats: Arc<Seats>,
+    peer: Peer,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.seats.lock();
+        if let Some(own) = taken.by_peer.get_mut(&self.peer) {
+            *own = own.saturating_sub(1);
+            if *own == 0 {
+                taken.by_peer.remove(&self.peer);
+            }
+        }
+    }
+}
+
 /// How many seats one caller may have.
 fn most_of(peer: Peer) -> usize {
     match peer {
@@ -148,10 +173,10 @@ mod tests {
     // covers: I05
     #[test]
     fn one_account_has_eight_seats_and_another_has_its_own() {
-        let seats = Seats::new(CONNECTIONS_MAX);
+        let seats = Arc::new(Seats::new(CONNECTIONS_MAX));
         assert_eq!(all_taken(&seats, Peer::Account(1000)), CONNECTIONS_PER_ACCOUNT_MAX);
         assert_eq!(seats.try_take(Peer::Account(1001)), Some(true));
-        seats.leave(Peer::Account(1000));
+        drop(Share { seats: Arc::clone(&seats), peer: Peer::Account(1000) });
         assert_eq!(seats.try_take(Peer::Account(1000)), Some(true));
         assert_eq!(seats.try_take(Peer::Account(1000)), Some(false));
     }
@@ -159,7 +184,7 @@ mod tests {
     // covers: F06
     #[test]
     fn one_source_has_an_eighth_of_the_seats_and_another_has_its_own() {
-        let seats = Seats::new(CONNECTIONS_MAX);
+        let seats = Arc::new(Seats::new(CONNECTIONS_MAX));
         let source = |last: u8| Peer::Source([192, 0, 2, last].into());
         assert_eq!(all_taken(&seats, source(1)), CONNECTIONS_PER_SOURCE_MAX);
         assert_eq!(seats.try_take(source(2)), Some(true));
@@ -167,46 +192,62 @@ mod tests {
 
     #[test]
     fn root_may_have_them_all_and_no_more() {
-        let seats = Seats::new(CONNECTIONS_MAX);
+        let seats = Arc::new(Seats::new(CONNECTIONS_MAX));
         assert_eq!(all_taken(&seats, Peer::Account(0)), CONNECTIONS_MAX);
         assert_eq!(seats.try_take(Peer::Account(1000)), None);
-        seats.leave(Peer::Account(0));
+        seats.leave();
         assert_eq!(seats.try_take(Peer::Account(1000)), Some(true));
     }
 
     #[test]
     fn nothing_is_kept_of_who_is_gone() {
-        let seats = Seats::new(CONNECTIONS_MAX);
+        let seats = Arc::new(Seats::new(CONNECTIONS_MAX));
         for uid in 1..=500 {
             assert_eq!(seats.try_take(Peer::Account(uid)), Some(true));
-            seats.leave(Peer::Account(uid));
+            drop(Share { seats: Arc::clone(&seats), peer: Peer::Account(uid) });
+            seats.leave();
         }
         let taken = seats.lock();
         assert_eq!((taken.by_peer.len(), taken.all), (0, 0));
     }
 
+    // covers: F06
+    #[tokio::test]
+    async fn who_is_known_by_a_better_name_leaves_his_share_to_others_and_keeps_his_seat() {
+        let seats = Arc::new(Seats::new(CONNECTIONS_MAX));
+        let gateway = Peer::Source([192, 0, 2, 1].into());
+        for _ in 0..2 * CONNECTIONS_PER_SOURCE_MAX {
+            drop(seats.take(gateway).await.expect("a share that was given back is free"));
+        }
+        assert_eq!(seats.lock().all, 2 * CONNECTIONS_PER_SOURCE_MAX);
+    }
+
     // covers: F08
     #[test]
     fn few_descriptors_mean_few_seats_and_the_store_keeps_its_own() {
-        assert_eq!(connections_possible(u64::MAX), CONNECTIONS_MAX);
-        assert_eq!(connections_possible(4 * 1_024 + 48), CONNECTIONS_MAX);
-        assert_eq!(connections_possible(64), 4);
-        assert_eq!(connections_possible(10), 1);
+        let possible = |descriptors| {
+            [CONNECTIONS_MAX, FLEET_CONNECTIONS_MAX].map(|most| connections_possible(descriptors, most))
+        };
+        assert_eq!(possible(u64::MAX), [CONNECTIONS_MAX, FLEET_CONNECTIONS_MAX]);
+        assert_eq!(possible(DESCRIPTORS_WANTED as u64), [CONNECTIONS_MAX, FLEET_CONNECTIONS_MAX]);
+        assert_eq!(possible(5 * 1_024 + 48), [CONNECTIONS_MAX, 1_024]);
+        assert_eq!(possible(64), [3, 4]);
+        assert_eq!(possible(10), [1, 1]);
     }
 
     // covers: F08
     #[tokio::test]
     async fn whoever_waits_for_a_seat_gets_the_next_one() {
-        let seats = Seats::new(1);
+        let seats = Arc::new(Seats::new(1));
         assert_eq!(seats.try_take(Peer::Account(0)), Some(true));
-        let waiting = || async { assert!(seats.take(Peer::Account(0)).await) };
+        let waiting = || async { assert!(seats.take(Peer::Account(0)).await.is_some()) };
         let leaving = async {
-            seats.leave(Peer::Account(0));
+            seats.leave();
             tokio::task::yield_now().await;
-            seats.leave(Peer::Account(0));
+            seats.leave();
         };
         tokio::join!(biased; waiting(), waiting(), leaving);
-        seats.leave(Peer::Account(0));
+        seats.leave();
         tokio::join!(biased; seats.are_empty(), seats.are_empty());
     }
 }

@@ -5,17 +5,17 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use super::{ListenError, widen_queue};
-use crate::http::tally::Tally;
+use crate::tally::Tally;
 
 /// A listening socket of the network. Whether TLS is spoken there, its handler says.
 #[derive(Debug)]
-pub struct ApiListener {
+pub struct NetworkListener {
     address: SocketAddr,
     inner: TcpListener,
     tally: Arc<Tally>,
 }
 
-impl ApiListener {
+impl NetworkListener {
     /// Listens at an address.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl ApiListener {
         });
         match prepared {
             Ok(address) => Ok(Self { address, inner, tally: Arc::default() }),
-            Err(source) => Err(ListenError::System { place: "the api socket".into(), source }),
+            Err(source) => Err(ListenError::System { place: "the socket of the network".into(), source }),
         }
     }
 
@@ -66,7 +66,7 @@ impl ApiListener {
 }
 
 /// What counts as one source: an address, or a network of 64 bits.
-pub(super) fn source(address: IpAddr) -> IpAddr {
+pub fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let network = address.to_bits() & (u128::MAX << 64);
@@ -92,8 +92,8 @@ mod tests {
 
     #[test]
     fn an_address_where_somebody_answers_is_refused_by_name() {
-        let first = ApiListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let error = ApiListener::bind(first.address()).unwrap_err().to_string();
+        let first = NetworkListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let error = NetworkListener::bind(first.address()).unwrap_err().to_string();
         assert_eq!(
             error,
             format!("another process answers at {}: stop it, or name another place", first.place())

@@ -3,6 +3,8 @@
 //! A file is judged by `fstat` on the opened descriptor, so that nobody can exchange it in between, and its
 //! path may hold no symbolic link. Nothing below a home directory is ever opened.
 
+#![forbid(unsafe_code)]
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

@@ -14,14 +14,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::{self, Builder};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle as Task;
 
-use super::listener::{AnyListener, Connection, Detached, Door, Peer};
-use super::seats::Seats;
-use super::tally::Tally;
-use super::{Handler, connection, stopped};
+use crate::listener::{AnyListener, Connection, Detached, Door};
+use crate::seats::{CONNECTIONS_MAX, Seats, Share, connections_possible};
+use crate::tally::Tally;
+use crate::{Handle, connection, stopped};
 
 /// Most threads that serve. More than a machine's cores are of no use, and beyond 16 the store is the wall.
 pub const WORKERS_MAX: usize = 16;
@@ -57,7 +57,7 @@ struct Crew(Arc<[Hand]>);
 
 #[derive(Debug)]
 struct Hand {
-    runtime: Handle,
+    runtime: runtime::Handle,
     /// Connections it has, of all listeners.
     connections: AtomicUsize,
 }
@@ -103,12 +103,12 @@ impl Workers {
     pub fn serve(
         &self,
         listener: impl Into<AnyListener>,
-        handler: Handler,
+        handler: impl Handle,
         stop: watch::Receiver<bool>,
     ) -> io::Result<Task<()>> {
         let listener = listener.into();
         let tally = Arc::clone(listener.tally());
-        self.crew.serve(listener, seats(), stop, move |connection, stop| {
+        self.crew.serve(listener, seats(handler.connections_max()), stop, move |connection, stop| {
             connection::converse(connection, handler.clone(), Arc::clone(&tally), stop)
         })
     }
@@ -124,7 +124,8 @@ impl Workers {
         stop: watch::Receiver<bool>,
         converse: impl Fn(Connection) -> F + Send + Sync + 'static,
     ) -> io::Result<Task<()>> {
-        self.crew.serve(listener.into(), seats(), stop, move |connection, _| converse(connection))
+        self.crew
+            .serve(listener.into(), seats(CONNECTIONS_MAX), stop, move |connection, _| converse(connection))
     }
 
     /// Runs something on each thread, and gives back what comes of it.
@@ -160,21 +161,21 @@ impl Workers {
 /// When the listener cannot be waited for.
 pub fn serve_here(
     listener: impl Into<AnyListener>,
-    handler: Handler,
+    handler: impl Handle,
     stop: watch::Receiver<bool>,
 ) -> io::Result<Task<()>> {
-    let hand = Hand { runtime: Handle::current(), connections: AtomicUsize::new(0) };
+    let hand = Hand { runtime: runtime::Handle::current(), connections: AtomicUsize::new(0) };
     let listener = listener.into();
     let tally = Arc::clone(listener.tally());
-    Crew(Arc::new([hand])).serve(listener, seats(), stop, move |connection, stop| {
+    Crew(Arc::new([hand])).serve(listener, seats(handler.connections_max()), stop, move |connection, stop| {
         connection::converse(connection, handler.clone(), Arc::clone(&tally), stop)
     })
 }
 
-/// As many as the descriptors of this process allow.
-fn seats() -> Seats {
+/// At most so many, and as the descriptors of this process allow.
+fn seats(most: usize) -> Seats {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    Seats::new(super::seats::connections_possible(limit.unwrap_or(u64::MAX)))
+    Seats::new(connections_possible(limit.unwrap_or(u64::MAX), most))
 }
 
 impl Crew {
@@ -196,8 +197,8 @@ impl Crew {
         let receive = |(own, door): (usize, Door)| {
             let (seats, converse) = (Arc::clone(&seats), Arc::clone(&converse));
             let (tally, stop) = (Arc::clone(&tally), stop.clone());
-            let host = Host { crew: self.clone(), own, seats, tally, stop, converse };
-            self.0[own].runtime.spawn(host.receive(door))
+            let keeper = Doorkeeper { crew: self.clone(), own, seats, tally, stop, converse };
+            self.0[own].runtime.spawn(keeper.receive(door))
         };
         let receiving: Vec<_> = doors.into_iter().enumerate().map(receive).collect();
         Ok(self.0[0].runtime.spawn(async move {
@@ -217,7 +218,7 @@ impl Crew {
 }
 
 /// Receives who calls at one listener, on one thread.
-struct Host<C> {
+struct Doorkeeper<C> {
     crew: Crew,
     /// The thread on which this is.
     own: usize,
@@ -227,7 +228,7 @@ struct Host<C> {
     converse: Arc<C>,
 }
 
-impl<C, F> Host<C>
+impl<C, F> Doorkeeper<C>
 where
     C: Fn(Connection, watch::Receiver<bool>) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send + 'static,
@@ -243,7 +244,7 @@ where
                 caller = caller => if let Some(caller) = caller {
                     tokio::select! {
                         () = stopped(&mut self.stop) => break,
-                        is_taken = self.seats.take(caller.peer) => self.seat(caller, is_taken),
+                        share = self.seats.take(caller.peer) => self.seat(caller, share),
                     }
                 }
             }
@@ -254,16 +255,17 @@ where
         }
     }
 
-    fn seat(&self, caller: Connection, is_taken: bool) {
+    fn seat(&self, mut caller: Connection, share: Option<Share>) {
         let peer = caller.peer;
-        if !is_taken {
+        if share.is_none() {
             self.tally.count_turned_away();
             tracing::debug!(?peer, "refused a connection: the caller has all he may have");
             return caller.dismiss(&connection::full_house(peer));
         }
+        caller.share = share;
         self.tally.count_accepted();
         let index = self.crew.place(self.own);
-        let seat = Seat::take(&self.crew, index, &self.seats, peer);
+        let seat = Seat::take(&self.crew, index, &self.seats);
         let (converse, stop) = (Arc::clone(&self.converse), self.stop.clone());
         if index == self.own {
             tokio::spawn(async move {
@@ -288,20 +290,60 @@ struct Seat {
     crew: Crew,
     index: usize,
     seats: Arc<Seats>,
-    peer: Peer,
 }
 
 impl Seat {
     /// The seat itself is taken already.
-    fn take(crew: &Crew, index: usize, seats: &Arc<Seats>, peer: Peer) -> Self {
+    fn take(crew: &Crew, index: usize, seats: &Arc<Seats>) -> Self {
         crew.0[index].connections.fetch_add(1, Ordering::Relaxed);
-        Self { crew: crew.clone(), index, seats: Arc::clone(seats), peer }
+        Self { crew: crew.clone(), index, seats: Arc::clone(seats) }
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         self.crew.0[self.index].connections.fetch_sub(1, Ordering::Relaxed);
-        self.seats.leave(self.peer);
+        self.seats.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::{Audience, Listener, Stream};
+
+    // covers: G16
+    #[tokio::test]
+    async fn all_threads_serve_and_stop_when_they_are_told() {
+        let workers = Workers::start(3).unwrap();
+        workers.answer().await;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("login.sock");
+        let listener = Listener::bind(&path, Audience::Everybody).unwrap();
+        let (stop, stopping) = watch::channel(false);
+        let (seen, mut threads) = tokio::sync::mpsc::unbounded_channel();
+        let served = workers.serve_bare(listener, stopping, move |connection| {
+            let seen = seen.clone();
+            async move {
+                seen.send(std::thread::current().name().map(str::to_owned)).unwrap();
+                let Stream::Unix(mut stream) = connection.stream else { return };
+                let _ = stream.read(&mut [0]).await;
+            }
+        });
+        let mut clients = Vec::new();
+        let mut names = std::collections::BTreeSet::new();
+        for _ in 0..6 {
+            clients.push(UnixStream::connect(&path).await.unwrap());
+            names.insert(threads.recv().await.unwrap());
+        }
+        assert_eq!(names.len(), 3, "{names:?}");
+        stop.send(true).unwrap();
+        drop(clients);
+        served.unwrap().await.unwrap();
+        assert!(!path.exists());
+        tokio::task::spawn_blocking(|| workers.shutdown()).await.unwrap();
     }
 }

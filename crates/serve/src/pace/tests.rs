@@ -3,8 +3,8 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 
 use super::*;
-use crate::http::{Connection, Handler, Peer, Stream, connection};
-use crate::trial::Trial;
+use crate::trial::Measure;
+use crate::{Connection, Peer, Stream, connection};
 
 const BOUNDED: Terms = Terms { bounds_requests: true, conversation: None };
 
@@ -97,18 +97,16 @@ async fn long_requests_go_on_where_only_the_whole_is_bounded() {
     assert_eq!(looks_until_overdue(&mut pace, 999), Some((300, Overdue::Conversation)));
 }
 
-/// Seconds, on a clock that jumps from event to event, until the daemon ends a connection of the login socket.
+/// Seconds, on a clock that jumps from event to event, until the daemon ends a connection .
 ///
 /// * `first`: said at once, as much of it as there is room for.
 /// * `then`: said a byte at a time, every five seconds; a byte is read as often.
 async fn seconds_until_ended(first: &str, then: &[u8]) -> u64 {
-    let trial = Trial::new().await;
-    let handler = Handler::Login(Arc::clone(&trial.service.dialogue));
     let (mut client, server) = UnixStream::pair().unwrap();
-    let connection = Connection { stream: Stream::Unix(server), peer: Peer::Account(0) };
+    let connection = Connection::new(Stream::Unix(server), Peer::Account(0));
     let (_stop, stopping) = watch::channel(false);
     let begun = Instant::now();
-    let mut served = tokio::spawn(connection::converse(connection, handler, Arc::default(), stopping));
+    let mut served = tokio::spawn(connection::converse(connection, Measure, Arc::default(), stopping));
     let _ = tokio::time::timeout(LOOK_EVERY / 2, client.write_all(first.as_bytes())).await;
     let period = Duration::from_secs(5);
     let mut every = tokio::time::interval_at(begun + period, period);

@@ -11,8 +11,7 @@ use hyper::body::{Body as _, Bytes, Incoming};
 use wire::error::ErrorCode;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::Reply;
-use super::reply::error_reply;
+use crate::reply::{Reply, error_reply};
 
 /// A body that was read.
 pub enum Body {

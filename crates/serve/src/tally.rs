@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::pace::Overdue;
+use crate::pace::Overdue;
 
 /// Counts since the start. They say nothing to each other, so `Relaxed` is enough.
 #[derive(Debug, Default)]
@@ -30,20 +30,20 @@ pub struct Tallied {
 }
 
 impl Tally {
-    pub(super) fn count_accepted(&self) {
+    pub(crate) fn count_accepted(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn count_turned_away(&self) {
+    pub(crate) fn count_turned_away(&self) {
         self.turned_away.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn count_failure(&self) {
+    pub(crate) fn count_failure(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Silence is not slowness: it costs nobody anything.
-    pub(super) fn count_overdue(&self, overdue: Overdue) {
+    pub(crate) fn count_overdue(&self, overdue: Overdue) {
         match overdue {
             Overdue::Head | Overdue::Request | Overdue::Reply | Overdue::Conversation => {
                 self.overdue.fetch_add(1, Ordering::Relaxed);
@@ -52,7 +52,8 @@ impl Tally {
         }
     }
 
-    pub(super) fn count_without_key(&self) {
+    /// A request without the key, or a handshake that failed.
+    pub fn count_without_key(&self) {
         self.without_key.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -1,0 +1,35 @@
+//! What the tests of this crate have in common.
+
+use http_body_util::Full;
+use hyper::Request;
+use hyper::body::{Bytes, Incoming};
+use rustls_pki_types::CertificateDer;
+
+use crate::{Handle, Peer, Reply, Tally, Terms, body};
+
+/// Reads what is sent, and says how long it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Measure;
+
+impl Handle for Measure {
+    type Guest = ();
+
+    fn welcome(&self, _: Peer, _: Option<&[CertificateDer<'static>]>) -> Option<()> {
+        Some(())
+    }
+
+    async fn answer(&self, (): &(), _: &Tally, request: Request<Incoming>) -> Reply {
+        match body::read(request).await {
+            Ok(body) => Reply::new(Full::new(Bytes::from(body.len().to_string()))),
+            Err(refusal) => refusal,
+        }
+    }
+
+    fn is_multiplexed(&self) -> bool {
+        true
+    }
+
+    fn terms(&self, _: Peer) -> Terms {
+        Terms { bounds_requests: true, conversation: None }
+    }
+}
