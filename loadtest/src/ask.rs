@@ -154,7 +154,7 @@ fn question<'a>(service: &'a str, attempt: &'a Attempt) -> Verify<'a> {
 
 /// A verdict counts only when it repeats what was asked.
 fn check(service: &str, attempt: &Attempt, verified: Verified<'_>) -> Result<Outcome> {
-    let Verified { request_id, user, service: told_service, verdict, reference, message } = verified;
+    let Verified { request_id, user, service: told_service, verdict, reference, message, .. } = verified;
     let is_ours = request_id == attempt.request_id && user == attempt.user && told_service == service;
     ensure!(is_ours, Foreign(format!("{request_id}, {user:?}, {told_service:?}")));
     Ok(Outcome::decided(verdict, reference, message.as_deref()))

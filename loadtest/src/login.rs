@@ -79,6 +79,7 @@ impl Host {
             ruser: None,
             tty: None,
             columns: Some(COLUMNS),
+            session: None,
         };
         let request = self.connection.target().prepare(Method::POST, BEGIN_PATH, &begin)?;
         let reply = self.send(request, &begin.request_id, user).await?;

@@ -1,12 +1,13 @@
 //! The messages between Postern's programs: serde types, versions and limits, without behaviour.
 //!
-//! Everything travels as JSON over HTTP/1.1 on a Unix socket (later HTTP/2 between machines), so that
+//! Everything travels as JSON over HTTP/1.1 on a Unix socket and HTTP/2 between machines, so that
 //! `curl --unix-socket` can speak it. This crate does no I/O and decides nothing.
 
 #![forbid(unsafe_code)]
 
 pub mod admin;
 pub mod error;
+pub mod fleet;
 pub mod login;
 pub mod verify;
 

@@ -52,6 +52,10 @@ pub struct Begin {
     /// Width of the terminal in columns; absent when it cannot be known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<u16>,
+    /// Which session of the terminal this is, so that no other one of this host has the same, before or after; absent
+    /// where there is no terminal, as under sshd.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
 }
 
 /// Answers the questions of the last step.
@@ -98,6 +102,9 @@ pub struct Reply {
     pub user: String,
     /// The service that was asked about; the host compares.
     pub service: String,
+    /// The host that asked, by its id: from a verifier to an agent, which compares; absent on the machine itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// Lines or blocks of text to show before anything is asked, in order.
     #[serde(default)]
     pub show: Vec<String>,

@@ -67,6 +67,9 @@ pub struct Verified<'a> {
     /// The service that was asked about; the caller compares.
     #[serde(borrow)]
     pub service: Cow<'a, str>,
+    /// The host that asked, by its id: from a verifier to an agent, which compares; absent elsewhere.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Cow<'a, str>>,
     /// The decision. Only [`Verdict::Allow`] is a right code.
     pub verdict: Verdict,
     /// The decision's reference, `XXXX-XXXX`, for `postern explain`.

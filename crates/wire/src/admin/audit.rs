@@ -34,6 +34,12 @@ pub struct AuditRecord {
     pub verdict: Option<String>,
     /// Why, in one word: `accepted`, `replayed`, `wrong_code`, `throttled`, ...
     pub reason: String,
+    /// The access rule that decided; absent where none held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// `observe` or `grace`, where only the roll-out let the user in; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<String>,
     /// Why, for people: `clock +94 s`, `used 12 s ago`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
@@ -43,6 +49,9 @@ pub struct AuditRecord {
     /// The PAM service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
+    /// At which host of the fleet; absent on the verifier's own machine and at the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// Where from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rhost: Option<String>,
@@ -96,4 +105,25 @@ pub struct AuditCheck {
     pub broken: Option<String>,
     /// The chain value of the newest record, hexadecimal.
     pub head: String,
+    /// The newest checkpoint, signed: to be kept elsewhere, and shown as a witness later. Absent while a loss waits to be
+    /// settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+    /// What a witness that was shown says of the trail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<WitnessCheck>,
+}
+
+/// What a checkpoint that was kept elsewhere says of the trail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WitnessCheck {
+    /// The trail holds what it names.
+    Held,
+    /// It is from before a loss that an administrator settled, and says nothing of the trail since.
+    Settled,
+    /// The trail ends before what it names, or holds something else there.
+    Missing,
+    /// No verifier with this master key signed it.
+    Foreign,
 }

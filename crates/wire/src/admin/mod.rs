@@ -25,18 +25,32 @@
 //! | `POST /v1/imports/{id}/rows` with [`ImportRows`] | [`ImportCheck`] |
 //! | `POST /v1/imports/{id}/finish` | [`Imported`] |
 //! | `DELETE /v1/imports/{id}` | [`Imported`], with no tokens |
+//! | `GET /v1/hosts` | [`HostList`] |
+//! | `POST /v1/hosts` with [`EnrolHost`] | [`JoinSecret`] |
+//! | `GET /v1/hosts/{name}` | [`Host`] |
+//! | `POST /v1/hosts/{name}/revoke` | [`Host`] |
+//! | `POST /v1/hosts/{name}/rename` with [`RenameHost`] | [`Host`] |
+//! | `PUT /v1/hosts/{name}/group` with [`SetGroup`] | [`Host`] |
+//! | `GET /v1/policy?host=H&user=U&service=S` | [`Policy`] |
+//! | `GET /v1/policy/try?user=U&host=H&service=S&from=IP&at=TIME` | [`PolicyTrial`] |
+//! | `GET /v1/rollout` | [`RolloutStatus`] |
+//! | `GET /v1/bans` | [`BanList`] |
+//! | `POST /v1/bans/{id}/lift` | [`Lifted`] |
 //! | `GET /v1/decisions/{reference}` | [`Decision`] |
 //! | `GET /v1/audit?after=N&limit=M` | [`AuditPage`] |
-//! | `GET /v1/audit/verify` | [`AuditCheck`] |
+//! | `GET /v1/audit/verify?witness=CHECKPOINT` | [`AuditCheck`] |
 //! | `GET /v1/status` | [`Status`] |
 //! | `GET /metrics` | OpenMetrics text, for Prometheus |
 //! | `POST /v1/store/settle` | [`Status`] |
 //!
 //! Errors are [`crate::error::ErrorBody`]. Times are RFC 3339 in UTC. No answer holds a secret, but for
-//! [`RecoveryCodes`], which is told once.
+//! [`RecoveryCodes`] and [`JoinSecret`], which are told once.
 
 mod audit;
+mod bans;
+mod hosts;
 mod imports;
+mod policy;
 mod tokens;
 mod users;
 
@@ -44,10 +58,16 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use audit::{AUDIT_PAGE_MAX, AuditCheck, AuditPage, AuditRecord, Decision};
+pub use audit::{AUDIT_PAGE_MAX, AuditCheck, AuditPage, AuditRecord, Decision, WitnessCheck};
+pub use bans::{Ban, BanList, Lifted};
+pub use hosts::{EnrolHost, Host, HostList, HostState, JoinSecret, RenameHost, SetGroup};
 pub use imports::{
     IMPORT_ROWS_MAX, IMPORT_TOKENS_MAX, Import, ImportCheck, ImportFault, ImportRow, ImportRows, Imported,
     NewImport,
+};
+pub use policy::{
+    AccessRule, Demanded, EffectiveSetting, Policy, PolicyTrial, RolloutMode, RolloutPlace, RolloutStatus,
+    Then,
 };
 pub use tokens::{
     Assign, Associate, CodeCheck, DisabledBy, Disassociated, NewToken, Resynchronize, Test, Token, TokenList,
@@ -98,4 +118,14 @@ macro_rules! debug_tells_nothing {
     )*};
 }
 
-debug_tells_nothing!(Proof, RecoveryCodes, NewToken, Associate, Resynchronize, Test, ImportRows, ImportRow);
+debug_tells_nothing!(
+    Proof,
+    RecoveryCodes,
+    NewToken,
+    Associate,
+    Resynchronize,
+    Test,
+    ImportRows,
+    ImportRow,
+    JoinSecret
+);

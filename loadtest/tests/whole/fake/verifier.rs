@@ -119,7 +119,7 @@ impl Verifier {
         let Verify { request_id, user, service, code, .. } = request;
         let (verdict, reference) = self.decide(&user, &code)?;
         let user = if self.fault == Fault::MixesUp { "mallory".into() } else { user };
-        Ok(Verified { request_id, user, service, verdict, reference, message: None })
+        Ok(Verified { request_id, user, service, host: None, verdict, reference, message: None })
     }
 
     async fn verify_all(&self, request: Batch<'_>) -> Result<Response<Full<Bytes>>> {
@@ -209,7 +209,15 @@ impl Verifier {
     ) -> Result<Response<Full<Bytes>>> {
         let is_over = matches!(next, Next::Done { .. });
         let user = if is_over && self.fault == Fault::MixesUp { "mallory".to_owned() } else { user };
-        Ok(json_of(&Reply { api_version: wire::API_VERSION, request_id, user, service, show, next }))
+        Ok(json_of(&Reply {
+            api_version: wire::API_VERSION,
+            request_id,
+            user,
+            service,
+            host: None,
+            show,
+            next,
+        }))
     }
 }
 
