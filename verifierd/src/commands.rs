@@ -9,11 +9,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 use ledger::embedded::EmbeddedLedger;
 use verifierd::config::Config;
+use verifierd::hosts::Authority;
 use verifierd::http::api::ApiSecrets;
 use verifierd::keys::MasterKey;
 use verifierd::service::create_store;
 
-use crate::Failure;
+use crate::{Failure, warnings};
 
 /// Exit status where a store exists already.
 const CONFLICT: u8 = 6;
@@ -70,7 +71,7 @@ pub fn credentials() -> Option<std::path::PathBuf> {
     std::env::var_os("CREDENTIALS_DIRECTORY").map(Into::into)
 }
 
-/// Says what is wrong with a configuration, and with the files that open the API.
+/// Says what is wrong with a configuration, with the files that open the API, and with those of the fleet's authority.
 pub fn check(path: &Path) -> Result<ExitCode, Failure> {
     let config = Config::load(path).map_err(|error| Failure::new(2, error))?;
     if !config.roles.absent().is_empty() {
@@ -80,6 +81,12 @@ pub fn check(path: &Path) -> Result<ExitCode, Failure> {
     }
     if let Some(api) = &config.api {
         ApiSecrets::load(api).map_err(|error| Failure::new(2, error))?;
+    }
+    if let Some(files) = config.fleet.as_ref().and_then(|fleet| fleet.authority.as_ref()) {
+        Authority::of_site(files).map_err(|error| Failure::new(2, error))?;
+    }
+    for warning in warnings::about(&config) {
+        eprintln!("verifierd: warning: {warning}");
     }
     println!("{} is a configuration", path.display());
     Ok(ExitCode::SUCCESS)

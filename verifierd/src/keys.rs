@@ -16,7 +16,7 @@ use data_encoding::HEXLOWER;
 use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use zeroize::Zeroizing;
 
-use crate::files::{Access, OpenError, read_ours};
+use owned_files::{Access, OpenError, read_ours};
 
 /// The name of the systemd credential that holds the master key.
 pub const CREDENTIAL: &str = "postern-master-key";

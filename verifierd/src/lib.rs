@@ -10,7 +10,7 @@
 //! | [`engine`] | throttles, matches and claims codes |
 //! | [`audit`] | forms the record of each decision |
 //!
-//! [`accounts`] holds users and tokens, [`notify`] tells administrators of some events, [`service`] puts the
+//! [`accounts`] holds users and tokens, [`hosts`] the machines of the fleet, [`notify`] tells administrators of some events, [`service`] puts the
 //! parts together. The library reads no clock and
 //! draws no time of its own: `main.rs` makes the one clock.
 
@@ -23,7 +23,7 @@ pub mod config;
 pub mod dialogue;
 pub mod engine;
 pub mod expiry;
-pub mod files;
+pub mod hosts;
 pub mod http;
 pub mod keys;
 pub mod login;

@@ -5,6 +5,7 @@ use wire::login::{Begin, FIELD_BYTES_MAX};
 
 use crate::accounts::{UserName, UserNameError};
 use crate::engine::Source;
+use crate::hosts::HostIdentity;
 
 /// Who wants to log in, to what, from where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +14,9 @@ pub struct Login {
     pub user: String,
     /// The PAM service.
     pub service: String,
+    /// At which host, by its certificate; absent on the machine itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostIdentity>,
     /// Where from; absent when local.
     pub rhost: Option<String>,
     /// Which terminal; `ssh` under sshd.
@@ -21,29 +25,34 @@ pub struct Login {
     pub ruser: Option<String>,
     /// Width of the terminal.
     pub columns: Option<u16>,
+    /// Which session of the terminal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
 }
 
 impl Login {
     /// Takes over a request. Fields that are too long are cut; they are shown and counted, never trusted.
-    pub fn new(begin: Begin) -> Self {
-        let Begin { user, service, rhost, tty, ruser, columns, .. } = begin;
+    ///
+    /// * `host`: who sent it, by its certificate; none on the machine itself.
+    pub fn new(begin: Begin, host: Option<HostIdentity>) -> Self {
+        let Begin { user, service, rhost, tty, ruser, columns, session, .. } = begin;
         let [user, service] = [user, service].map(cut);
-        let [rhost, tty, ruser] =
-            [rhost, tty, ruser].map(|field| field.map(cut).filter(|text| !text.is_empty()));
-        Self { user, service, rhost, tty, ruser, columns }
+        let [rhost, tty, ruser, session] =
+            [rhost, tty, ruser, session].map(|field| field.map(cut).filter(|text| !text.is_empty()));
+        Self { user, service, host, rhost, tty, ruser, columns, session }
     }
 
     /// From a program that asks for the code itself.
-    pub fn from(user: &str, service: &str, rhost: Option<&str>) -> Self {
+    pub fn from(user: &str, service: &str, host: Option<HostIdentity>, rhost: Option<&str>) -> Self {
         let [user, service] = [user, service].map(|field| cut(field.into()));
         let rhost = rhost.map(|field| cut(field.into())).filter(|text| !text.is_empty());
-        Self { user, service, rhost, tty: None, ruser: None, columns: None }
+        Self { user, service, host, rhost, tty: None, ruser: None, columns: None, session: None }
     }
 
     /// Something that was done for a user at a program of ours.
     pub fn at(user: &str, service: &str) -> Self {
         let (user, service) = (cut(user.into()), cut(service.into()));
-        Self { user, service, rhost: None, tty: None, ruser: None, columns: None }
+        Self { user, service, host: None, rhost: None, tty: None, ruser: None, columns: None, session: None }
     }
 
     /// The account as an identity.
@@ -56,7 +65,7 @@ impl Login {
 
     /// What throttles count.
     pub fn source(&self) -> Source {
-        Source::new(self.rhost.as_deref())
+        Source::new(self.host.as_ref().map(|host| host.id), self.rhost.as_deref())
     }
 
     /// Whether the program on the host drops text that no question follows (sshd before OpenSSH 10.3).
@@ -88,8 +97,9 @@ mod tests {
             ruser: Some(String::new()),
             tty: Some("ssh".into()),
             columns: None,
+            session: None,
         };
-        let login = Login::new(begin);
+        let login = Login::new(begin, None);
         assert_eq!(login.rhost.as_ref().map(String::len), Some(FIELD_BYTES_MAX));
         assert_eq!(login.ruser, None);
         assert!(login.needs_question_after_text());

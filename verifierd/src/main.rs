@@ -4,6 +4,7 @@
 
 mod commands;
 mod run;
+mod warnings;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -19,7 +19,7 @@ use tokio::time::MissedTickBehavior;
 use crate::audit::AuditRecord;
 
 /// What is told, by the record's `event`.
-const EVENTS: [&str; 7] = [
+const EVENTS: [&str; 12] = [
     "token_associated",
     "token_disabled",
     "token_lost",
@@ -27,6 +27,11 @@ const EVENTS: [&str; 7] = [
     "recovery_codes_made",
     "user_unlocked",
     "user_otp_off",
+    "guesses_from_one_source",
+    "host_joined",
+    "host_join_refused",
+    "host_revoked",
+    "store_behind",
 ];
 
 /// Logins that are told, by the record's `reason`: a token was associated at the prompt or showed its first code, a

@@ -10,6 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
+use serve::seats::DESCRIPTORS_WANTED;
+use serve::{Audience, ListenError, Listener, NetworkListener, Workers};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_appender::non_blocking::WorkerGuard;
@@ -17,11 +19,8 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use verifierd::clock::{Clock, SystemClock};
-use verifierd::config::{ApiConfig, Config};
+use verifierd::config::{ApiConfig, Config, FleetConfig};
 use verifierd::http::api::ApiSecrets;
-use verifierd::http::{
-    ApiListener, Audience, CONNECTIONS_MAX, DESCRIPTORS_KEPT, LISTENERS_MAX, ListenError, Listener, Workers,
-};
 use verifierd::keys::MasterKey;
 use verifierd::service::{Foundations, Reloader, Service, Sockets};
 
@@ -58,7 +57,7 @@ async fn serve(config: Config, path: &Path, inherited: Inherited, workers: &Work
     let master = MasterKey::load(config.key_file.as_deref(), credentials().as_deref())?;
     let paths =
         [&config.login_socket, &config.admin_socket, &config.user_socket].map(|path| path.to_path_buf());
-    let api = config.api.clone();
+    let (api, fleet) = (config.api.clone(), config.fleet.clone());
     // Before the store is open: what is wrong with these files has nothing to do with it.
     let secrets = api.as_ref().map(ApiSecrets::load).transpose()?;
     let secrets = secrets.map(|secrets| Arc::new(ArcSwap::from_pointee(secrets)));
@@ -69,14 +68,24 @@ async fn serve(config: Config, path: &Path, inherited: Inherited, workers: &Work
     let service =
         Service::start(Foundations { config, config_path: path.into(), master, clock, host }).await?;
     let [login, admin, user] = &paths;
-    let sockets = Sockets {
-        login: listen(login, Audience::Root, inherited.login)?,
-        admin: listen(admin, Audience::Root, inherited.admin)?,
-        user: listen(user, Audience::Everybody, inherited.user)?,
-        api: match (&api, secrets.clone()) {
-            (Some(api), Some(secrets)) => Some((listen_to_network(api, inherited.api)?, secrets)),
-            (None, _) | (_, None) => None,
-        },
+    let open = || -> anyhow::Result<Sockets> {
+        Ok(Sockets {
+            login: listen(login, Audience::Root, inherited.login)?,
+            admin: listen(admin, Audience::Root, inherited.admin)?,
+            user: listen(user, Audience::Everybody, inherited.user)?,
+            api: match (&api, secrets.clone()) {
+                (Some(api), Some(secrets)) => Some((listen_to_network(api, inherited.api)?, secrets)),
+                (None, _) | (_, None) => None,
+            },
+            fleet: fleet.map(|fleet| listen_to_hosts(&fleet, inherited.fleet)).transpose()?,
+        })
+    };
+    let sockets = match open() {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            service.abandon().await;
+            return Err(error);
+        }
     };
     let (stop, stopping) = watch::channel(false);
     let reloader = service.reloader(secrets);
@@ -85,6 +94,9 @@ async fn serve(config: Config, path: &Path, inherited: Inherited, workers: &Work
     tracing::info!(login = %login.display(), admin = %admin.display(), user = %user.display(), "ready");
     if let Some((listener, _)) = &sockets.api {
         tracing::info!(address = %listener.address(), encrypted = api.is_some_and(|api| api.certificate.is_some()), "the API is served");
+    }
+    if let Some(listener) = &sockets.fleet {
+        tracing::info!(address = %listener.address(), "the fleet is served");
     }
     let pulse = async {
         match sd_notify::watchdog_enabled() {
@@ -102,10 +114,10 @@ async fn serve(config: Config, path: &Path, inherited: Inherited, workers: &Work
 
 /// systemd's socket, where it made one, else our own. Whoever wrote the unit may have chosen another address than
 /// the configuration: what is plain stays on the machine all the same.
-fn listen_to_network(api: &ApiConfig, inherited: Option<TcpListener>) -> anyhow::Result<ApiListener> {
+fn listen_to_network(api: &ApiConfig, inherited: Option<TcpListener>) -> anyhow::Result<NetworkListener> {
     let listener = match inherited {
-        Some(socket) => ApiListener::inherited(socket)?,
-        None => ApiListener::bind(api.listen)?,
+        Some(socket) => NetworkListener::inherited(socket)?,
+        None => NetworkListener::bind(api.listen)?,
     };
     anyhow::ensure!(
         api.may_listen_at(listener.address()),
@@ -113,6 +125,16 @@ fn listen_to_network(api: &ApiConfig, inherited: Option<TcpListener>) -> anyhow:
         listener.address()
     );
     Ok(listener)
+}
+
+fn listen_to_hosts(
+    fleet: &FleetConfig,
+    inherited: Option<TcpListener>,
+) -> Result<NetworkListener, ListenError> {
+    match inherited {
+        Some(socket) => NetworkListener::inherited(socket),
+        None => NetworkListener::bind(fleet.listen),
+    }
 }
 
 fn listen(path: &Path, audience: Audience, inherited: Option<UnixListener>) -> Result<Listener, ListenError> {
@@ -129,6 +151,7 @@ struct Inherited {
     admin: Option<UnixListener>,
     user: Option<UnixListener>,
     api: Option<TcpListener>,
+    fleet: Option<TcpListener>,
 }
 
 impl Inherited {
@@ -143,6 +166,7 @@ impl Inherited {
                 "admin" => inherited.admin = socket(),
                 "user" => inherited.user = socket(),
                 "api" => inherited.api = passed.take_tcp_listener(index).ok().flatten(),
+                "fleet" => inherited.fleet = passed.take_tcp_listener(index).ok().flatten(),
                 _ => {}
             }
         }
@@ -222,7 +246,7 @@ fn tell_systemd(state: &[NotifyState<'_>]) {
 /// events: a crowd at one listener must not leave none for the others. Under systemd the unit says it too. Where
 /// fewer are to be had, each listener serves fewer connections at once.
 fn raise_descriptor_limit() {
-    let wanted = (LISTENERS_MAX * CONNECTIONS_MAX + DESCRIPTORS_KEPT) as u64;
+    let wanted = DESCRIPTORS_WANTED as u64;
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let current = limit.current.unwrap_or(u64::MAX);
     let possible = limit.maximum.unwrap_or(u64::MAX).min(wanted);

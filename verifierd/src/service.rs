@@ -1,41 +1,39 @@
 //! Puts the parts together, in the order in which they depend on each other, and takes them apart again.
 
+mod chores;
+mod reload;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use ledger::embedded::{EmbeddedLedger, LedgerOpenError};
 use ledger::{Entry, Ledger, ReadError, StartState, Stored};
+use serve::{AnyListener, Listener, NetworkListener, Workers, serve_here};
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
 
 use crate::accounts::{
     self, Accounts, ChangeError, Leftovers, Loader, RecordError, Steward, Token, UncleanStop,
 };
+use crate::audit::checkpoint::CheckpointKey;
+use crate::audit::witness::Witness;
 use crate::audit::{self, AuditRecord, Reference, rfc3339};
 use crate::clock::Clock;
-use crate::config::{Config, ConfigError};
-use crate::dialogue::Dialogue;
+use crate::config::{Config, FleetConfig};
+use crate::dialogue::{Dialogue, Remembered};
 use crate::engine::throttle::Throttles;
 use crate::engine::{self, Engine, Recent};
-use crate::http::api::{Api, ApiSecretError, ApiSecrets};
-use crate::http::{
-    Administration, AnyListener, ApiListener, Handler, Listener, Workers, serve_here, stopped,
-};
+use crate::hosts::registrar;
+use crate::hosts::{self, FoundingError, HostRecordError, Registrar};
+use crate::http::api::{Api, ApiSecrets};
+use crate::http::fleet::{Fleet, FleetError};
+use crate::http::{Administration, Handler};
 use crate::keys::{IndexHasher, KeyError, MasterKey, NameHasher, Sealer};
 use crate::notify::Notifier;
 
-/// How often what is old is looked for.
-const SWEEP_EVERY: Duration = Duration::from_secs(1);
-
-/// How much one batch of a sweep looks at, before others have their turn.
-const SWEEP_BATCH_MAX: usize = 1_000;
-
-/// How long a sweep stands still between two batches, so that a million things that end at once cost logins little.
-const SWEEP_PAUSE: Duration = Duration::from_millis(1);
+pub use reload::{ReloadError, Reloader};
 
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +64,15 @@ pub enum StartError {
     /// The stand-in for unknown users could not be made, or what a broken import left could not be taken away.
     #[error("cannot get the tokens ready")]
     Tokens(#[from] ChangeError),
+    /// What the store holds of the fleet cannot be understood.
+    #[error("cannot understand the store")]
+    Host(#[from] HostRecordError),
+    /// The fleet has no authority.
+    #[error("cannot get the fleet's authority ready")]
+    Founding(#[from] FoundingError),
+    /// The fleet cannot be served.
+    #[error("cannot get the fleet's listener ready")]
+    Fleet(#[from] FleetError),
     /// The start could not be recorded.
     #[error("the store takes no records: {0}")]
     NotRecorded(String),
@@ -78,6 +85,8 @@ pub struct Service {
     pub dialogue: Arc<Dialogue>,
     /// Answers administrators.
     pub administration: Arc<Administration>,
+    /// Answers hosts of the fleet, where there is one.
+    pub fleet: Option<Fleet>,
     ledger: Arc<dyn Ledger>,
     throttles: Arc<Throttles>,
     notifier: Arc<Notifier>,
@@ -94,7 +103,9 @@ pub struct Sockets {
     /// Everybody else's.
     pub user: Listener,
     /// The network's, and what opens it.
-    pub api: Option<(ApiListener, Arc<ArcSwap<ApiSecrets>>)>,
+    pub api: Option<(NetworkListener, Arc<ArcSwap<ApiSecrets>>)>,
+    /// The fleet's.
+    pub fleet: Option<NetworkListener>,
 }
 
 /// What a service is made of.
@@ -142,7 +153,18 @@ impl Service {
             source => StartError::Store { state_dir, source },
         })?;
         let start_state = ledger.start_state();
-        Self::on_ledger(foundations, Arc::new(ledger), start_state).await
+        let ledger: Arc<dyn Ledger> = Arc::new(ledger);
+        let started = Self::on_ledger(foundations, Arc::clone(&ledger), start_state).await;
+        if started.is_err() {
+            // A start that failed decided nothing: the next one must not take it for a crash.
+            close(ledger).await;
+        }
+        started
+    }
+
+    /// Closes the store again: the service cannot be reached, and has decided nothing.
+    pub async fn abandon(self) {
+        close(self.ledger).await;
     }
 
     /// The same on a ledger that is open already.
@@ -166,7 +188,7 @@ impl Service {
         };
         let loaded =
             tokio::task::spawn_blocking(|| loading.load()).await.map_err(|_| ReadError::Closed)??;
-        let Loaded { accounts, throttles, leftovers } = loaded;
+        let Loaded { accounts, throttles, leftovers, fleet } = loaded;
         let quarantine = (start_state != StartState::Clean)
             .then(|| accounts.quarantine.last().next(clock.now(), !accounts.has_recovery_codes()));
         record_start(&*ledger, &*clock, start_state, quarantine).await?;
@@ -174,6 +196,8 @@ impl Service {
             accounts.quarantine.set(stop);
         }
         let notifier = Arc::new(Notifier::new(config.notify.clone()));
+        let known = Known { fleet, ledger: &ledger, clock: &clock, notifier: &notifier };
+        let registrar = known.registrar(&master, config.fleet.as_ref()).await?;
         let config = Arc::new(ArcSwap::from_pointee(config));
         let steward = Steward::new(accounts::Tools {
             accounts: Arc::clone(&accounts),
@@ -184,6 +208,8 @@ impl Service {
             recovery_hasher: NameHasher::new(&master, "recovery codes"),
         });
         steward.clear(leftovers).await?;
+        let key = CheckpointKey::new(&master);
+        let witness = read_witness(key, &ledger, &clock, &accounts, &notifier).await?;
         let engine = Engine::new(engine::Tools {
             ledger: Arc::clone(&ledger),
             clock: Arc::clone(&clock),
@@ -192,9 +218,9 @@ impl Service {
             throttles: Arc::clone(&throttles),
             config: Arc::clone(&config),
             notifier: Arc::clone(&notifier),
+            witness: Arc::clone(&witness),
             nobody: Arc::new(Token::of_nobody(&token_sealer)?),
         });
-        let started = clock.now();
         let dialogue = Arc::new(Dialogue {
             accounts,
             steward,
@@ -206,11 +232,15 @@ impl Service {
             request_hasher: IndexHasher::new(&master, "requests"),
             host,
             recent: Recent::default(),
+            witness,
+            remembered: Remembered::new("remembered"),
+            shown: Remembered::new("shown"),
             has_loss: AtomicBool::new(matches!(start_state, StartState::Short { .. })),
         });
+        let fleet = Fleet::serving(&dialogue, &registrar)?;
         let administration =
-            Arc::new(Administration::new(Arc::clone(&dialogue), Arc::clone(&ledger), started, start_state));
-        Ok(Self { dialogue, administration, ledger, throttles, notifier, config_path })
+            Arc::new(Administration::new(Arc::clone(&dialogue), registrar, Arc::clone(&ledger), start_state));
+        Ok(Self { dialogue, administration, fleet, ledger, throttles, notifier, config_path })
     }
 
     /// Serves until `stop` says so, then lets requests end and closes the store. Logins and the API are served by
@@ -224,7 +254,7 @@ impl Service {
         workers: &Workers,
         stop: watch::Receiver<bool>,
     ) -> io::Result<()> {
-        let Sockets { login, admin, user, api } = sockets;
+        let Sockets { login, admin, user, api, fleet } = sockets;
         let administer = || Handler::Admin(Arc::clone(&self.administration));
         let mut listeners = vec![
             ("login", AnyListener::from(login), Handler::Login(Arc::clone(&self.dialogue))),
@@ -235,19 +265,31 @@ impl Service {
             let api = Api::new(Arc::clone(&self.dialogue), secrets);
             listeners.push(("api", listener.into(), Handler::Api(Arc::new(api))));
         }
-        let tallies = listeners.iter().map(|(name, listener, _)| (*name, Arc::clone(listener.tally())));
-        // A service runs once.
-        let _ = self.administration.listeners.set(tallies.collect());
+        let tally = |listener: &AnyListener| Arc::clone(listener.tally());
+        let mut tallies: Vec<_> =
+            listeners.iter().map(|(name, listener, _)| (*name, tally(listener))).collect();
         let mut tasks = Vec::new();
+        if let (Some(listener), Some(handler)) = (fleet, &self.fleet) {
+            let listener = AnyListener::from(listener);
+            tallies.push(("fleet", tally(&listener)));
+            tasks.push(workers.serve(listener, handler.clone(), stop.clone())?);
+        }
+        // A service runs once.
+        let _ = self.administration.listeners.set(tallies);
         for (_, listener, handler) in listeners {
             tasks.push(match handler {
                 Handler::Login(_) | Handler::Api(_) => workers.serve(listener, handler, stop.clone())?,
                 Handler::Admin(_) => serve_here(listener, handler, stop.clone())?,
             });
         }
-        tasks.push(tokio::spawn(sweep(
+        tasks.push(tokio::spawn(chores::publish_checkpoints(
+            Arc::clone(&self.dialogue.witness),
+            stop.clone(),
+        )));
+        tasks.push(tokio::spawn(chores::sweep(
             Arc::clone(&self.throttles),
             Arc::clone(&self.administration),
+            self.fleet.clone(),
             Arc::clone(&self.dialogue.clock),
             stop,
         )));
@@ -256,78 +298,7 @@ impl Service {
             let _ = task.await;
         }
         self.notifier.finish().await;
-        let ledger = Arc::clone(&self.ledger);
-        match tokio::task::spawn_blocking(move || ledger.close()).await {
-            Ok(Ok(())) => tracing::info!("stopped in order"),
-            Ok(Err(error)) => tracing::error!(%error, "the store could not be closed in order"),
-            Err(error) => tracing::error!(%error, "the store could not be closed in order"),
-        }
-        Ok(())
-    }
-
-    /// A handle that reads the configuration anew.
-    ///
-    /// * `api`: what opens the API, where it is served.
-    pub fn reloader(&self, api: Option<Arc<ArcSwap<ApiSecrets>>>) -> Reloader {
-        Reloader {
-            api,
-            path: self.config_path.clone(),
-            config: Arc::clone(&self.dialogue.config),
-            notifier: Arc::clone(&self.notifier),
-        }
-    }
-}
-
-/// Reads the configuration anew.
-#[derive(Clone, Debug)]
-pub struct Reloader {
-    path: PathBuf,
-    config: Arc<ArcSwap<Config>>,
-    notifier: Arc<Notifier>,
-    api: Option<Arc<ArcSwap<ApiSecrets>>>,
-}
-
-/// Why the configuration stays as it was.
-#[derive(Debug, thiserror::Error)]
-pub enum ReloadError {
-    /// The file is broken.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A file that it names for the API is.
-    #[error(transparent)]
-    Api(#[from] ApiSecretError),
-    /// The API would go on at its address without encryption.
-    #[error(
-        "[api] certificate_file: the certificate is taken away by a restart only, not while the API listens"
-    )]
-    TlsOff,
-}
-
-impl Reloader {
-    /// Takes over a changed file, and a new key and certificate of the API; keeps all as it was when one of them is
-    /// broken.
-    ///
-    /// # Errors
-    /// See [`ReloadError`].
-    pub fn reload(&self) -> Result<(), ReloadError> {
-        let newer = Config::load(&self.path)?;
-        let secrets = newer.api.as_ref().map(ApiSecrets::load).transpose()?;
-        let loses_tls = |present: &Arc<ArcSwap<ApiSecrets>>| {
-            present.load().tls().is_some() && secrets.as_ref().is_some_and(|newer| newer.tls().is_none())
-        };
-        if self.api.as_ref().is_some_and(loses_tls) {
-            return Err(ReloadError::TlsOff);
-        }
-        let old = self.config.load_full();
-        let fixed = old.needs_restart(&newer);
-        if !fixed.is_empty() {
-            tracing::warn!(settings = ?fixed, "changed settings take effect at the next start");
-        }
-        if let (Some(present), Some(secrets)) = (&self.api, secrets) {
-            present.store(Arc::new(secrets));
-        }
-        self.notifier.change(newer.notify.clone());
-        self.config.store(Arc::new(newer));
+        close(Arc::clone(&self.ledger)).await;
         Ok(())
     }
 }
@@ -346,6 +317,7 @@ struct Loaded {
     accounts: Arc<Accounts>,
     throttles: Arc<Throttles>,
     leftovers: Leftovers,
+    fleet: hosts::table::Loaded,
 }
 
 impl Loading {
@@ -354,22 +326,71 @@ impl Loading {
         let Self { ledger, sealer, clock, throttles, names } = self;
         let accounts = Arc::new(Accounts::new(names));
         let mut loader = Loader::new(&accounts, &sealer);
-        let mut fault = None;
+        let (mut fleet, mut fault) = (hosts::table::Loaded::default(), None);
         ledger.load_each(&mut |stored| {
             if fault.is_some() {
                 return;
             }
             if let Stored::Record(record) = &stored {
                 throttles.take(record, &*clock);
+                fault = fleet.take(record, &*clock).map_err(StartError::from).err();
             }
-            fault = loader.take(&stored).err();
+            fault = fault.take().or_else(|| loader.take(&stored).map_err(StartError::from).err());
         })?;
         if let Some(fault) = fault {
-            return Err(fault.into());
+            return Err(fault);
         }
         let leftovers = loader.finish()?;
-        Ok(Loaded { accounts, throttles: Arc::new(throttles), leftovers })
+        Ok(Loaded { accounts, throttles: Arc::new(throttles), leftovers, fleet })
     }
+}
+
+/// What a registrar is made of.
+struct Known<'a> {
+    fleet: hosts::table::Loaded,
+    ledger: &'a Arc<dyn Ledger>,
+    clock: &'a Arc<dyn Clock>,
+    notifier: &'a Arc<Notifier>,
+}
+
+impl Known<'_> {
+    /// * `wanted`: the fleet, where one is configured.
+    async fn registrar(
+        self,
+        master: &MasterKey,
+        wanted: Option<&FleetConfig>,
+    ) -> Result<Arc<Registrar>, FoundingError> {
+        let Self { fleet, ledger, clock, notifier } = self;
+        let authority = match wanted {
+            None => None,
+            Some(wanted) => {
+                let (sealer, kept) = (hosts::founding::sealer(master), fleet.authority.as_ref());
+                Some(hosts::founding::authority(wanted, kept, &sealer, &**ledger, &**clock).await?)
+            }
+        };
+        Ok(Registrar::new(registrar::Tools {
+            hosts: fleet.hosts,
+            authority,
+            ledger: Arc::clone(ledger),
+            clock: Arc::clone(clock),
+            notifier: Arc::clone(notifier),
+            join_hasher: NameHasher::new(master, "join secrets"),
+        }))
+    }
+}
+
+/// How the store stands to what hosts have seen of it.
+async fn read_witness(
+    key: CheckpointKey,
+    ledger: &Arc<dyn Ledger>,
+    clock: &Arc<dyn Clock>,
+    accounts: &Arc<Accounts>,
+    notifier: &Arc<Notifier>,
+) -> Result<Arc<Witness>, StartError> {
+    let (ledger, clock) = (Arc::clone(ledger), Arc::clone(clock));
+    let (accounts, notifier) = (Arc::clone(accounts), Arc::clone(notifier));
+    let read = tokio::task::spawn_blocking(|| Witness::new(key, ledger, clock, accounts, notifier));
+    Ok(Arc::new(read.await.map_err(|_| ReadError::Closed)??))
 }
 
 async fn record_start(
@@ -408,44 +429,12 @@ async fn record_start(
     }
 }
 
-async fn sweep(
-    throttles: Arc<Throttles>,
-    administration: Arc<Administration>,
-    clock: Arc<dyn Clock>,
-    mut stop: watch::Receiver<bool>,
-) {
-    let mut every = tokio::time::interval(SWEEP_EVERY);
-    let mut between = tokio::time::interval(SWEEP_PAUSE);
-    between.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stopped(&mut stop) => return,
-            _ = every.tick() => {
-                administration.imports.sweep(clock.elapsed());
-                while sweep_batch(&throttles, &administration, &*clock).await && !*stop.borrow() {
-                    between.tick().await;
-                }
-            }
-        }
+async fn close(ledger: Arc<dyn Ledger>) {
+    match tokio::task::spawn_blocking(move || ledger.close()).await {
+        Ok(Ok(())) => tracing::info!("stopped in order"),
+        Ok(Err(error)) => tracing::error!(%error, "the store could not be closed in order"),
+        Err(error) => tracing::error!(%error, "the store could not be closed in order"),
     }
-}
-
-/// Forgets a bounded number of old things in each table; whether there may be more.
-async fn sweep_batch(throttles: &Throttles, administration: &Administration, clock: &dyn Clock) -> bool {
-    let dialogue = &administration.dialogue;
-    let begun = clock.elapsed();
-    let requests = dialogue.recent.sweep(begun, SWEEP_BATCH_MAX);
-    dialogue.recent.took(clock.elapsed().saturating_sub(begun));
-    let refusals = dialogue.engine.sweep(SWEEP_BATCH_MAX);
-    let submit = |changes: Vec<_>| {
-        (!changes.is_empty()).then(|| administration.ledger.submit(Entry { changes, ..Entry::default() }))
-    };
-    let (counts, pending) = throttles.sweep(clock, SWEEP_BATCH_MAX, submit);
-    // What is not removed now is removed after the next start.
-    if let Some(pending) = pending {
-        pending.await;
-    }
-    [requests, refusals, counts].iter().any(|swept| swept.seen == SWEEP_BATCH_MAX)
 }
 
 /// Half a store must not keep answering: after a failed commit nobody can tell what is durable.
@@ -453,45 +442,4 @@ fn end_at_once(fault: &str) {
     tracing::error!(fault, "the store failed: stopping at once, nothing more is accepted");
     eprintln!("verifierd: the store failed: {fault}");
     std::process::abort();
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-    use crate::trial::Trial;
-
-    // covers: F15
-    #[tokio::test]
-    async fn a_reload_does_not_turn_encryption_off_where_the_api_listens() {
-        let trial = Trial::new().await;
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        let write = |name: &str, text: &str| {
-            std::fs::write(path(name), text).unwrap();
-            std::fs::set_permissions(path(name), std::fs::Permissions::from_mode(0o600)).unwrap();
-        };
-        let mine = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
-        write("key", &"0a".repeat(32));
-        write("certificate", &mine.cert.pem());
-        write("private", &mine.signing_key.serialize_pem());
-        let [key, certificate, private] = ["key", "certificate", "private"].map(path);
-        let plain = format!("version = 1\n[api]\nlisten = \"127.0.0.1:7878\"\nkey_file = {key:?}\n");
-        let encrypted = plain.replace("127.0.0.1", "0.0.0.0")
-            + &format!("certificate_file = {certificate:?}\nprivate_key_file = {private:?}\n");
-        let config = Config::parse(&encrypted).unwrap();
-        let secrets = ApiSecrets::load(config.api.as_ref().unwrap()).unwrap();
-        let secrets = Arc::new(ArcSwap::from_pointee(secrets));
-        write("config", &plain);
-        let reloader = Reloader {
-            path: path("config"),
-            config: Arc::new(ArcSwap::from_pointee(config)),
-            ..trial.service.reloader(Some(Arc::clone(&secrets)))
-        };
-        assert!(matches!(reloader.reload(), Err(ReloadError::TlsOff)));
-        assert!(secrets.load().tls().is_some());
-        write("config", &encrypted);
-        assert!(reloader.reload().is_ok());
-    }
 }

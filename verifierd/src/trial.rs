@@ -31,7 +31,7 @@ pub struct Trial {
     pub service: Service,
     pub ledger: Arc<MemoryLedger>,
     pub clock: Arc<ManualClock>,
-    key_text: String,
+    pub key_text: String,
     next_request: AtomicU64,
 }
 
@@ -110,6 +110,17 @@ impl Trial {
         let key_text = master.to_file_text().to_string();
         let (ledger, clock) = (Arc::new(MemoryLedger::new()), Arc::new(ManualClock::at(NOON)));
         Self::start(ledger, clock, key_text, config, StartState::Clean).await
+    }
+
+    /// A new daemon on the same store, with another configuration.
+    pub async fn restart_with(self, config: &str) -> Self {
+        Self::start(self.ledger, self.clock, self.key_text, config, StartState::Clean).await
+    }
+
+    /// A new daemon with the same key on a store that is empty.
+    pub async fn restart_empty(self) -> Self {
+        let ledger = Arc::new(MemoryLedger::new());
+        Self::start(ledger, self.clock, self.key_text, "version = 1", StartState::Clean).await
     }
 
     /// A new daemon on the same store, after a stop of this kind.
@@ -212,8 +223,9 @@ impl Trial {
             ruser: None,
             tty: None,
             columns: None,
+            session: None,
         };
-        self.service.dialogue.begin(begin).await.unwrap()
+        self.service.dialogue.begin(begin, None).await.unwrap()
     }
 
     /// Begins a login that must ask something.
@@ -232,7 +244,7 @@ impl Trial {
             state: state.into(),
             answers: vec![answer.into()],
         };
-        self.service.dialogue.proceed(request).await
+        self.service.dialogue.proceed(request, None).await
     }
 
     /// A whole login with one code, on the machine itself.

@@ -35,7 +35,7 @@ pub(crate) use steward::draw_codes;
 pub use steward::{
     Actor, ChangeError, Disassociation, Edit, EditedClaim, NewHardware, NewToken, Steward, Tools, Unlocking,
 };
-pub use system::account_exists;
+pub use system::{account_exists, memberships, number_of};
 pub use token::Token;
 pub use transitions::{Before, Transition, next};
 
@@ -112,6 +112,11 @@ impl User {
     pub fn is_last_that_works(&self, token: &Token) -> bool {
         let others = self.tokens.iter().filter(|other| other.record.id != token.record.id);
         others.filter(|other| other.state() == TokenState::Associated).count() == 0
+    }
+
+    /// Whether there is anything that he could type and be let in.
+    pub fn can_answer(&self) -> bool {
+        self.recovery.is_some() || self.tokens.iter().any(|token| token.is_usable())
     }
 
     /// Whether he ever showed a code of one of the tokens that he has, be it lost or disabled since: from then on

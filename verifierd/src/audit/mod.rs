@@ -3,7 +3,9 @@
 //! A record travels in the same commit as the claim it tells about; the ledger numbers and chains it. It
 //! never holds a code, a secret or an answer.
 
+pub mod checkpoint;
 mod reference;
+pub mod witness;
 
 use ledger::{AuditEntry, AuditLine};
 use serde::{Deserialize, Serialize};
@@ -33,8 +35,14 @@ pub enum Reason {
     OtpOff,
     /// Postern has no record of the user, and policy asks nothing of such.
     Unenrolled,
+    /// A code was accepted in this session of the terminal a moment ago.
+    Remembered,
     /// The user has not activated his token and may still do without.
     Grace,
+    /// No code was given, and the roll-out still permits that.
+    Rollout,
+    /// An access rule asks nothing.
+    AllowedByRule,
     /// He may do so no longer.
     GraceOver,
     /// He has not enrolled in the time that policy leaves for it.
@@ -63,12 +71,18 @@ pub enum Reason {
     TokenLost,
     /// The user has no token, or not the one that was asked for.
     TokenMissing,
+    /// An access rule refuses, whatever the code.
+    DeniedByRule,
+    /// Nobody can tell whether an access rule holds.
+    RuleUndecidable,
     /// Postern does not know the user.
     UnknownUser,
     /// The code may have been used before an unclean stop.
     Quarantined,
     /// Commits are missing in the store: who needs no code is not known.
     StoreShort,
+    /// A host has seen more of the audit trail than there is.
+    StoreBehind,
     /// The store is full.
     StorageFull,
     /// Too many logins at once.
@@ -100,8 +114,12 @@ pub struct AcceptedLogin<'a> {
     pub user: &'a str,
     /// The PAM service.
     pub service: &'a str,
+    /// At which host of the fleet.
+    pub host: Option<&'a str>,
     /// Where from.
     pub rhost: Option<&'a str>,
+    /// The access rule that demanded a code.
+    pub rule: Option<&'a str>,
     /// Serial of the token.
     pub token: &'a str,
     /// Which of its codes.
@@ -115,9 +133,13 @@ struct AcceptedLine<'a> {
     event: &'static str,
     verdict: &'static str,
     reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
     detail: &'a str,
     user: &'a str,
     service: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rhost: Option<&'a str>,
     token: &'a str,
@@ -128,10 +150,11 @@ impl AcceptedLogin<'_> {
     pub fn body(&self, at: UnixTime) -> Vec<u8> {
         /// More than most lines have.
         const LINE_BYTES: usize = 256;
-        let Self { user, service, rhost, token, detail } = *self;
+        let Self { user, service, host, rhost, rule, token, detail } = *self;
         let (at, rhost) = (rfc3339(at), rhost.filter(|text| !text.is_empty()));
         let (event, verdict, reason) = ("login", "allow", "accepted");
-        let line = AcceptedLine { at: &at, event, verdict, reason, detail, user, service, rhost, token };
+        let line =
+            AcceptedLine { at: &at, event, verdict, reason, rule, detail, user, service, host, rhost, token };
         let mut body = Vec::with_capacity(LINE_BYTES);
         serde_json::to_writer(&mut body, &line).expect("a line holds only texts");
         body
@@ -178,7 +201,9 @@ mod tests {
         let login = AcceptedLogin {
             user: "alice",
             service: "sshd",
+            host: Some("web1"),
             rhost: Some("192.0.2.1"),
+            rule: Some("office"),
             token: "PT1",
             detail: "step 7",
         };
@@ -187,17 +212,22 @@ mod tests {
             event: "login".into(),
             verdict: Some("allow".into()),
             reason: Reason::Accepted.word(),
+            rule: Some("office".into()),
             detail: Some("step 7".into()),
             user: Some("alice".into()),
             service: Some("sshd".into()),
+            host: Some("web1".into()),
             rhost: Some("192.0.2.1".into()),
             token: Some("PT1".into()),
             ..AuditRecord::default()
         };
         let reference = Reference::parse("0A1BZ9XK").unwrap();
         assert_eq!(login.body(77), entry(&record, reference).body);
-        let local = AuditRecord { rhost: None, ..record };
-        assert_eq!(AcceptedLogin { rhost: Some(""), ..login }.body(77), entry(&local, reference).body);
+        let local = AuditRecord { host: None, rhost: None, rule: None, ..record };
+        assert_eq!(
+            AcceptedLogin { host: None, rhost: Some(""), rule: None, ..login }.body(77),
+            entry(&local, reference).body
+        );
     }
 
     #[test]

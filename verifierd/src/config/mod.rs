@@ -6,13 +6,24 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `api` | the listener of the network |
+//! | `fleet` | the listener of the fleet |
+//! | `policy` | what holds at some hosts instead of the defaults, and the roll-out |
+//! | `remember` | for how long a code given at a terminal counts |
 //! | `raw` | the file as written, and the checks that need nothing but the file |
 //! | `roles` | which account has which role, by name and by uid |
+//! | `rules` | access rules |
+//! | `window` | times of the week |
 
 mod api;
+mod fleet;
+mod policy;
 mod raw;
+mod remember;
 mod roles;
+mod rules;
+mod window;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,9 +32,16 @@ use serde::{Deserialize, Serialize};
 use wire::admin::EnrolWith;
 
 pub use api::{ApiConfig, CertificateFiles};
+pub use fleet::{FleetConfig, NAMES_MAX};
+pub use policy::{Lenience, Named, Overrides, Rollout};
+pub use remember::{REMEMBER_MAX, Remember};
 pub use roles::Roles;
+pub use rules::{Rule, UnixGroup};
+pub use window::Window;
 
-use crate::files::{Access, OpenError, check_program, read_ours};
+use crate::accounts::number_of;
+use crate::hosts::{GroupName, HostName};
+use owned_files::{Access, OpenError, check_program, read_ours};
 use raw::RawConfig;
 
 /// Where the daemon looks when it is not told.
@@ -46,6 +64,8 @@ pub struct Config {
     pub user_socket: PathBuf,
     /// Where programs of the network ask; nowhere, where there is none.
     pub api: Option<ApiConfig>,
+    /// Where agents ask; nowhere, where there is none.
+    pub fleet: Option<FleetConfig>,
     /// How users enrol.
     pub enrolment: Enrolment,
     /// How many counters a code of an event-based token is looked for at, the expected one counted in: 1 to
@@ -53,6 +73,16 @@ pub struct Config {
     pub look_ahead: u32,
     /// Whether a code is demanded also of users whose last token was taken away.
     pub require_token: bool,
+    /// For how long a code given at a terminal counts, by service.
+    pub remember: Remember,
+    /// How far all this is enforced.
+    pub rollout: Rollout,
+    /// Access rules: the first that holds decides.
+    pub rules: Vec<Rule>,
+    /// What holds at the hosts of a group instead.
+    pub groups: BTreeMap<GroupName, Overrides>,
+    /// What holds at a host instead, its group or not.
+    pub hosts: BTreeMap<HostName, Overrides>,
     /// The program that is told of some events, an absolute path, and its arguments; nobody is told where
     /// there is none.
     pub notify: Option<Vec<String>>,
@@ -82,6 +112,9 @@ pub struct Enrolment {
     pub with: EnrolWith,
     /// How long after the demand was turned on he may enrol at the prompt; `None` without a limit.
     pub open_for: Option<Duration>,
+    /// Whether he may enrol at the prompt of a host of the fleet too. That host, and whoever has taken it over, sees the
+    /// secret, and can ask for it whether or not he logs in there.
+    pub at_hosts: bool,
     /// Whether a user may still log in without a code before he has shown one.
     pub grace: Grace,
 }
@@ -146,6 +179,11 @@ impl Config {
         for absent in config.roles.absent() {
             tracing::warn!("{absent}: the role is nobody's");
         }
+        for (place, group) in config.named_in_policy().unix_groups {
+            if let Err(error) = number_of(&group) {
+                tracing::warn!("{place}: {error}: whom the rule may concern is refused");
+            }
+        }
         Ok(config)
     }
 
@@ -180,6 +218,8 @@ impl Config {
     /// Names the settings that a running daemon cannot take over from `newer`.
     pub fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
         let listen = |config: &Self| config.api.as_ref().map(|api| api.listen);
+        let fleet =
+            |config: &Self| config.fleet.as_ref().map(|fleet| (fleet.listen, fleet.authority.clone()));
         [
             ("state_dir", self.state_dir != newer.state_dir),
             ("key_file", self.key_file != newer.key_file),
@@ -187,6 +227,7 @@ impl Config {
             ("sockets.admin", self.admin_socket != newer.admin_socket),
             ("sockets.user", self.user_socket != newer.user_socket),
             ("api.listen", listen(self) != listen(newer)),
+            ("fleet", fleet(self) != fleet(newer)),
         ]
         .into_iter()
         .filter_map(|(name, differs)| differs.then_some(name))

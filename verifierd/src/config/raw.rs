@@ -6,11 +6,16 @@ use std::time::Duration;
 
 use otp_core::matching::LOOK_AHEAD_MAX;
 use serde::{Deserialize, Serialize};
-use wire::admin::EnrolWith;
+use wire::admin::{EnrolWith, RolloutMode};
 
 use super::api::RawApi;
+use super::fleet::RawFleet;
+use super::policy::{RawPlaces, check_places, check_rollout, raw_places};
+use super::remember::{RawRemember, check_remember, written};
 use super::roles::RawRoles;
+use super::rules::{RawRule, check_rules};
 use super::{Config, Enrolment, Faults, Grace, OnUnenrolled};
+use crate::hosts::{GroupName, HostName};
 
 /// The file as written.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,16 +31,24 @@ pub(super) struct RawConfig {
     sockets: RawSockets,
     #[serde(skip_serializing_if = "Option::is_none")]
     api: Option<RawApi>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fleet: Option<RawFleet>,
     #[serde(default)]
     enrolment: RawEnrolment,
     #[serde(default)]
     token: RawToken,
     #[serde(default)]
     access: RawAccess,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    remember: RawRemember,
     #[serde(default)]
     notify: RawNotify,
     #[serde(default)]
     roles: RawRoles,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    group: RawPlaces,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    host: RawPlaces,
 }
 
 fn default_state_dir() -> PathBuf {
@@ -67,6 +80,7 @@ struct RawEnrolment {
     with: EnrolWith,
     #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     open_for: Option<Duration>,
+    at_hosts: bool,
     grace: RawGrace,
     #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     grace_period: Option<Duration>,
@@ -79,6 +93,7 @@ impl Default for RawEnrolment {
             issuer: "Postern".into(),
             with: EnrolWith::App,
             open_for: None,
+            at_hosts: false,
             grace: RawGrace::Unlimited,
             grace_period: None,
             grace_logins: None,
@@ -88,10 +103,21 @@ impl Default for RawEnrolment {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum RawGrace {
+pub(super) enum RawGrace {
     None,
     Limited,
     Unlimited,
+}
+
+impl RawGrace {
+    /// A grace, its period and its logins, as written.
+    pub(super) fn parts(grace: Grace) -> (Self, Option<Duration>, Option<u32>) {
+        match grace {
+            Grace::None => (Self::None, None, None),
+            Grace::Unlimited => (Self::Unlimited, None, None),
+            Grace::Limited { period, logins } => (Self::Limited, period, logins),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -112,6 +138,12 @@ impl Default for RawToken {
 #[serde(deny_unknown_fields, default)]
 struct RawAccess {
     require_token: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollout: Option<RolloutMode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollout_until: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rule: Vec<RawRule>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -123,11 +155,7 @@ struct RawNotify {
 impl From<&Config> for RawConfig {
     fn from(config: &Config) -> Self {
         let enrolment = &config.enrolment;
-        let (grace, grace_period, grace_logins) = match enrolment.grace {
-            Grace::None => (RawGrace::None, None, None),
-            Grace::Unlimited => (RawGrace::Unlimited, None, None),
-            Grace::Limited { period, logins } => (RawGrace::Limited, period, logins),
-        };
+        let (grace, grace_period, grace_logins) = RawGrace::parts(enrolment.grace);
         Self {
             version: 1,
             state_dir: config.state_dir.clone(),
@@ -139,18 +167,28 @@ impl From<&Config> for RawConfig {
                 user: config.user_socket.clone(),
             },
             api: config.api.as_ref().map(RawApi::from),
+            fleet: config.fleet.as_ref().map(RawFleet::from),
             enrolment: RawEnrolment {
                 issuer: enrolment.issuer.clone(),
                 with: enrolment.with,
                 open_for: enrolment.open_for,
+                at_hosts: enrolment.at_hosts,
                 grace,
                 grace_period,
                 grace_logins,
             },
             token: RawToken { look_ahead: config.look_ahead.into() },
-            access: RawAccess { require_token: config.require_token },
+            access: RawAccess {
+                require_token: config.require_token,
+                rollout: Some(config.rollout.mode()),
+                rollout_until: config.rollout.until(),
+                rule: config.rules.iter().map(RawRule::from).collect(),
+            },
+            remember: written(&config.remember),
             notify: RawNotify { command: config.notify.clone() },
             roles: RawRoles::from(&config.roles),
+            group: raw_places(&config.groups),
+            host: raw_places(&config.hosts),
         }
     }
 }
@@ -163,10 +201,25 @@ impl RawConfig {
         }
         self.check_paths(&mut faults);
         let api = self.api.and_then(|api| api.check(&mut faults));
+        let fleet = self.fleet.and_then(|fleet| fleet.check(&mut faults));
+        if let (Some(api), Some(fleet)) = (&api, &fleet)
+            && api.listen == fleet.listen
+        {
+            faults.push(format!(
+                "api.listen and fleet.listen = \"{}\": each listener needs its own",
+                api.listen
+            ));
+        }
         let enrolment = self.enrolment.check(&mut faults);
         let look_ahead = self.token.check(&mut faults);
         let notify = self.notify.check(&mut faults);
         let roles = self.roles.check(&mut faults);
+        let remember = check_remember("remember", self.remember, &mut faults);
+        let RawAccess { require_token, rollout, rollout_until, rule } = self.access;
+        let rollout = check_rollout("access", rollout, rollout_until, &mut faults).unwrap_or_default();
+        let rules = check_rules(rule, &mut faults);
+        let groups = check_places("group", self.group, GroupName::new, &mut faults);
+        let hosts = check_places("host", self.host, HostName::new, &mut faults);
         if !faults.is_empty() {
             return Err(Faults(faults));
         }
@@ -178,9 +231,15 @@ impl RawConfig {
             admin_socket: self.sockets.admin,
             user_socket: self.sockets.user,
             api,
+            fleet,
             enrolment,
             look_ahead,
-            require_token: self.access.require_token,
+            require_token,
+            remember,
+            rollout,
+            rules,
+            groups,
+            hosts,
             notify,
             roles,
         })
@@ -215,28 +274,47 @@ impl RawEnrolment {
                 self.issuer
             ));
         }
-        if self.open_for.is_some_and(|open_for| open_for.is_zero()) {
-            faults.push(
-                "enrolment.open_for = \"0s\": a time such as \"30d\" is needed, or none for no limit".into(),
-            );
-        }
+        check_open_for("enrolment", self.open_for, faults);
         let limits = (self.grace_period, self.grace_logins);
-        let grace = match (self.grace, limits) {
-            (RawGrace::None, (None, None)) => Grace::None,
-            (RawGrace::Unlimited, (None, None)) => Grace::Unlimited,
-            (RawGrace::Limited, (None, None)) => {
-                faults.push("enrolment.grace = \"limited\": grace_period or grace_logins is needed".into());
-                Grace::None
-            }
-            (RawGrace::Limited, (period, logins)) => Grace::Limited { period, logins },
-            (RawGrace::None | RawGrace::Unlimited, _) => {
-                faults.push(
-                    "enrolment.grace_period and grace_logins: these go with enrolment.grace = \"limited\" only".into(),
-                );
-                Grace::None
-            }
-        };
-        Enrolment { issuer: self.issuer, with: self.with, open_for: self.open_for, grace }
+        let grace = check_grace("enrolment", Some(self.grace), limits, faults).unwrap_or(Grace::None);
+        let Self { issuer, with, open_for, at_hosts, .. } = self;
+        Enrolment { issuer, with, open_for, at_hosts, grace }
+    }
+}
+
+/// * `section`: where the setting stands.
+pub(super) fn check_open_for(section: &str, open_for: Option<Duration>, faults: &mut Vec<String>) {
+    if open_for.is_some_and(|open_for| open_for.is_zero()) {
+        faults.push(format!(
+            "{section}.open_for = \"0s\": a time such as \"30d\" is needed, or none for no limit"
+        ));
+    }
+}
+
+/// Checks a grace and its limits, which go together.
+///
+/// * `section`: where the settings stand.
+pub(super) fn check_grace(
+    section: &str,
+    grace: Option<RawGrace>,
+    limits: (Option<Duration>, Option<u32>),
+    faults: &mut Vec<String>,
+) -> Option<Grace> {
+    match (grace, limits) {
+        (None, (None, None)) => None,
+        (Some(RawGrace::None), (None, None)) => Some(Grace::None),
+        (Some(RawGrace::Unlimited), (None, None)) => Some(Grace::Unlimited),
+        (Some(RawGrace::Limited), (None, None)) => {
+            faults.push(format!("{section}.grace = \"limited\": grace_period or grace_logins is needed"));
+            None
+        }
+        (Some(RawGrace::Limited), (period, logins)) => Some(Grace::Limited { period, logins }),
+        (Some(RawGrace::None | RawGrace::Unlimited) | None, _) => {
+            faults.push(format!(
+                "{section}.grace_period and grace_logins: these go with {section}.grace = \"limited\" only"
+            ));
+            None
+        }
     }
 }
 

@@ -12,8 +12,13 @@ fn a_configuration_that_says_only_its_version_has_the_safe_defaults() {
     assert_eq!(config.on_unenrolled, OnUnenrolled::Deny);
     assert_eq!(config.login_socket, Path::new(wire::LOGIN_SOCKET));
     assert_eq!(config.user_socket, Path::new(wire::USER_SOCKET));
-    let enrolment =
-        Enrolment { issuer: "Postern".into(), with: EnrolWith::App, open_for: None, grace: Grace::Unlimited };
+    let enrolment = Enrolment {
+        issuer: "Postern".into(),
+        with: EnrolWith::App,
+        open_for: None,
+        at_hosts: false,
+        grace: Grace::Unlimited,
+    };
     assert_eq!(config.enrolment, enrolment);
     assert_eq!((config.look_ahead, config.require_token, config.notify), (10, false, None));
 }
@@ -180,4 +185,172 @@ fn only_paths_that_are_open_already_need_a_restart() {
     assert_eq!(old.needs_restart(&api(1, "/k")), ["api.listen"]);
     assert_eq!(api(1, "/k").needs_restart(&api(2, "/k")), ["api.listen"]);
     assert!(api(1, "/k").needs_restart(&api(1, "/other")).is_empty());
+}
+
+fn with_rule(lines: &str) -> String {
+    format!("version = 1\n[[access.rule]]\nname = \"r\"\nthen = \"deny\"\n{lines}")
+}
+
+// covers: A10
+#[test]
+fn faults_of_a_rule_name_the_rule_the_key_the_value_and_what_would_be_right() {
+    let named =
+        |lines: &str, expected: &str| check(&with_rule(lines), &format!("access.rule \"r\": {expected}"));
+    named("source = [\"192.0.2.0\"]", "source = \"192.0.2.0\": a network such as \"192.0.2.0/24\" or");
+    named("source = [\"192.0.2.7/24\"]", "source = \"192.0.2.7/24\": 192.0.2.0/24 is its network");
+    named("source = [\"192.0.2.0/33\"]", "source = \"192.0.2.0/33\": a network such as");
+    named(
+        "source = [\"::ffff:192.0.2.0/120\"]",
+        "source = \"::ffff:192.0.2.0/120\": an IPv4 network is written as one",
+    );
+    named("source = [\"example.org\"]", "source = \"example.org\": a network such as");
+    named("host = [\"Web1\"]", "host = \"Web1\": not a name of a host or a group");
+    named("group = [\"\"]", "group = \"\": not a name of a host or a group");
+    named("service = [\"\"]", "service = \"\": the name of a PAM service such as \"sshd\" is needed");
+    named("service = [\"a/b\"]", "service = \"a/b\": the name of a PAM service");
+    named("user = [\"1000\"]", "user = \"1000\": not an account name");
+    named(
+        "time = \"always\"",
+        "time = \"always\": days and times such as \"mon-fri 08:00-18:00\" are needed",
+    );
+    named("zone = \"UTC\"", "zone: goes with time only");
+    named(
+        "time = \"08:00-18:00\"\nzone = \"CET\"",
+        "zone = \"CET\": \"UTC\" or a distance from it such as \"+01:00\"",
+    );
+    let unnamed = |name: &str, expected: &str| {
+        let text = format!("version = 1\n[[access.rule]]\nname = {name}\nthen = \"deny\"");
+        check(&text, &format!("access.rule 1: name = {expected}"));
+    };
+    unnamed("\"\"", "\"\": 1 to 64 printable ASCII characters without quotes are needed");
+    unnamed("\" r\"", "\" r\": 1 to 64");
+    unnamed("\"a\\nb\"", "\"a\\nb\": 1 to 64");
+    check(
+        &format!("{}\n[[access.rule]]\nname = \"r\"\nthen = \"allow\"", with_rule("")),
+        "access.rule 2: name = \"r\": another rule has it",
+    );
+    check("version = 1\n[[access.rule]]\nname = \"r\"", "missing field `then`");
+    check("version = 1\n[[access.rule]]\nname = \"r\"\nthen = \"require\"", "unknown variant `require`");
+    check(&with_rule("users = [\"alice\"]"), "unknown field `users`");
+}
+
+// covers: A10, I05
+#[test]
+fn an_empty_list_is_a_fault_since_nobody_can_mean_everybody_by_it() {
+    for key in ["source", "host", "group", "service", "user", "user_group"] {
+        check(
+            &with_rule(&format!("{key} = []")),
+            &format!("access.rule \"r\": {key} = []: something is needed in it"),
+        );
+    }
+}
+
+// covers: I14
+#[test]
+fn a_unix_group_is_a_name_in_quotes_or_a_number_without() {
+    let groups = |text: &str| {
+        Config::parse(&with_rule(&format!("user_group = {text}")))
+            .map(|config| config.rules[0].user_groups.clone())
+    };
+    let right: std::collections::BTreeSet<_> =
+        [UnixGroup::Id(0), UnixGroup::Id(4_294_967_294), UnixGroup::Name("domain users".into())].into();
+    assert_eq!(groups("[0, \"domain users\", 4294967294]"), Ok(right));
+    for wrong in [
+        "\"1000\"",
+        "\"\"",
+        "-1",
+        "4294967295",
+        "4294967296",
+        "1.5",
+        "true",
+        "\"a:b\"",
+        "\"a,b\"",
+        "\"a\\u0000\"",
+    ] {
+        let said = groups(&format!("[{wrong}]")).expect_err(wrong).to_string();
+        assert!(
+            said.contains("the name of a Unix group in quotes, or its number without, is needed"),
+            "{wrong}: {said}"
+        );
+    }
+}
+
+// covers: P9
+#[test]
+fn a_roll_out_has_a_day_and_a_day_has_a_roll_out() {
+    for (table, key) in [("access", "access"), ("group.web", "group.web"), ("host.web1", "host.web1")] {
+        let with = |lines: &str| format!("version = 1\n[{table}]\n{lines}");
+        check(
+            &with("rollout = \"observe\""),
+            &format!("{key}.rollout: rollout_until is needed, the day from which on"),
+        );
+        check(
+            &with("rollout_until = \"2026-12-01\""),
+            &format!("{key}.rollout_until: goes with rollout = \"observe\" or \"grace\" only"),
+        );
+        check(&with("rollout = \"enforce\"\nrollout_until = \"2026-12-01\""), "goes with rollout = ");
+        for wrong in
+            ["1.12.2026", "2026-13-01", "2026-02-30", "2026-12-1", "2026-12-01T00:00:00Z", "", "1969-12-31"]
+        {
+            let text = with(&format!("rollout = \"grace\"\nrollout_until = \"{wrong}\""));
+            check(&text, &format!("{key}.rollout_until = {wrong:?}: a day such as \"2027-03-01\" is needed"));
+        }
+        check(&with("rollout = \"later\"\nrollout_until = \"2026-12-01\""), "unknown variant `later`");
+    }
+}
+
+#[test]
+fn faults_of_hosts_and_groups_name_their_table() {
+    check(
+        "version = 1\n[host.Web1]\nrequire_token = true",
+        "[host.\"Web1\"]: not a name of a host or a group",
+    );
+    check("version = 1\n[group.web]\nissuer = \"x\"", "unknown field `issuer`");
+    check("version = 1\n[group.web.enrolment]\nissuer = \"x\"", "unknown field `issuer`");
+    check(
+        "version = 1\n[group.web.enrolment]\ngrace = \"limited\"",
+        "group.web.enrolment.grace = \"limited\": grace_period or",
+    );
+    check(
+        "version = 1\n[host.web1.enrolment]\ngrace_logins = 3",
+        "go with host.web1.enrolment.grace = \"limited\" only",
+    );
+    check("version = 1\n[host.web1.enrolment]\nopen_for = \"0s\"", "host.web1.enrolment.open_for = \"0s\"");
+}
+
+// covers: A10, P9
+#[test]
+fn policy_that_is_shown_is_the_same_policy_and_needs_no_restart() {
+    let text = "version = 1\n[access]\nrollout = \"grace\"\nrollout_until = \"2026-12-01\"\n\
+        [[access.rule]]\nname = \"one\"\nsource = [\"192.0.2.0/24\", \"2001:db8::/32\"]\nhost = [\"web1\"]\ngroup = [\"web\"]\n\
+        service = [\"sshd\"]\nuser = [\"alice\"]\nuser_group = [\"staff\", 50]\ntime = \"mon-fri 22:00-06:00\"\nzone = \"-08:30\"\n\
+        then = \"require-token\"\n[[access.rule]]\nname = \"two\"\nthen = \"allow\"\n\
+        [group.web]\non_unenrolled = \"enroll\"\nrollout = \"observe\"\nrollout_until = \"2027-01-01\"\n\
+        [host.web1]\nrequire_token = true\nrollout = \"enforce\"\n\
+        [host.web1.enrolment]\nwith = \"token\"\nopen_for = \"30d\"\ngrace = \"limited\"\ngrace_period = \"1h\"\ngrace_logins = 2";
+    let config = Config::parse(text).unwrap();
+    assert_eq!(Config::parse(&config.to_text()).unwrap(), config, "{}", config.to_text());
+    assert!(Config::parse("version = 1").unwrap().needs_restart(&config).is_empty());
+    let named = config.named_in_policy();
+    assert_eq!((named.hosts.len(), named.groups.len(), named.unix_groups.len()), (2, 2, 2));
+}
+
+// covers: A10
+#[test]
+fn all_faults_of_policy_are_told_at_once() {
+    let text = "version = 1\n[access]\nrollout = \"grace\"\n[[access.rule]]\nname = \"\"\nsource = [\"x\", \"y\"]\nuser = []\n\
+        time = \"x\"\nthen = \"deny\"\n[group.Web]\n[host.web1]\nrollout = \"observe\"";
+    assert_eq!(Config::parse(text).unwrap_err().0.len(), 8);
+}
+
+#[test]
+fn every_example_of_the_policy_page_is_a_configuration() {
+    let page = include_str!("../../../docs/policy.md");
+    let examples: Vec<&str> =
+        page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(examples.len(), 3);
+    for example in examples {
+        Config::parse(&format!("version = 1\n{example}"))
+            .unwrap_or_else(|faults| panic!("{example}\n{faults}"));
+    }
 }

@@ -5,23 +5,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use wire::login::{Next, Verdict};
 use zeroize::Zeroizing;
 
 use super::state::Asked;
-use super::{Answer, Dialogue, DialogueError, texts};
+use super::{Answer, Dialogue, DialogueError, terms, texts};
 use crate::accounts::{RecoveryCode, Token, TokenId, User, draw_codes};
 use crate::audit::Reason;
 use crate::clock::UnixTime;
-use crate::config::Config;
+use crate::config::Lenience;
 use crate::engine::throttle::Admission;
 use crate::engine::{
     Association, Attempt, Decision, Judgement, LastCode, Occasion, RequestKey, Resynchronization, Ruling,
     TOTP_REACH,
 };
 use crate::login::Login;
-use crate::policy::{Demand, demand, is_enrolment_over};
+use crate::policy::{Demand, Leave, Terms, demand, is_enrolment_over};
 
 /// Longest serial number that is looked at: twice the longest that is stored.
 const SERIAL_CHARACTERS_MAX: usize = 128;
@@ -39,6 +40,10 @@ impl Dialogue {
                 let verdict = if denied { Verdict::Deny } else { Verdict::Unavailable };
                 return Ok(Answer { show: Vec::new(), next: Next::Done { verdict, reference } });
             }
+            Asked::Serial if answer.is_empty() && self.may_leave_the_serial(login).await => {
+                let terms = self.terms(login, self.clock.now()).await;
+                return self.rule(login, &terms, Reason::Rollout).await;
+            }
             // Who is asked for a serial number may have recovery codes, and no other place to type one.
             Asked::Serial if self.is_recovery_code(login, &answer) => {
                 Asked::Code { enrolling: None, grace: false }
@@ -55,7 +60,8 @@ impl Dialogue {
             asked => asked,
         };
         if self.has_loss.load(Ordering::Relaxed) && !asked.needs_a_known_secret() {
-            return self.rule(login, Reason::StoreShort).await;
+            let terms = self.terms(login, self.clock.now()).await;
+            return self.rule(login, &terms, Reason::StoreShort).await;
         }
         let associates = matches!(asked, Asked::SerialCode { .. });
         let begun = self.clock.elapsed();
@@ -67,6 +73,13 @@ impl Dialogue {
                 if decision.verdict == Verdict::Deny {
                     self.wait_for_the_next_beat(begun).await;
                 }
+                if decision.verdict == Verdict::Allow {
+                    self.remember(login);
+                }
+                self.conclude(login, &decision)
+            }
+            // What would be refused is let in: no reason to ask for more.
+            Judgement::NextCode { decision, .. } if decision.verdict == Verdict::NotRequired => {
                 self.conclude(login, &decision)
             }
             Judgement::NextCode { serial, .. } => {
@@ -91,30 +104,32 @@ impl Dialogue {
     ) -> Judgement {
         let name = login.user_name();
         let user = name.as_ref().ok().and_then(|name| self.accounts.find(name));
-        let occasion = Occasion::login(login);
         // What was demanded when the question was asked may have changed while the user looked for his token.
-        let demanded =
-            user.as_deref().map(|user| demand(Some(user), true, &self.config.load(), self.clock.now()));
+        let now = self.clock.now();
+        let terms = self.terms(&login, now).await;
+        let occasion = terms::occasion(login, &terms);
+        if let Some(reason) = terms.refusal() {
+            let ruling = terms::ruling(&terms, reason);
+            let attempt = Attempt { occasion, request, user, typed };
+            return Judgement::Decided(self.engine.refuse_whatever(attempt, None, ruling).await);
+        }
+        let demanded = user.as_deref().map(|user| demand(Some(user), true, &terms, now));
         match asked {
-            Asked::Code { enrolling: Some(id), grace } => {
-                let token = user.as_ref().and_then(|user| token_of(&user.tokens, id));
-                match token {
-                    None => Judgement::Decided(
-                        self.engine.record(&occasion, Ruling::new(Reason::TokenMissing)).await,
+            Asked::Code { enrolling, grace } => {
+                let may_be_empty = grace && typed.is_empty();
+                let attempt = Attempt { occasion, request, user, typed };
+                match enrolling {
+                    Some(id) => self.judge_enrolment(attempt, id, may_be_empty, &terms).await,
+                    None if may_be_empty && may_leave(demanded.as_ref()) => Judgement::Decided(
+                        self.engine.record(&attempt.occasion, Ruling::new(Reason::Rollout)).await,
                     ),
-                    Some(token) if grace && typed.is_empty() => {
-                        Judgement::Decided(self.go_without(&occasion, request, &token).await)
-                    }
-                    Some(_) => {
-                        self.verify_attempt(Attempt { occasion, request, user, typed }, demanded, None).await
-                    }
+                    None => self.verify_attempt(attempt, demanded, &terms, None).await,
                 }
             }
-            Asked::Code { enrolling: None, .. } => {
-                self.verify_attempt(Attempt { occasion, request, user, typed }, demanded, None).await
-            }
             Asked::SerialCode { .. } | Asked::NextCode { associates: true, .. }
-                if demanded.as_ref().is_some_and(|demanded| !matches!(demanded, Demand::Association)) =>
+                if demanded
+                    .as_ref()
+                    .is_some_and(|demanded| !matches!(demanded, Demand::Association { .. })) =>
             {
                 Judgement::Decided(self.engine.record(&occasion, Ruling::new(Reason::TokenMissing)).await)
             }
@@ -150,19 +165,55 @@ impl Dialogue {
         }
     }
 
+    /// The answer of a user whom the secret of an app was shown.
+    ///
+    /// * `is_left`: whether he left it, and was told that he may.
+    async fn judge_enrolment(
+        &self,
+        attempt: Attempt,
+        id: TokenId,
+        is_left: bool,
+        terms: &Terms,
+    ) -> Judgement {
+        let token = attempt.user.as_ref().and_then(|user| token_of(&user.tokens, id));
+        match token {
+            None => {
+                let ruling = Ruling::new(Reason::TokenMissing);
+                Judgement::Decided(self.engine.record(&attempt.occasion, ruling).await)
+            }
+            Some(token) if is_left => {
+                Judgement::Decided(self.go_without(&attempt.occasion, attempt.request, &token, terms).await)
+            }
+            Some(_) => {
+                let now = self.clock.now();
+                let demanded = attempt.user.as_deref().map(|user| demand(Some(user), true, terms, now));
+                self.verify_attempt(attempt, demanded, terms, None).await
+            }
+        }
+    }
+
     /// A code, of whomever it may be; of one whose time to enrol is over, only a recovery code.
     pub(super) async fn verify_attempt(
         &self,
         attempt: Attempt,
         demanded: Option<Demand>,
+        terms: &Terms,
         admission: Option<Admission>,
     ) -> Judgement {
         match demanded {
             Some(Demand::Closed) => self.engine.verify_recovery_only(attempt, Reason::EnrolmentClosed).await,
             _ => {
-                let user =
-                    attempt.user.map(|user| without_closed(user, &self.config.load(), self.clock.now()));
-                self.engine.verify(Attempt { user, ..attempt }, admission).await
+                let open_for = terms.settings.open_for.value;
+                let user = attempt.user.clone().map(|user| without_closed(user, open_for, self.clock.now()));
+                let judged = self.engine.verify(Attempt { user, ..attempt.clone() }, admission).await;
+                match judged {
+                    // Whoever is let in whatever he types is not asked whether he wants new ones.
+                    Judgement::LastRecoveryCode if terms.lenience == Some(Lenience::Observe) => {
+                        let last = LastCode { new_codes: None };
+                        Judgement::Decided(self.engine.use_last_recovery_code(attempt, last).await)
+                    }
+                    judged => judged,
+                }
             }
         }
     }
@@ -181,14 +232,32 @@ impl Dialogue {
         Judgement::Decided(self.engine.record(occasion, Ruling::new(Reason::UnknownUser)).await)
     }
 
-    async fn go_without(&self, occasion: &Occasion, request: RequestKey, token: &Token) -> Decision {
+    /// Whether a user who is asked for a serial number may have none.
+    async fn may_leave_the_serial(&self, login: &Login) -> bool {
+        let (_, demanded) = self.demanded(login, self.clock.now()).await;
+        matches!(demanded, Demand::Association { leave: Leave::Rollout })
+    }
+
+    async fn go_without(
+        &self,
+        occasion: &Occasion,
+        request: RequestKey,
+        token: &Token,
+        terms: &Terms,
+    ) -> Decision {
         let name = occasion.login.user_name().ok();
-        let may = |token: &Token| {
+        let leave = |token: &Token| {
             let user = name.as_ref().and_then(|name| self.accounts.find(name));
-            let demanded = demand(user.as_deref(), true, &self.config.load(), self.clock.now());
-            matches!(demanded, Demand::Enrolment { token: now, grace: true } if now.record.id == token.record.id)
+            match demand(user.as_deref(), true, terms, self.clock.now()) {
+                Demand::Enrolment { token: now, leave } if now.record.id == token.record.id => leave,
+                _ => Leave::No,
+            }
         };
-        self.engine.claim_grace(occasion, request, token, may).await
+        if leave(token) == Leave::Rollout {
+            let ruling = Ruling::new(Reason::Rollout).token(&token.record.serial);
+            return self.engine.record(occasion, ruling).await;
+        }
+        self.engine.claim_grace(occasion, request, token, |token| leave(token) == Leave::Grace).await
     }
 
     fn show_new_codes(&self, login: &Login, last: Zeroizing<String>) -> Result<Answer, DialogueError> {
@@ -200,12 +269,17 @@ impl Dialogue {
 }
 
 /// The user without apps whose time to enrol is over: a secret that was shown then opens nothing any more.
-fn without_closed(user: Arc<User>, config: &Config, now: UnixTime) -> Arc<User> {
-    let is_over = |token: &Arc<Token>| token.is_enrolling() && is_enrolment_over(token, config, now);
+fn without_closed(user: Arc<User>, open_for: Option<Duration>, now: UnixTime) -> Arc<User> {
+    let is_over = |token: &Arc<Token>| token.is_enrolling() && is_enrolment_over(token, open_for, now);
     if !user.tokens.iter().any(is_over) {
         return user;
     }
     Arc::new(user.with_only(|token| !is_over(token)))
+}
+
+/// Whether the roll-out lets a user leave the question for a code.
+fn may_leave(demanded: Option<&Demand>) -> bool {
+    matches!(demanded, Some(Demand::Code { leave: Leave::Rollout }))
 }
 
 fn token_of(tokens: &[Arc<Token>], id: TokenId) -> Option<Arc<Token>> {

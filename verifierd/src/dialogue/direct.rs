@@ -7,18 +7,21 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
+use wire::admin::Then;
 use wire::login::{ANSWER_BYTES_MAX, FIELD_BYTES_MAX, Verdict};
 use wire::verify::{Verified, Verify};
 use zeroize::Zeroizing;
 
-use super::{Dialogue, DialogueError, check_request_id, texts};
+use super::{Dialogue, DialogueError, check_request_id, terms, texts};
+use crate::accounts::User;
 use crate::audit::Reason;
 use crate::engine::throttle::{Admission, Refused};
 use crate::engine::{
     Attempt, Claimed, Decision, Judgement, LastCode, Looked, Occasion, RequestKey, Ruling, Typed,
 };
+use crate::hosts::HostIdentity;
 use crate::login::Login;
-use crate::policy::{Demand, demand};
+use crate::policy::{Circumstances, Demand, Ruled, Terms, Walk, decide, demand};
 
 /// A request whose code has been looked at.
 struct Begun<'a> {
@@ -26,6 +29,7 @@ struct Begun<'a> {
     key: RequestKey,
     at: Duration,
     first: First,
+    host: Option<&'a HostIdentity>,
 }
 
 /// What came of the first look.
@@ -41,10 +45,16 @@ enum First {
 impl Dialogue {
     /// Decides about one code. What a dialogue would have to ask for is refused.
     ///
+    /// * `host`: who asks, by its certificate; none on the machine itself and at the API.
+    ///
     /// # Errors
     /// See [`DialogueError`].
-    pub async fn verify<'a>(self: &Arc<Self>, request: Verify<'a>) -> Result<Verified<'a>, DialogueError> {
-        let begun = self.look(request)?;
+    pub async fn verify<'a>(
+        self: &Arc<Self>,
+        request: Verify<'a>,
+        host: Option<&'a HostIdentity>,
+    ) -> Result<Verified<'a>, DialogueError> {
+        let begun = self.look(request, host)?;
         Ok(self.conclude_look(begun).await)
     }
 
@@ -56,59 +66,101 @@ impl Dialogue {
     pub async fn verify_batch<'a>(
         self: &Arc<Self>,
         requests: Vec<Verify<'a>>,
+        host: Option<&'a HostIdentity>,
     ) -> Result<Vec<Verified<'a>>, DialogueError> {
         requests.iter().try_for_each(check)?;
-        let begun = requests.into_iter().map(|request| self.look(request)).collect::<Result<Vec<_>, _>>()?;
+        let begun = requests.into_iter().map(|request| self.look(request, host));
+        let begun = begun.collect::<Result<Vec<_>, _>>()?;
         Ok(all(begun.into_iter().map(|begun| Box::pin(self.conclude_look(begun))).collect()).await)
     }
 
-    fn look<'a>(&self, request: Verify<'a>) -> Result<Begun<'a>, DialogueError> {
+    fn look<'a>(
+        &self,
+        request: Verify<'a>,
+        host: Option<&'a HostIdentity>,
+    ) -> Result<Begun<'a>, DialogueError> {
         check(&request)?;
         let Verify { request_id, user, service, rhost, code } = &request;
         let from = rhost.as_deref().unwrap_or_default();
         let parts = [&**request_id, user, service, from, code].map(str::as_bytes);
-        let key = self.request_hasher.key(&parts);
+        // One host's request is never another's, whatever its id.
+        let key = match host.map(|host| host.id.bytes()) {
+            None => self.request_hasher.key(&parts),
+            Some(id) => self.request_hasher.key(&[parts[0], parts[1], parts[2], parts[3], parts[4], &id]),
+        };
         let fits = service.len() <= FIELD_BYTES_MAX && from.len() <= FIELD_BYTES_MAX;
         let at = self.clock.elapsed();
         // A request that comes again gets its first verdict, whatever its code would be by then.
-        let known = self.accounts.find_named(user).filter(|_| fits && !self.recent.knows(&key));
-        let typed = Typed { user, service, rhost: rhost.as_deref(), code, request: key };
-        let first = match known.map(|user| self.engine.claim_expected(&user, typed)) {
+        let known = self
+            .accounts
+            .find_named(user)
+            .filter(|_| fits && !self.recent.knows(&key) && !self.witness.is_behind());
+        let looked = known.and_then(|known| {
+            let rule = self.rule_of_the_short_way(&known, service, rhost.as_deref(), host)?;
+            let (rhost, rule) = (rhost.as_deref(), rule.as_deref());
+            let typed = Typed { user, service, host, rhost, rule, code, request: key };
+            Some(self.engine.claim_expected(&known, typed))
+        });
+        let first = match looked {
             Some(Ok(Looked::Claimed(claimed))) => First::Claimed(claimed),
             Some(Ok(Looked::Admitted(admission))) => First::Open(Some(admission)),
             Some(Err(refused)) => First::Refused(refused),
             Some(Ok(Looked::Not)) | None => First::Open(None),
         };
-        Ok(Begun { request, key, at, first })
+        Ok(Begun { request, key, at, first, host })
+    }
+
+    /// Whether the expected code is all that a login needs, and which access rule says so, where one does: the outer
+    /// `None` where rules refuse, ask for nothing, or have to ask the name service, which the long way does.
+    fn rule_of_the_short_way(
+        &self,
+        user: &User,
+        service: &str,
+        rhost: Option<&str>,
+        host: Option<&HostIdentity>,
+    ) -> Option<Option<Arc<str>>> {
+        let config = self.config.load();
+        if config.rules.is_empty() {
+            return Some(None);
+        }
+        let circumstances = Circumstances { host, user: &user.name, service, rhost, now: self.clock.now() };
+        match decide(&config.rules, &circumstances, None) {
+            Walk::Ended(Ruled::NoRule) => Some(None),
+            Walk::Ended(Ruled::Decided { rule, then: Then::RequireToken | Then::RequireAnyOtp }) => {
+                Some(Some(rule))
+            }
+            Walk::Ended(
+                Ruled::Decided { then: Then::Deny | Then::Allow, .. } | Ruled::Undecidable { .. },
+            )
+            | Walk::NeedsGroups(_) => None,
+        }
     }
 
     async fn conclude_look<'a>(self: &Arc<Self>, begun: Begun<'a>) -> Verified<'a> {
-        let Begun { request, key, at, first } = begun;
+        let Begun { request, key, at, first, host } = begun;
         let (refused, admission) = match first {
             First::Claimed(claimed) => match self.engine.conclude(claimed).await {
-                Some(decision) => return verified(request, &decision),
+                Some(decision) => return verified(request, host, &decision),
                 None => (None, None),
             },
             First::Refused(refused) => (Some(refused), None),
             First::Open(admission) => (None, admission),
         };
         // Apart: the usual request carries no room for what follows.
-        let decision = Box::pin(self.judge_once(&request, key, at, refused, admission)).await;
-        verified(request, &decision)
+        let login = Login::from(&request.user, &request.service, host.cloned(), request.rhost.as_deref());
+        let typed = Zeroizing::new(request.code.clone().into_owned());
+        let work = || Arc::clone(self).judge_directly(login, key, typed, refused, admission);
+        let decision = Box::pin(self.judge_once(key, at, work)).await;
+        verified(request, host, &decision)
     }
 
     /// The verdict of the long way, the same for a request that comes again.
-    async fn judge_once(
-        self: &Arc<Self>,
-        request: &Verify<'_>,
+    async fn judge_once<F: Future<Output = Judgement> + Send + 'static>(
+        &self,
         key: RequestKey,
         at: Duration,
-        refused: Option<Refused>,
-        admission: Option<Admission>,
+        work: impl FnOnce() -> F,
     ) -> Decision {
-        let login = Login::from(&request.user, &request.service, request.rhost.as_deref());
-        let typed = Zeroizing::new(request.code.clone().into_owned());
-        let work = || Arc::clone(self).judge_directly(login, key, typed, refused, admission);
         let decision = match self.recent.once(key, at, work).await {
             Some(Judgement::Decided(decision) | Judgement::NextCode { decision, .. }) => decision,
             Some(Judgement::LastRecoveryCode) | None => self.engine.undecided(),
@@ -127,20 +179,44 @@ impl Dialogue {
         refused: Option<Refused>,
         admission: Option<Admission>,
     ) -> Judgement {
+        let now = self.clock.now();
+        if self.witness.is_behind() {
+            let occasion = Occasion::login(login);
+            return Judgement::Decided(self.engine.record(&occasion, Ruling::new(Reason::StoreBehind)).await);
+        }
         if let Some(refused) = refused {
-            return Judgement::Decided(self.engine.throttled(&Occasion::login(login), refused).await);
+            // Rules had their say before the throttles were asked; the name service is not asked for every guess.
+            let terms = Terms::new(login.host.as_ref(), Ruled::NoRule, &self.config.load(), now);
+            let occasion = terms::occasion(login, &self.while_whole(terms));
+            return Judgement::Decided(self.engine.throttled(&occasion, refused).await);
         }
         let user = login.user_name().ok().and_then(|name| self.accounts.find(&name));
-        let occasion = Occasion::login(login);
-        let demanded = demand(user.as_deref(), false, &self.config.load(), self.clock.now());
-        if self.has_loss.load(Ordering::Relaxed) && !matches!(demanded, Demand::Code) {
-            return Judgement::Decided(self.engine.record(&occasion, Ruling::new(Reason::StoreShort)).await);
-        }
-        if let Demand::Nothing(reason) = demanded {
-            return Judgement::Decided(self.engine.record(&occasion, Ruling::new(reason)).await);
+        let terms = self.terms(&login, now).await;
+        let occasion = terms::occasion(login, &terms);
+        let demanded = demand(user.as_deref(), false, &terms, now);
+        let asks_for_a_code = matches!(demanded, Demand::Code { .. } | Demand::Refused(_));
+        if self.has_loss.load(Ordering::Relaxed) && !asks_for_a_code {
+            return Judgement::Decided(
+                self.engine.record(&occasion, terms::ruling(&terms, Reason::StoreShort)).await,
+            );
         }
         let attempt = Attempt { occasion, request, user, typed };
-        match self.verify_attempt(attempt.clone(), Some(demanded), admission).await {
+        match demanded {
+            Demand::Nothing(reason) => {
+                let ruling = terms::ruling(&terms, reason);
+                return Judgement::Decided(self.engine.record(&attempt.occasion, ruling).await);
+            }
+            Demand::Refused(reason) => {
+                let ruling = terms::ruling(&terms, reason);
+                return Judgement::Decided(self.engine.refuse_whatever(attempt, admission, ruling).await);
+            }
+            Demand::Code { .. }
+            | Demand::Enrolment { .. }
+            | Demand::Enrol
+            | Demand::Association { .. }
+            | Demand::Closed => {}
+        }
+        match self.verify_attempt(attempt.clone(), Some(demanded), &terms, admission).await {
             Judgement::LastRecoveryCode => {
                 let without_new_codes = LastCode { new_codes: None };
                 Judgement::Decided(self.engine.use_last_recovery_code(attempt, without_new_codes).await)
@@ -175,12 +251,13 @@ async fn all<F: Future + Unpin>(mut futures: Vec<F>) -> Vec<F::Output> {
     outputs.into_iter().flatten().collect()
 }
 
-fn verified<'a>(request: Verify<'a>, decision: &Decision) -> Verified<'a> {
+fn verified<'a>(request: Verify<'a>, host: Option<&HostIdentity>, decision: &Decision) -> Verified<'a> {
     let Verify { request_id, user, service, .. } = request;
     let message = match decision.verdict {
         Verdict::Allow | Verdict::NotRequired => texts::welcome(decision),
         Verdict::Deny | Verdict::Unavailable | Verdict::Unknown => Some(texts::refusal(decision)),
     };
     let reference = decision.reference.to_string();
-    Verified { request_id, user, service, verdict: decision.verdict, reference, message }
+    let host = host.map(|host| host.id.to_string().into());
+    Verified { request_id, user, service, host, verdict: decision.verdict, reference, message }
 }

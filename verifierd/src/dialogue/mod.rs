@@ -6,7 +6,9 @@
 mod answers;
 mod direct;
 mod enrolment;
+mod remembered;
 mod state;
+mod terms;
 mod texts;
 
 use std::sync::Arc;
@@ -17,21 +19,29 @@ use arc_swap::ArcSwap;
 use wire::login::{Begin, Continue, Next, Question, Reply, Verdict};
 use zeroize::Zeroizing;
 
-use crate::accounts::{Accounts, Steward, Token, UserName, account_exists};
+use crate::accounts::{Accounts, Steward, Token};
 use crate::audit::Reason;
+use crate::audit::witness::Witness;
 use crate::clock::Clock;
-use crate::config::{Config, OnUnenrolled};
+use crate::config::Config;
 use crate::engine::{Decision, Engine, Judgement, Occasion, Recent, Ruling};
 use crate::expiry::Figures;
+use crate::hosts::HostIdentity;
 use crate::keys::{IndexHasher, KeyError, Sealer};
 use crate::login::Login;
-use crate::policy::{Demand, demand};
+use crate::policy::{Demand, Leave, Terms, demand, remembered_for};
 use enrolment::Enrolment;
+use remembered::AtTerminal;
+pub use remembered::Remembered;
 use state::{Asked, State, StateError};
+pub use terms::ask_for_memberships;
 
 /// Longer than the work and the commit of nearly every refusal (a commit takes 0.1 ms on a
 /// quiet disk, 8 ms at the 99th percentile), too short for a person to notice.
 const REFUSAL_BEAT: Duration = Duration::from_millis(10);
+
+/// A secret that is shown again and again has one record in this time.
+const SHOWN_EVERY: Duration = Duration::from_secs(60);
 
 /// Everything a dialogue needs.
 #[derive(Debug)]
@@ -56,6 +66,12 @@ pub struct Dialogue {
     pub host: String,
     /// Judgements of the last minute.
     pub recent: Recent<Judgement>,
+    /// Terminals where a code was given a moment ago.
+    pub remembered: Remembered,
+    /// Secrets that were shown a moment ago, by token and host.
+    pub shown: Remembered,
+    /// What hosts have seen of the audit trail.
+    pub witness: Arc<Witness>,
     /// Whether commits are missing in the store, and nobody has settled it: who needs no code is not known then.
     pub has_loss: AtomicBool,
 }
@@ -89,23 +105,42 @@ struct Answer {
 impl Dialogue {
     /// Answers the first request of a login.
     ///
-    /// # Errors
-    /// See [`DialogueError`].
-    pub async fn begin(self: &Arc<Self>, begin: Begin) -> Result<Reply, DialogueError> {
-        check_request(begin.api_version, &begin.request_id)?;
-        let request_id = begin.request_id.clone();
-        let login = Login::new(begin);
-        let answer = self.first_step(&login).await?;
-        Ok(reply(request_id, login, answer))
-    }
-
-    /// Answers every later request.
+    /// * `host`: who asks, by its certificate; none on the machine itself.
     ///
     /// # Errors
     /// See [`DialogueError`].
-    pub async fn proceed(self: &Arc<Self>, request: Continue) -> Result<Reply, DialogueError> {
+    pub async fn begin(
+        self: &Arc<Self>,
+        begin: Begin,
+        host: Option<HostIdentity>,
+    ) -> Result<Reply, DialogueError> {
+        check_request(begin.api_version, &begin.request_id)?;
+        let request_id = begin.request_id.clone();
+        let login = Login::new(begin, host);
+        let answer = if self.witness.is_behind() {
+            self.stand_still(&login).await?
+        } else {
+            self.first_step(&login).await?
+        };
+        Ok(reply(request_id, login, answer))
+    }
+
+    /// Answers every later request. A dialogue goes on at the host where it began, and nowhere else.
+    ///
+    /// # Errors
+    /// See [`DialogueError`].
+    pub async fn proceed(
+        self: &Arc<Self>,
+        request: Continue,
+        host: Option<HostIdentity>,
+    ) -> Result<Reply, DialogueError> {
         check_request(request.api_version, &request.request_id)?;
         let state = State::open(&request.state, &self.state_sealer, self.clock.now())?;
+        let id = |host: &Option<HostIdentity>| host.as_ref().map(|host| host.id);
+        if id(&state.login.host) != id(&host) {
+            tracing::debug!(began = ?state.login.host, asked = ?host, "a dialogue of one host came from another");
+            return Err(StateError::Foreign.into());
+        }
         let Continue { request_id, state: sealed, answers, .. } = request;
         let Ok([answer]) = <[String; 1]>::try_from(answers) else {
             return Err(DialogueError::Malformed("one answer is needed"));
@@ -113,14 +148,20 @@ impl Dialogue {
         let answer = Zeroizing::new(answer);
         let key = self.request_hasher.key(&[request_id.as_bytes(), sealed.as_bytes(), answer.as_bytes()]);
         let State { login, asked, .. } = state;
+        // Its name and group are those of the present.
+        let login = Login { host, ..login };
+        if self.witness.is_behind() && !matches!(asked, Asked::Acknowledgement { .. }) {
+            let answer = self.stand_still(&login).await?;
+            return Ok(reply(request_id, login, answer));
+        }
         let next = self.next_step(&login, asked, key, answer).await?;
         Ok(reply(request_id, login, next))
     }
 
     /// What is counted about the tables whose entries are forgotten after a time.
-    pub fn tables(&self) -> [Figures; 3] {
+    pub fn tables(&self) -> [Figures; 5] {
         let [refusals, throttles] = self.engine.tables();
-        [self.recent.figures(), refusals, throttles]
+        [self.recent.figures(), self.remembered.figures(), self.shown.figures(), refusals, throttles]
     }
 
     /// Refusals leave a whole number of beats after they came in, so that their time does not tell a user
@@ -134,41 +175,97 @@ impl Dialogue {
     }
 
     async fn first_step(&self, login: &Login) -> Result<Answer, DialogueError> {
-        let name = login.user_name().ok();
-        let user = name.as_ref().and_then(|name| self.accounts.find(name));
-        let exists = self.ask_for_account(name.as_ref().filter(|_| user.is_none())).await;
-        let config = self.config.load();
-        let mut demanded = demand(user.as_deref(), exists, &config, self.clock.now());
-        if self.has_loss.load(Ordering::Relaxed) && !matches!(demanded, Demand::Code) {
-            return self.rule(login, Reason::StoreShort).await;
+        let (terms, mut demanded) = self.demanded(login, self.clock.now()).await;
+        let asks_for_a_code = matches!(demanded, Demand::Code { .. } | Demand::Refused(_));
+        if self.has_loss.load(Ordering::Relaxed) && !asks_for_a_code {
+            return self.rule(login, &terms, Reason::StoreShort).await;
         }
-        if let (Demand::Enrol, Some(name)) = (&demanded, name) {
+        if let (Demand::Enrol, Ok(name), true) = (&demanded, login.user_name(), terms.may_show_secrets) {
             let enrolled = self.steward.enrol(name).await.map_err(|error| {
                 tracing::error!(%error, user = ?login.user, "a user could not be enrolled");
                 DialogueError::Unavailable
             })?;
-            demanded = demand(Some(&enrolled), true, &config, self.clock.now());
+            demanded = demand(Some(&enrolled), true, &terms, self.clock.now());
         }
         match demanded {
-            Demand::Nothing(reason) => self.rule(login, reason).await,
-            // Whoever could enrol no more is asked like everybody else.
-            Demand::Code | Demand::Enrol | Demand::Closed => {
-                let asked = Asked::Code { enrolling: None, grace: false };
-                self.ask(login, Vec::new(), texts::code_question(false), asked)
+            Demand::Nothing(reason) => self.rule(login, &terms, reason).await,
+            Demand::Code { .. } if self.is_remembered(login) => {
+                self.rule(login, &terms, Reason::Remembered).await
             }
-            Demand::Association => self.ask(login, Vec::new(), texts::serial_question(), Asked::Serial),
-            Demand::Enrolment { token, grace } => {
-                let show = vec![self.enrolment_text(login, &token)?];
+            Demand::Code { leave } => self.ask_for_code(login, leave),
+            // Whoever could enrol no more, and whom a rule refuses, is asked like everybody else.
+            Demand::Enrol | Demand::Closed | Demand::Refused(_) => self.ask_for_code(login, Leave::No),
+            Demand::Association { leave } => {
+                self.ask(login, Vec::new(), texts::serial_question(leave.is_given()), Asked::Serial)
+            }
+            Demand::Enrolment { token, leave } => {
+                let mut show = Vec::new();
+                if terms.may_show_secrets {
+                    show.push(self.enrolment_text(login, &token)?);
+                    self.note_shown(login, &token).await?;
+                }
+                let grace = leave.is_given();
                 let asked = Asked::Code { enrolling: Some(token.record.id), grace };
                 self.ask(login, show, texts::code_question(grace), asked)
             }
         }
     }
 
-    /// Ends a login that no answer decides.
-    async fn rule(&self, login: &Login, reason: Reason) -> Result<Answer, DialogueError> {
+    /// Puts on record that a secret was shown, and where: once a minute for each token and host. Without a record nothing
+    /// is shown.
+    async fn note_shown(&self, login: &Login, token: &Token) -> Result<(), DialogueError> {
+        let host = login.host.as_ref().map(|host| host.id.bytes());
+        let host = host.as_ref().map_or(&b"here"[..], |host| host);
+        let shown = self.request_hasher.key(&[b"shown", &token.record.id.0.to_be_bytes(), host]);
+        if !self.shown.is_first(shown, self.clock.elapsed(), SHOWN_EVERY) {
+            return Ok(());
+        }
+        let noted = self.engine.note_shown(&Occasion::login(login.clone()), &token.record.serial).await;
+        if noted {
+            return Ok(());
+        }
+        self.shown.forget(&shown);
+        Err(DialogueError::Unavailable)
+    }
+
+    /// Whether a code was accepted in this session of the terminal a moment ago, and still counts.
+    fn is_remembered(&self, login: &Login) -> bool {
+        if self.has_loss.load(Ordering::Relaxed) {
+            return false;
+        }
+        let period = remembered_for(login.host.as_ref(), &login.service, &self.config.load()).value;
+        let at = (!period.is_zero()).then(|| self.at_terminal(login)).flatten();
+        at.is_some_and(|at| self.remembered.holds(at, self.clock.elapsed()))
+    }
+
+    /// Keeps in mind that a code was accepted, where that counts for a while.
+    fn remember(&self, login: &Login) {
+        let period = remembered_for(login.host.as_ref(), &login.service, &self.config.load()).value;
+        if let Some(at) = (!period.is_zero()).then(|| self.at_terminal(login)).flatten() {
+            self.remembered.keep(at, self.clock.elapsed(), period);
+        }
+    }
+
+    fn at_terminal(&self, login: &Login) -> Option<AtTerminal> {
+        let user = login.user_name().ok().and_then(|name| self.accounts.find(&name))?;
+        AtTerminal::of(login, &user, &self.request_hasher)
+    }
+
+    /// Nothing is decided while a host has seen more than we know.
+    async fn stand_still(&self, login: &Login) -> Result<Answer, DialogueError> {
         let occasion = Occasion::login(login.clone());
-        self.conclude(login, &self.engine.record(&occasion, Ruling::new(reason)).await)
+        self.conclude(login, &self.engine.record(&occasion, Ruling::new(Reason::StoreBehind)).await)
+    }
+
+    fn ask_for_code(&self, login: &Login, leave: Leave) -> Result<Answer, DialogueError> {
+        let grace = leave.is_given();
+        self.ask(login, Vec::new(), texts::code_question(grace), Asked::Code { enrolling: None, grace })
+    }
+
+    /// Ends a login that no answer decides.
+    async fn rule(&self, login: &Login, terms: &Terms, reason: Reason) -> Result<Answer, DialogueError> {
+        let ruling = terms::ruling(terms, reason);
+        self.conclude(login, &self.engine.record(&terms::occasion(login.clone(), terms), ruling).await)
     }
 
     fn conclude(&self, login: &Login, decision: &Decision) -> Result<Answer, DialogueError> {
@@ -217,19 +314,13 @@ impl Dialogue {
         };
         Ok(std::mem::take(&mut *enrolment.text(login.columns)))
     }
-
-    /// Asks the name service, off the runtime's threads, where policy lets in or enrols users it finds.
-    async fn ask_for_account(&self, unknown: Option<&UserName>) -> bool {
-        let wanted = self.config.load().on_unenrolled != OnUnenrolled::Deny;
-        let Some(name) = unknown.filter(|_| wanted).cloned() else { return false };
-        tokio::task::spawn_blocking(move || account_exists(&name)).await.unwrap_or(false)
-    }
 }
 
 fn reply(request_id: String, login: Login, answer: Answer) -> Reply {
-    let Login { user, service, .. } = login;
+    let Login { user, service, host, .. } = login;
     let Answer { show, next } = answer;
-    Reply { api_version: wire::API_VERSION, request_id, user, service, show, next }
+    let host = host.map(|host| host.id.to_string());
+    Reply { api_version: wire::API_VERSION, request_id, user, service, host, show, next }
 }
 
 fn check_request(api_version: u16, request_id: &str) -> Result<(), DialogueError> {

@@ -154,10 +154,12 @@ mod tests {
         Login {
             user: "alice".into(),
             service: "sshd".into(),
+            host: None,
             rhost: None,
             tty: None,
             ruser: None,
             columns: None,
+            session: None,
         }
     }
 

@@ -44,8 +44,12 @@ pub fn new_recovery_codes(codes: &[Zeroizing<String>]) -> Zeroizing<String> {
 }
 
 /// Asks for the serial number of a token.
-pub fn serial_question() -> Question {
-    Question { text: "Serial number of your token: ".into(), echo: true, empty_allowed: false }
+pub fn serial_question(grace: bool) -> Question {
+    let text = match grace {
+        true => "Serial number of your token (Enter to continue without): ",
+        false => "Serial number of your token: ",
+    };
+    Question { text: text.into(), echo: true, empty_allowed: grace }
 }
 
 /// Asks for the code after one that was out of step.
@@ -104,9 +108,11 @@ pub fn refusal(decision: &Decision) -> String {
         Reason::Quarantined => {
             format!("The service has just started. Wait {seconds} s for a new one-time password.")
         }
-        Reason::StoreShort | Reason::StorageFull | Reason::Busy | Reason::OutcomeUnknown => {
-            "One-time passwords cannot be checked at the moment.".into()
-        }
+        Reason::StoreShort
+        | Reason::StoreBehind
+        | Reason::StorageFull
+        | Reason::Busy
+        | Reason::OutcomeUnknown => "One-time passwords cannot be checked at the moment.".into(),
         Reason::GraceOver
         | Reason::EnrolmentClosed
         | Reason::WrongCode
@@ -117,7 +123,10 @@ pub fn refusal(decision: &Decision) -> String {
         | Reason::Malformed
         | Reason::TokenDisabled
         | Reason::TokenMissing
+        | Reason::DeniedByRule
+        | Reason::RuleUndecidable
         | Reason::UnknownUser
+        | Reason::Remembered
         | Reason::Accepted
         | Reason::Activated
         | Reason::Associated
@@ -125,6 +134,8 @@ pub fn refusal(decision: &Decision) -> String {
         | Reason::RecoveryCode
         | Reason::OtpOff
         | Reason::Unenrolled
+        | Reason::AllowedByRule
+        | Reason::Rollout
         | Reason::Grace => "Access denied.".into(),
     };
     format!("{text} Reference {}.", decision.reference)

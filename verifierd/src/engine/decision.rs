@@ -83,11 +83,12 @@ impl Ruling {
 
     /// The audit record.
     pub fn record(&self, occasion: &Occasion, at: UnixTime) -> AuditRecord {
-        let verdict = serde_json::to_value(verdict_of(self.reason)).ok();
+        let verdict = serde_json::to_value(occasion.verdict_of(self.reason)).ok();
         AuditRecord {
             at: rfc3339(at),
             verdict: verdict.and_then(|value| value.as_str().map(str::to_owned)),
             reason: self.reason.word(),
+            rollout: occasion.rollout_of(self.reason),
             detail: self.detail.clone(),
             token: self.token.clone(),
             repeats: self.repeats.filter(|repeats| *repeats > 0),
@@ -110,7 +111,12 @@ pub fn verdict_of(reason: Reason) -> Verdict {
         | Reason::Associated
         | Reason::Resynchronized
         | Reason::RecoveryCode => Verdict::Allow,
-        Reason::OtpOff | Reason::Unenrolled | Reason::Grace => Verdict::NotRequired,
+        Reason::OtpOff
+        | Reason::Unenrolled
+        | Reason::Remembered
+        | Reason::Grace
+        | Reason::Rollout
+        | Reason::AllowedByRule => Verdict::NotRequired,
         Reason::GraceOver
         | Reason::EnrolmentClosed
         | Reason::WrongCode
@@ -125,10 +131,14 @@ pub fn verdict_of(reason: Reason) -> Verdict {
         | Reason::TokenDisabled
         | Reason::TokenLost
         | Reason::TokenMissing
+        | Reason::DeniedByRule
+        | Reason::RuleUndecidable
         | Reason::UnknownUser
         | Reason::Quarantined => Verdict::Deny,
-        Reason::StoreShort | Reason::StorageFull | Reason::Busy | Reason::OutcomeUnknown => {
-            Verdict::Unavailable
-        }
+        Reason::StoreShort
+        | Reason::StoreBehind
+        | Reason::StorageFull
+        | Reason::Busy
+        | Reason::OutcomeUnknown => Verdict::Unavailable,
     }
 }

@@ -13,6 +13,7 @@ use super::throttle::{Admission, Refused, Subject};
 use super::{Decision, Engine, RequestKey, Ruling, Source, settle};
 use crate::accounts::User;
 use crate::audit::{AcceptedLogin, Reason, Reference};
+use crate::hosts::HostIdentity;
 
 /// A code and where it was typed.
 #[derive(Clone, Copy)]
@@ -21,8 +22,12 @@ pub struct Typed<'a> {
     pub user: &'a str,
     /// The PAM service.
     pub service: &'a str,
+    /// At which host of the fleet, by its certificate; none elsewhere.
+    pub host: Option<&'a HostIdentity>,
     /// Where from; absent when local.
     pub rhost: Option<&'a str>,
+    /// The access rule that demands a code, where one does.
+    pub rule: Option<&'a str>,
     /// What was typed.
     pub code: &'a str,
     /// The request that carries it; names the claim.
@@ -64,7 +69,7 @@ impl Engine {
             // Its claim has an id of its own, under which the ledger knows it again.
             return Ok(Looked::Admitted(Admission::of_a_retry(throttles)));
         }
-        let source = Source::new(typed.rhost);
+        let source = Source::new(typed.host.map(|host| host.id), typed.rhost);
         let glance = throttles.glance(user.id, hot.gate(), &source, clock);
         let mut admission = match &glance {
             Some(_) => None,
@@ -87,7 +92,9 @@ impl Engine {
         let line = AcceptedLogin {
             user: typed.user,
             service: typed.service,
+            host: typed.host.map(|host| host.name.as_str()),
             rhost: typed.rhost,
+            rule: typed.rule,
             token: hot.serial(&user.tokens),
             detail: &detail,
         };

@@ -58,6 +58,9 @@ impl Engine {
         let Association { occasion, request, name, serial, code, next_code } = wish;
         let user = self.tools.accounts.find(&name);
         let attempt = Attempt { occasion, request, user, typed: code };
+        if let Some(decision) = self.standing_still(&attempt.occasion).await {
+            return Judgement::Decided(decision);
+        }
         let admission = match self.admit(&attempt) {
             Ok(admission) => admission,
             Err(refused) => return Judgement::Decided(self.throttled(&attempt.occasion, refused).await),
@@ -100,6 +103,9 @@ impl Engine {
         let Resynchronization { occasion, request, user, serial, code, next_code, reach } = wish;
         let is_login = occasion.is_login();
         let attempt = Attempt { occasion, request, user, typed: code };
+        if let Some(decision) = self.standing_still(&attempt.occasion).await {
+            return decision;
+        }
         let admission = match self.admit(&attempt) {
             Ok(admission) => admission,
             Err(refused) => return self.throttled(&attempt.occasion, refused).await,

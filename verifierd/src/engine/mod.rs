@@ -38,14 +38,15 @@ use crate::accounts::{
     Accounts, Actor, ChangeError, Edit, EditedClaim, Hot, RecoveryCode, Steward, Token, TokenState,
     Unlocking, User, UserName,
 };
-use crate::audit::{self, AuditRecord, Reason, Reference};
+use crate::audit::witness::Witness;
+use crate::audit::{self, AuditRecord, Reason, Reference, rfc3339};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::expiry::Table;
 use crate::notify::Notifier;
 use evaluation::{Finding, Found, Situation, evaluate_all, replayed_counter, replayed_step};
 use telling::Telling;
-use throttle::{Admission, Refused, Subject, Throttles};
+use throttle::{Admission, Ban, Refused, Subject, Throttles, Whose};
 
 /// What the daemon counted since its start.
 #[derive(Debug, Default)]
@@ -98,6 +99,8 @@ pub struct Tools {
     pub config: Arc<ArcSwap<Config>>,
     /// Tells people.
     pub notifier: Arc<Notifier>,
+    /// Whether nothing may be decided.
+    pub witness: Arc<Witness>,
     /// Stands in for the token that an unknown user does not have, so that his code costs the same work.
     pub nobody: Arc<Token>,
 }
@@ -181,6 +184,9 @@ impl Engine {
 
     async fn judge(&self, attempt: &Attempt, among: Among<'_>, admission: Option<Admission>) -> Judgement {
         let Among { tokens: own, permitted, recovery_codes } = among;
+        if let Some(decision) = self.standing_still(&attempt.occasion).await {
+            return Judgement::Decided(decision);
+        }
         let mut admission = match admission {
             Some(admission) => admission,
             None => match self.admit(attempt) {
@@ -247,6 +253,20 @@ impl Engine {
         }
     }
 
+    /// Puts on record that a token's secret was shown; whether that is durable.
+    pub async fn note_shown(&self, occasion: &Occasion, serial: &str) -> bool {
+        let Ok(reference) = Reference::draw() else { return false };
+        let record = AuditRecord {
+            at: rfc3339(self.tools.clock.now()),
+            reason: "login".into(),
+            token: Some(serial.into()),
+            ..occasion.record()
+        };
+        let record = AuditRecord { event: "enrolment_shown".into(), ..record };
+        let audit = Some(audit::entry(&record, reference));
+        self.tools.ledger.submit(Entry { audit, ..Entry::default() }).await == Outcome::Committed
+    }
+
     /// Lets a user try again: clears his counts of wrong codes and enables what they had disabled.
     ///
     /// # Errors
@@ -258,6 +278,47 @@ impl Engine {
         let unlocking = self.tools.steward.unlock(name, counts, by).await?;
         self.tools.throttles.clear(Subject::User(user.id));
         Ok(unlocking)
+    }
+
+    /// Who has to wait at the present, the longest wait first.
+    pub fn bans(&self) -> Vec<Ban> {
+        self.tools.throttles.bans(&*self.tools.clock)
+    }
+
+    /// Ends a wait, whichever has this id; whose it was, or none where there is none.
+    ///
+    /// # Errors
+    /// Where the store does not take it. The wait is over all the same, until the next start.
+    pub async fn lift_ban(&self, id: &str, by: &Actor) -> Result<Option<Whose>, ChangeError> {
+        let reference = Reference::draw()?;
+        let at = rfc3339(self.tools.clock.now());
+        let submitted = self.tools.throttles.lift(id, |whose, change| {
+            let record = AuditRecord {
+                at,
+                event: "ban_lifted".into(),
+                reason: "administrator".into(),
+                user: whose.user.clone(),
+                host: whose.host.clone(),
+                rhost: whose.place.clone(),
+                actor: Some(by.name.clone()),
+                ..AuditRecord::default()
+            };
+            let audit = Some(audit::entry(&record, reference));
+            (whose, self.tools.ledger.submit(Entry { claim: None, changes: vec![change], audit }))
+        });
+        let Some((whose, pending)) = submitted else { return Ok(None) };
+        match pending.await {
+            Outcome::Committed => Ok(Some(whose)),
+            outcome => Err(ChangeError::NotStored { outcome }),
+        }
+    }
+
+    /// The answer to whoever types a code while nothing may be decided, at whatever surface.
+    async fn standing_still(&self, occasion: &Occasion) -> Option<Decision> {
+        if !self.tools.witness.is_behind() {
+            return None;
+        }
+        Some(self.record(occasion, Ruling::new(Reason::StoreBehind)).await)
     }
 
     fn admit(&self, attempt: &Attempt) -> Result<Admission, Refused> {
@@ -356,12 +417,13 @@ impl Engine {
     }
 
     fn told(&self, occasion: &Occasion, ruling: Ruling, reference: Reference) -> Decision {
-        let decision = ruling.decided(reference);
+        let decision = occasion.told(ruling.decided(reference));
         self.counters.count(&decision);
         let login = &occasion.login;
         tracing::info!(
             verdict = ?decision.verdict, reason = decision.reason.word(), detail = decision.detail,
-            user = ?login.user, service = ?login.service, rhost = ?login.rhost, tty = ?login.tty, %reference,
+            rule = occasion.rule(), host = login.host.as_ref().map(|host| host.name.as_str()), user = ?login.user, service = ?login.service, rhost = ?login.rhost,
+            tty = ?login.tty, %reference,
             "decided"
         );
         decision

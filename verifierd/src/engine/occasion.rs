@@ -1,8 +1,16 @@
 //! On what occasion a code is typed: at a login, or when somebody administers.
 
+use std::sync::Arc;
+
+use wire::admin::RolloutMode;
+use wire::login::Verdict;
+
+use super::decision::{Decision, verdict_of};
 use crate::accounts::Actor;
-use crate::audit::AuditRecord;
+use crate::audit::{AuditRecord, Reason};
+use crate::config::Lenience;
 use crate::engine::Source;
+use crate::engine::throttle::Whose;
 use crate::login::Login;
 
 /// The event of every login's record.
@@ -19,26 +27,34 @@ pub struct Occasion {
     event: &'static str,
     actor: Option<Actor>,
     source: Source,
+    rule: Option<Arc<str>>,
+    lenience: Option<Lenience>,
 }
 
 impl Occasion {
     /// A login.
     pub fn login(login: Login) -> Self {
         let source = login.source();
-        Self { login, event: LOGIN, actor: None, source }
+        Self { login, event: LOGIN, actor: None, source, rule: None, lenience: None }
+    }
+
+    /// The same, decided by an access rule, or enforced less than it is decided.
+    pub fn under(self, rule: Option<Arc<str>>, lenience: Option<Lenience>) -> Self {
+        Self { rule, lenience, ..self }
     }
 
     /// Something that an administrator does for a user, with a code that the user tells him.
     pub fn administration(event: &'static str, user: &str, by: Actor) -> Self {
         let login = Login::at(user, COMMAND);
-        Self { login, event, actor: Some(by), source: Source::administration() }
+        let source = Source::administration();
+        Self { login, event, actor: Some(by), source, rule: None, lenience: None }
     }
 
     /// Something that a user does for himself, on this machine.
     pub fn self_service(event: &'static str, user: &str, by: Actor) -> Self {
         let login = Login::at(user, COMMAND);
         let source = login.source();
-        Self { login, event, actor: Some(by), source }
+        Self { login, event, actor: Some(by), source, rule: None, lenience: None }
     }
 
     /// Whether it is a login.
@@ -51,6 +67,43 @@ impl Occasion {
         &self.source
     }
 
+    /// Whose try it is, in words.
+    pub fn whose(&self) -> Whose {
+        Whose {
+            user: Some(self.login.user.clone()),
+            host: self.login.host.as_ref().map(|host| host.name.to_string()),
+            place: Some(self.source.place().to_owned()),
+        }
+    }
+
+    /// The access rule that decides.
+    pub fn rule(&self) -> Option<&str> {
+        self.rule.as_deref()
+    }
+
+    /// The verdict of a decision: that of its reason, unless it is a refusal that the roll-out only observes.
+    pub fn verdict_of(&self, reason: Reason) -> Verdict {
+        match (verdict_of(reason), self.lenience) {
+            (Verdict::Deny, Some(Lenience::Observe)) => Verdict::NotRequired,
+            (verdict, _) => verdict,
+        }
+    }
+
+    /// A decision as it is told on this occasion.
+    pub fn told(&self, decision: Decision) -> Decision {
+        Decision { verdict: self.verdict_of(decision.reason), ..decision }
+    }
+
+    /// The roll-out's mode, where it alone lets in.
+    pub fn rollout_of(&self, reason: Reason) -> Option<String> {
+        let lets_in = reason == Reason::Rollout || self.verdict_of(reason) != verdict_of(reason);
+        let mode = match self.lenience.filter(|_| lets_in)? {
+            Lenience::Observe => RolloutMode::Observe,
+            Lenience::Grace => RolloutMode::Grace,
+        };
+        serde_json::to_value(mode).ok()?.as_str().map(str::to_owned)
+    }
+
     /// A record with everything that is known about the occasion.
     pub fn record(&self) -> AuditRecord {
         let login = &self.login;
@@ -58,6 +111,8 @@ impl Occasion {
             event: self.event.into(),
             user: Some(login.user.clone()),
             service: Some(login.service.clone()),
+            rule: self.rule.as_deref().map(str::to_owned),
+            host: login.host.as_ref().map(|host| host.name.to_string()),
             rhost: login.rhost.clone(),
             tty: login.tty.clone(),
             ruser: login.ruser.clone(),

@@ -1,17 +1,16 @@
 //! Refusals: what is counted, what is recorded, and what is told once for many.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ledger::{Change, Entry};
+use ledger::{Change, Entry, Outcome};
 use tokio::sync::watch;
 
 use super::telling::{Repeat, Telling};
 use super::{Attempt, Decision, Engine, Judgement, Occasion, Ruling, settle};
 use crate::accounts::{RecoverySet, Token};
-use crate::audit::{self, Reason, Reference};
-use crate::engine::throttle::{Admission, Refused};
+use crate::audit::{self, AuditRecord, Reason, Reference, rfc3339};
+use crate::engine::throttle::{Admission, Refused, Sprayed};
 use crate::expiry::{Fate, Figures, Swept};
 
 /// Refusals that no record has told yet are kept as long as the daemon runs; others this long.
@@ -53,6 +52,7 @@ impl Engine {
         ruling: Ruling,
     ) -> Decision {
         let mut disabled = Vec::new();
+        let charged = if admission.is_charged() { charged } else { &[] };
         let count = || {
             let mut changes = Vec::with_capacity(charged.len());
             for token in charged {
@@ -74,6 +74,26 @@ impl Engine {
         decision
     }
 
+    /// Refuses whatever was typed, and counts it as a wrong code is counted: neither the answer nor the throttles tell
+    /// that nobody looked at it.
+    ///
+    /// * `admission`: what the throttles gave already, if they were asked.
+    pub async fn refuse_whatever(
+        &self,
+        attempt: Attempt,
+        admission: Option<Admission>,
+        ruling: Ruling,
+    ) -> Decision {
+        let admission = match admission {
+            Some(admission) => admission,
+            None => match self.admit(&attempt) {
+                Ok(admission) => admission,
+                Err(refused) => return self.throttled(&attempt.occasion, refused).await,
+            },
+        };
+        self.failed(&attempt, admission, &[], ruling).await
+    }
+
     /// A wrong recovery code: counts against the set, if there is one.
     pub(super) async fn failed_recovery(
         &self,
@@ -82,6 +102,7 @@ impl Engine {
         set: Option<&RecoverySet>,
         ruling: Ruling,
     ) -> Decision {
+        let set = set.filter(|_| admission.is_charged());
         let count = || {
             let changes = set.map(|set| set.put_failures(set.add_failure())).into_iter().collect();
             let locked = set.is_some_and(|set| set.is_locked());
@@ -100,6 +121,7 @@ impl Engine {
     ) -> Decision {
         let Ok(reference) = Reference::draw() else { return self.without_random(&ruling) };
         let clock = &*self.tools.clock;
+        let admission = admission.named(attempt.occasion.whose());
         let (pending, ruling) = admission.fail(clock, |mut changes| {
             let counted = count();
             changes.extend(counted.changes);
@@ -111,7 +133,32 @@ impl Engine {
             (self.tools.ledger.submit(Entry { claim: None, changes, audit: Some(audit) }), ruling)
         });
         let outcome = pending.await;
+        self.raise_alarms().await;
         self.told(&attempt.occasion, settle(ruling, &outcome), reference)
+    }
+
+    /// Tells of sources that began to be slowed: somebody may be trying a few codes for each of many users.
+    async fn raise_alarms(&self) {
+        for Sprayed { whose, failures } in self.tools.throttles.take_sprayed() {
+            let Ok(reference) = Reference::draw() else { return };
+            let record = AuditRecord {
+                at: rfc3339(self.tools.clock.now()),
+                event: "guesses_from_one_source".into(),
+                reason: "too_many_failures".into(),
+                detail: Some(format!(
+                    "{failures} wrong codes for users new to it: further ones have to wait"
+                )),
+                host: whose.host,
+                rhost: whose.place,
+                ..AuditRecord::default()
+            };
+            let audit = Some(audit::entry(&record, reference));
+            let outcome = self.tools.ledger.submit(Entry { audit, ..Entry::default() }).await;
+            if outcome == Outcome::Committed {
+                tracing::warn!(host = record.host, rhost = record.rhost, %reference, "many wrong codes from one source");
+                self.tools.notifier.tell(&AuditRecord { reference: reference.to_string(), ..record });
+            }
+        }
     }
 
     /// A code of a token that is out of step counts as a try that failed, and its next one is asked for.
@@ -154,10 +201,10 @@ impl Engine {
             let now = self.tools.clock.elapsed();
             let ask = |telling: &mut Telling| telling.ask(now);
             match self.refusals.enter(key, now + FORGET_AFTER, Telling::default, ask) {
-                Repeat::Told(reference) => return self.refuse_as_told(ruling, reference),
+                Repeat::Told(reference) => return self.refuse_as_told(occasion, ruling, reference),
                 Repeat::Wait(waiting) => {
                     if let Some(reference) = recorded(waiting).await {
-                        return self.refuse_as_told(ruling, reference);
+                        return self.refuse_as_told(occasion, ruling, reference);
                     }
                 }
                 Repeat::ToTell(duty) => {
@@ -181,9 +228,9 @@ impl Engine {
         let ruling = Ruling::new(Reason::Throttled).wait(wait);
         loop {
             match repeat {
-                Repeat::Told(reference) => return self.refuse_as_told(ruling, reference),
+                Repeat::Told(reference) => return self.refuse_as_told(occasion, ruling, reference),
                 Repeat::Wait(waiting) => match recorded(waiting).await {
-                    Some(reference) => return self.refuse_as_told(ruling, reference),
+                    Some(reference) => return self.refuse_as_told(occasion, ruling, reference),
                     None => repeat = self.tools.throttles.ask_again(&key, &*self.tools.clock),
                 },
                 Repeat::ToTell(duty) => {
@@ -198,9 +245,10 @@ impl Engine {
         }
     }
 
-    fn refuse_as_told(&self, ruling: Ruling, reference: Reference) -> Decision {
-        self.counters.refused.fetch_add(1, Ordering::Relaxed);
-        ruling.decided(reference)
+    fn refuse_as_told(&self, occasion: &Occasion, ruling: Ruling, reference: Reference) -> Decision {
+        let decision = occasion.told(ruling.decided(reference));
+        self.counters.count(&decision);
+        decision
     }
 }
 

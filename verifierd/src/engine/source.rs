@@ -3,9 +3,17 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use crate::hosts::HostId;
+
 /// A source of logins. It slows guesses; it never grants anything.
+///
+/// What one host says of where its users come from is worth nothing at another: the same address seen by two hosts
+/// is two sources.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source(Cow<'static, str>);
+pub struct Source {
+    place: Cow<'static, str>,
+    host: Option<HostId>,
+}
 
 /// The source of every login without a remote host: consoles, `sudo`, `su`.
 const LOCAL: &str = "local";
@@ -16,36 +24,47 @@ const ADMINISTRATION: &str = "administration";
 impl Source {
     /// From what PAM or sshd names: an address, a host's name, or nothing.
     ///
+    /// * `host`: the host of the fleet that says so; none for the verifier's own machine and the API.
+    ///
     /// IPv4 addresses stand for themselves, also when written as IPv6; IPv6 addresses stand for their /64,
     /// the least that one customer holds (RFC 6177). Anything else is taken as a name.
-    pub fn new(rhost: Option<&str>) -> Self {
-        let Some(rhost) = rhost.map(str::trim).filter(|rhost| !rhost.is_empty()) else {
-            return Self(LOCAL.into());
-        };
-        let without_zone = rhost.split('%').next().unwrap_or(rhost);
-        match without_zone.parse::<IpAddr>().map(|address| address.to_canonical()) {
-            Ok(IpAddr::V4(address)) => Self(format!("address {address}").into()),
-            Ok(IpAddr::V6(address)) => {
-                let [a, b, c, d, ..] = address.segments();
-                Self(format!("network {a:x}:{b:x}:{c:x}:{d:x}::/64").into())
-            }
-            Err(_) => Self(format!("name {}", rhost.to_ascii_lowercase()).into()),
-        }
+    pub fn new(host: Option<HostId>, rhost: Option<&str>) -> Self {
+        Self { place: place(rhost), host }
     }
 
     /// Codes that users tell an administrator.
     pub fn administration() -> Self {
-        Self(ADMINISTRATION.into())
+        Self { place: ADMINISTRATION.into(), host: None }
     }
 
     /// Whether it is no remote host.
     pub fn is_inside(&self) -> bool {
-        self.0 == LOCAL || self.0 == ADMINISTRATION
+        self.place == LOCAL || self.place == ADMINISTRATION
     }
 
-    /// As bytes, for hashing.
-    pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+    /// What was said of where the login comes from, in one form.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// The host of the fleet that said it.
+    pub fn host(&self) -> Option<HostId> {
+        self.host
+    }
+}
+
+fn place(rhost: Option<&str>) -> Cow<'static, str> {
+    let Some(rhost) = rhost.map(str::trim).filter(|rhost| !rhost.is_empty()) else {
+        return LOCAL.into();
+    };
+    let without_zone = rhost.split('%').next().unwrap_or(rhost);
+    match without_zone.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(IpAddr::V4(address)) => format!("address {address}").into(),
+        Ok(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("network {a:x}:{b:x}:{c:x}:{d:x}::/64").into()
+        }
+        Err(_) => format!("name {}", rhost.to_ascii_lowercase()).into(),
     }
 }
 
@@ -54,7 +73,7 @@ mod tests {
     use super::*;
 
     fn check(rhost: Option<&str>, expected: &str) {
-        assert_eq!(Source::new(rhost).0, expected, "{rhost:?}");
+        assert_eq!(Source::new(None, rhost).place, expected, "{rhost:?}");
     }
 
     // covers: E18
@@ -73,9 +92,9 @@ mod tests {
 
     #[test]
     fn a_remote_host_that_calls_itself_local_is_not() {
-        assert!(!Source::new(Some("local")).is_inside());
-        assert!(!Source::new(Some("administration")).is_inside());
-        assert!(Source::new(None).is_inside());
+        assert!(!Source::new(None, Some("local")).is_inside());
+        assert!(!Source::new(None, Some("administration")).is_inside());
+        assert!(Source::new(None, None).is_inside());
         assert!(Source::administration().is_inside());
     }
 }

@@ -1,4 +1,5 @@
-//! Slows guesses: per user and source, per user from anywhere unusual, and per source.
+//! Slows guesses: per user and source, per user from anywhere unusual, and per source; at a host of the fleet, also per
+//! user at that host.
 //!
 //! A try is admitted before its code is looked at, so that many tries at once cannot outrun the count. What
 //! is refused here was not evaluated, is no failure and lengthens no wait. Counts are durable; waits run on
@@ -6,19 +7,27 @@
 //!
 //! From a source where the user logged in before, only the failures of that user from that source count:
 //! strangers elsewhere cannot slow the owner at his usual place.
+//!
+//! What a host says is believed of that host alone. Of a user's wrong codes it can add `HOST_SHARE` to what all hosts
+//! look at, which is fewer than make anybody wait; and after `HOST_FAILURES_MAX` from one place it is not
+//! listened to about him for a day, so that one host alone does not come near the hundred that disable his token.
 
 mod admission;
+mod bans;
 mod count;
 mod glance;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use dashmap::DashMap;
 use ledger::{Change, Record};
 
 pub use admission::Admission;
-use admission::Lanes;
+use bans::Bans;
+pub use bans::{BANS_MAX, Ban, Whose};
 use count::{Count, Lane, Stored, is_usual, put};
 pub use glance::Glance;
 
@@ -28,6 +37,7 @@ use crate::audit::Reference;
 use crate::clock::{Clock, UnixTime};
 use crate::engine::Source;
 use crate::expiry::{Fate, Figures, Key, Swept, Table};
+use crate::hosts::{HostId, Window};
 use crate::keys::IndexHasher;
 
 /// Counts kept at once: enough for the users and sources of a large site, and a bound on memory (some 0.2 kB each).
@@ -37,6 +47,27 @@ const ENTRIES_MAX: usize = 1_000_000;
 /// Usual sources kept at once, besides: only who logs in makes one, but nobody makes them without end. Whoever logs in
 /// from a further one is slowed there as everybody new to it.
 const USUAL_MAX: usize = 8_000_000;
+
+/// How many of a user's wrong codes one host can add to what all hosts look at. One fewer than are free: what one host
+/// says makes him wait at no other.
+const HOST_SHARE: u32 = 3;
+
+/// New counts that one host makes in a day: users who come to it from places new to them, and names that nobody has.
+/// Further ones share 256 of that host's, so that a host in foreign hands fills the table for nobody else.
+const HOST_COUNTS_MAX: u32 = 20_000;
+
+/// See [`HOST_COUNTS_MAX`].
+const HOST_COUNTS_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
+/// How many of a source's wrong codes one host can add to what all hosts look at: a fifth of those that are free. Six
+/// hosts see a source that sprays; one host that says so slows nobody's address elsewhere.
+const HOST_SOURCE_SHARE: u32 = 10;
+
+/// Alarms that wait to be told. They are taken after each wrong code; more come only when a disk stands still.
+const SPRAYED_MAX: usize = 64;
+
+/// One alarm of what one host saw in this time.
+const SPRAYED_EVERY: Duration = Duration::from_secs(60);
 
 /// How soon a sweep looks at a new count, which has mostly ended by then.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
@@ -48,9 +79,22 @@ pub struct Throttles {
     /// How many of them remember that a source is usual.
     usual: AtomicUsize,
     hasher: IndexHasher,
+    bans: Bans,
+    /// New counts of each host of late.
+    made_by: DashMap<HostId, Window>,
+    /// Sources that began to be slowed, until somebody has told of them.
+    sprayed: Mutex<Alarms>,
     /// Held from a change of counts until its record stands in the ledger's queue, so that records of one
     /// count are written in the order of its values.
     order: Mutex<()>,
+}
+
+/// Alarms of sprayed sources.
+#[derive(Debug, Default)]
+struct Alarms {
+    waiting: Vec<Sprayed>,
+    /// When there was one last, by the host that saw it; none for the verifier's own machine and the API.
+    last: HashMap<Option<String>, Duration>,
 }
 
 /// Whose try it is.
@@ -60,6 +104,15 @@ pub enum Subject<'a> {
     User(UserId),
     /// A name it does not know; counted like a known one, so that nothing tells the two apart.
     Unknown(&'a str),
+}
+
+/// A source that began to be slowed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sprayed {
+    /// Which.
+    pub whose: Whose,
+    /// How many wrong codes came from it.
+    pub failures: u32,
 }
 
 /// Why a try was not looked at.
@@ -77,7 +130,8 @@ impl Throttles {
     /// No failures yet.
     pub fn new(hasher: IndexHasher) -> Self {
         let (counts, usual) = (Table::new("throttles"), AtomicUsize::new(0));
-        Self { counts, usual, hasher, order: Mutex::new(()) }
+        let (bans, made_by, sprayed, order) = Default::default();
+        Self { counts, usual, hasher, bans, made_by, sprayed, order }
     }
 
     /// Takes over a record of the ledger's, if it is one of a count. Waits begin anew.
@@ -91,9 +145,9 @@ impl Throttles {
             tracing::warn!("a throttle's record is damaged and was left out");
             return;
         };
-        let Stored { lane, failures, usual, who } = stored;
+        let Stored { lane, failures, usual, who, whose } = stored;
         let now = clock.elapsed();
-        let wait_until = now + lane.rules().wait_after(failures);
+        let wait_until = now + lane.wait_after(failures);
         let (last_failure, usual_since) = (now, usual);
         let count = Count { lane, failures, wait_until, last_failure, usual_since, who, ..Count::default() };
         let new = || {
@@ -101,6 +155,9 @@ impl Throttles {
             count
         };
         self.counts.enter(key, now + FIRST_LOOK, new, |_| ());
+        if let Some(whose) = whose {
+            self.bans.keep(key, whose);
+        }
     }
 
     /// Asks whether a try may be looked at.
@@ -119,22 +176,75 @@ impl Throttles {
         let who = self.name(subject);
         let owner = || self.owner(&who);
         let pair = self.pair(&who, source);
-        let usual = source.is_inside() || self.is_usual(&pair, clock.now());
         let is_inside = source.is_inside();
-        let mut admission =
-            Admission { throttles: Arc::clone(self), pair, is_inside, lanes: Lanes::default() };
-        self.enter(pair, Lane::Pair, owner, gate, clock)?;
+        if let Some(host) = source.host().filter(|_| !self.counts.contains(&pair)) {
+            let now = clock.elapsed();
+            if self.made_by.entry(host).or_default().count(now, HOST_COUNTS_WITHIN) > HOST_COUNTS_MAX {
+                return self.admit_in_a_crowd(host, &pair, gate, clock);
+            }
+        }
+        let usual = is_inside || self.is_usual(&pair, clock.now());
+        let mut admission = Admission::new(self, pair, is_inside);
+        self.enter(pair, Lane::of_pair(source), owner, gate, clock)?;
         admission.lanes.push(pair);
-        if !usual {
-            for (key, lane) in [
-                (self.key(&[b"elsewhere", &who]), Lane::Elsewhere),
-                (self.key(&[b"source", source.as_bytes()]), Lane::Source),
-            ] {
-                self.enter(key, lane, owner, None, clock)?;
-                admission.lanes.push(key);
+        if let Some(host) = source.host() {
+            self.count_for_host(&mut admission, &who, host, clock);
+        }
+        if usual {
+            return Ok(admission);
+        }
+        let elsewhere = self.key(&[b"elsewhere", &who]);
+        let mut is_heard = true;
+        if let Some(host) = source.host().map(HostId::bytes) {
+            let at_host = self.key(&[b"at host", &who, &host]);
+            let tries = self.enter(at_host, Lane::Host, owner, None, clock)?;
+            admission.lanes.push(at_host);
+            is_heard = tries <= HOST_SHARE;
+        }
+        if is_heard {
+            self.enter(elsewhere, Lane::Elsewhere, owner, None, clock)?;
+            admission.lanes.push(elsewhere);
+        } else {
+            self.look_at(elsewhere, Lane::Elsewhere, clock)?;
+        }
+        let place = self.source(source);
+        let tries = self.enter(place, Lane::Source, owner, None, clock)?;
+        admission.lanes.push_source(place);
+        if source.host().is_some() {
+            let everywhere = self.key(&[b"source of the fleet", source.place().as_bytes()]);
+            if tries <= HOST_SOURCE_SHARE {
+                self.enter(everywhere, Lane::FleetSource, owner, None, clock)?;
+                admission.lanes.push_source(everywhere);
+            } else {
+                self.look_at(everywhere, Lane::FleetSource, clock)?;
             }
         }
         Ok(admission)
+    }
+
+    /// A try at a host that has made as many counts as it may: it shares some with its other tries, and none with those of
+    /// other hosts.
+    fn admit_in_a_crowd(
+        self: &Arc<Self>,
+        host: HostId,
+        pair: &Key,
+        gate: Option<&Gate>,
+        clock: &dyn Clock,
+    ) -> Result<Admission, Refused> {
+        let shared = self.hasher.key(&[b"crowd", &host.bytes(), &pair[..1]]);
+        // Who shares it says nothing of whose place is usual.
+        let mut admission = Admission::new(self, shared, true);
+        self.enter(shared, Lane::Source, || shared, gate, clock)?;
+        admission.lanes.push(shared);
+        Ok(admission)
+    }
+
+    /// Counts all tries for a user at one host together, for [`Admission::is_charged`]. Makes nobody wait.
+    fn count_for_host(&self, admission: &mut Admission, who: &Key, host: HostId, clock: &dyn Clock) {
+        let all = self.key(&[b"all at host", who, &host.bytes()]);
+        self.count_in_flight(all, Lane::HostTotal, || self.owner(who), clock);
+        admission.lanes.push(all);
+        admission.at_host = Some(all);
     }
 
     /// What makes it durable that the counts of a user's wrong codes, from wherever, begin anew.
@@ -152,11 +262,66 @@ impl Throttles {
     /// The same in memory, once it is durable: nobody waits any more.
     pub fn clear(&self, subject: Subject<'_>) {
         let owner = self.owner(&self.name(subject));
-        self.counts.each(|_, count| {
+        self.counts.each(|key, count| {
             if count.who == Some(owner) {
                 (count.failures, count.wait_until) = (0, Duration::ZERO);
+                self.bans.forget(key);
             }
         });
+    }
+
+    /// Counts that make somebody wait at the present, the longest wait first.
+    pub fn bans(&self, clock: &dyn Clock) -> Vec<Ban> {
+        let now = clock.elapsed();
+        let mut bans: Vec<_> = self
+            .bans
+            .all()
+            .into_iter()
+            .filter_map(|(key, whose)| {
+                let standing = |count: &Count| (count.failures, count.wait_until.saturating_sub(now));
+                let (failures, wait) = self.counts.look(&key, standing)?;
+                (!wait.is_zero()).then(|| Ban { id: bans::id(&key), whose, failures, wait })
+            })
+            .collect();
+        bans.sort_by(|a, b| b.wait.cmp(&a.wait).then_with(|| a.id.cmp(&b.id)));
+        bans
+    }
+
+    /// Ends a count that makes somebody wait, whichever has this id. `submit` gets what to write, before anybody is let
+    /// in by it; none where there is no such count.
+    pub fn lift<T>(&self, id: &str, submit: impl FnOnce(Whose, Change) -> T) -> Option<T> {
+        let _in_order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        let (key, whose) = self.bans.all().into_iter().find(|(key, _)| bans::id(key) == id)?;
+        let stored = self.counts.change(&key, |count| {
+            (count.failures, count.wait_until) = (0, Duration::ZERO);
+            count.stored()
+        });
+        self.bans.forget(&key);
+        Some(submit(whose, put(key, &stored?)))
+    }
+
+    /// Sources that began to be slowed since somebody asked last: many wrong codes for users new to them.
+    pub fn take_sprayed(&self) -> Vec<Sprayed> {
+        std::mem::take(&mut self.sprayed.lock().unwrap_or_else(PoisonError::into_inner).waiting)
+    }
+
+    fn note_ban(&self, key: Key, lane: Lane, failures: u32, whose: &Whose, now: Duration) {
+        let whose = whose.seen_by(lane);
+        if lane.is_of_a_source() && failures == lane.rules().free_failures + 1 {
+            let mut sprayed = self.sprayed.lock().unwrap_or_else(PoisonError::into_inner);
+            // One of each host in a while: it may make up as many sources as it likes.
+            let is_due = sprayed.last.get(&whose.host).is_none_or(|last| now >= *last + SPRAYED_EVERY);
+            if sprayed.waiting.len() < SPRAYED_MAX && is_due {
+                sprayed.last.insert(whose.host.clone(), now);
+                sprayed.waiting.push(Sprayed { whose: whose.clone(), failures });
+            }
+        }
+        if !self.bans.keep(key, whose.clone()) {
+            // Words of those who wait no longer make room.
+            let is_over = |key: &Key| self.counts.look(key, |count| count.wait_until <= now).unwrap_or(true);
+            self.bans.forget_where(is_over);
+            self.bans.keep(key, whose);
+        }
     }
 
     /// Remembers which record tells of a refusal, once it is in the ledger.
@@ -184,7 +349,10 @@ impl Throttles {
         let _in_order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
         let (elapsed, now) = (clock.elapsed(), clock.now());
         let mut changes = Vec::new();
-        let gone = |key: Key| changes.push(Change::Delete { kind: kind::THROTTLE, key: key.into() });
+        let gone = |key: Key| {
+            self.bans.forget(&key);
+            changes.push(Change::Delete { kind: kind::THROTTLE, key: key.into() });
+        };
         let fate = |count: &mut Count| {
             let fate = count.fate(elapsed, now);
             let is_gone = fate == Fate::Forget && count.usual_since.is_some();
@@ -215,7 +383,17 @@ impl Throttles {
     }
 
     fn pair(&self, who: &Key, source: &Source) -> Key {
-        self.key(&[b"pair", who, source.as_bytes()])
+        match source.host().map(HostId::bytes) {
+            None => self.key(&[b"pair", who, source.place().as_bytes()]),
+            Some(host) => self.key(&[b"pair", who, source.place().as_bytes(), &host]),
+        }
+    }
+
+    fn source(&self, source: &Source) -> Key {
+        match source.host().map(HostId::bytes) {
+            None => self.key(&[b"source", source.place().as_bytes()]),
+            Some(host) => self.key(&[b"source", source.place().as_bytes(), &host]),
+        }
     }
 
     /// What a count says of whose it is.
@@ -223,6 +401,7 @@ impl Throttles {
         self.hasher.key(&[b"who", who])
     }
 
+    /// Counts a try in flight, where the count permits it; the tries that count so far, this one included.
     fn enter(
         &self,
         key: Key,
@@ -230,7 +409,7 @@ impl Throttles {
         owner: impl Fn() -> Key,
         gate: Option<&Gate>,
         clock: &dyn Clock,
-    ) -> Result<(), Refused> {
+    ) -> Result<u32, Refused> {
         let (now, rules) = (clock.elapsed(), lane.rules());
         self.counts.enter(key, now + FIRST_LOOK, new_count(lane, owner), |count| {
             let wait = count.wait_until.saturating_sub(now);
@@ -239,11 +418,24 @@ impl Throttles {
             let passing = u32::from(gate.is_some_and(Gate::spoil));
             if wait.is_zero() && count.in_flight.saturating_add(passing) < free {
                 count.in_flight += 1;
-                return Ok(());
+                return Ok(count.failures.saturating_add(count.in_flight));
             }
             let repeat = count.refusals.get_or_insert_default().ask(now);
             Err(Refused { wait: wait.max(rules.first_wait), key, repeat })
         })
+    }
+
+    /// Whether a count makes anybody wait, for a try that it does not count.
+    fn look_at(&self, key: Key, lane: Lane, clock: &dyn Clock) -> Result<(), Refused> {
+        let now = clock.elapsed();
+        let refused = self.counts.change(&key, |count| {
+            let wait = count.wait_until.saturating_sub(now);
+            (!wait.is_zero()).then(|| (wait, count.refusals.get_or_insert_default().ask(now)))
+        });
+        match refused.flatten() {
+            Some((wait, repeat)) => Err(Refused { wait: wait.max(lane.rules().first_wait), key, repeat }),
+            None => Ok(()),
+        }
     }
 
     /// Counts a try that has been looked at, whatever the count says.
@@ -268,12 +460,12 @@ impl Throttles {
 
     fn change(&self, key: Key) -> Option<Change> {
         let stored = self.counts.look(&key, Count::stored)?;
-        Some(put(key, &stored))
+        Some(put(key, &Stored { whose: self.bans.of(&key), ..stored }))
     }
 }
 
 fn new_count(lane: Lane, owner: impl Fn() -> Key) -> impl FnOnce() -> Count {
-    move || Count { lane, who: (lane != Lane::Source).then(owner), ..Count::default() }
+    move || Count { lane, who: (!lane.is_of_a_source()).then(owner), ..Count::default() }
 }
 
 #[cfg(test)]

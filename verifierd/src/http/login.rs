@@ -8,28 +8,35 @@ use serde::de::DeserializeOwned;
 use wire::error::ErrorCode;
 use wire::login::{BEGIN_PATH, CONTINUE_PATH};
 
-use super::body;
-use super::reply::{Reply, error_reply};
-use super::verify::{Route, not_a_request, told};
+use super::verify::{Asker, Route, not_a_request, told};
 use crate::dialogue::Dialogue;
+use crate::hosts::HostIdentity;
+use serve::body;
+use serve::reply::{Reply, error_reply};
 
 /// Answers a request of the PAM module.
-pub async fn answer(dialogue: &Arc<Dialogue>, request: Request<Incoming>) -> Reply {
+///
+/// * `host`: where the module is, by the host's certificate; none on this machine.
+pub async fn answer(
+    dialogue: &Arc<Dialogue>,
+    host: Option<&HostIdentity>,
+    request: Request<Incoming>,
+) -> Reply {
     if let Some(route) = Route::of(&request) {
-        return route.answer(dialogue, request, None).await;
+        return route.answer(dialogue, Asker { host, elsewhere: None }, request).await;
     }
     // Apart: a verdict's request carries no room for a dialogue.
-    Box::pin(converse(dialogue, request)).await
+    Box::pin(converse(dialogue, host.cloned(), request)).await
 }
 
-async fn converse(dialogue: &Arc<Dialogue>, request: Request<Incoming>) -> Reply {
+async fn converse(dialogue: &Arc<Dialogue>, host: Option<HostIdentity>, request: Request<Incoming>) -> Reply {
     let replied = match (request.method(), request.uri().path()) {
         (&Method::POST, BEGIN_PATH) => match parse(request).await {
-            Ok(begin) => dialogue.begin(begin).await,
+            Ok(begin) => dialogue.begin(begin, host).await,
             Err(refusal) => return refusal,
         },
         (&Method::POST, CONTINUE_PATH) => match parse(request).await {
-            Ok(proceed) => dialogue.proceed(proceed).await,
+            Ok(proceed) => dialogue.proceed(proceed, host).await,
             Err(refusal) => return refusal,
         },
         (_, path) => {

@@ -1,55 +1,39 @@
-//! Sockets: who may call, how much they may send, how long they may take.
+//! What is answered at each listener. How connections come and what they may take, `serve` says.
 //!
 //! | listener | answers | speaks | routes |
 //! | --- | --- | --- | --- |
 //! | login | root, that is, the PAM module | HTTP/1.1, HTTP/2 | four, matched by hand |
 //! | api | who shows its key, over TCP and TLS | HTTP/1.1, HTTP/2 | two, matched by hand |
+//! | fleet | hosts, by their certificates, over TCP and TLS | HTTP/2 | seven, matched by hand |
 //! | admin | root | HTTP/1.1 | `wire::admin`, through a router |
 //! | user | every account, as far as its role goes (see [`roles`]) | HTTP/1.1 | the same |
 //!
-//! On the sockets of this machine the kernel says who calls. The first two are served by [`Workers`], the others
+//! On the sockets of this machine the kernel says who calls. The first three are served by `serve::Workers`, the others
 //! where the service itself runs.
 
 mod admin;
 pub mod api;
-mod body;
-mod connection;
-mod heads;
+pub mod fleet;
 mod imports;
-mod listener;
 mod login;
-mod pace;
-mod reply;
 pub mod roles;
-mod seats;
-mod tally;
 mod verify;
-mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Incoming;
-use tokio::sync::watch;
+use rustls_pki_types::CertificateDer;
+use serve::{Handle, Peer, Reply, Tally, Terms, body, error_reply};
 use tokio_rustls::TlsAcceptor;
 use wire::error::ErrorCode;
 use zeroize::Zeroizing;
 
 pub use admin::Administration;
-pub use listener::tcp::ApiListener;
-pub use listener::unix::{Audience, Listener};
-pub use listener::{AnyListener, Connection, ListenError, Peer, Stream};
-pub use seats::{
-    CONNECTIONS_MAX, CONNECTIONS_PER_ACCOUNT_MAX, CONNECTIONS_PER_SOURCE_MAX, DESCRIPTORS_KEPT, LISTENERS_MAX,
-};
-pub use tally::{Tallied, Tally};
-pub use workers::{WORKERS_MAX, Workers, serve_here};
 
 use crate::dialogue::Dialogue;
 use api::Api;
-use pace::Terms;
-use reply::{Reply, error_reply, status_of};
 
 /// How long a caller of the admin sockets may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -69,11 +53,17 @@ pub enum Handler {
     Admin(Arc<Administration>),
 }
 
-impl Handler {
-    async fn answer(&self, peer: Peer, tally: &Tally, request: Request<Incoming>) -> Reply {
+impl Handle for Handler {
+    type Guest = Peer;
+
+    fn welcome(&self, peer: Peer, _: Option<&[CertificateDer<'static>]>) -> Option<Peer> {
+        Some(peer)
+    }
+
+    async fn answer(&self, peer: &Peer, tally: &Tally, request: Request<Incoming>) -> Reply {
         // What is waited for seldom is kept apart: the library moves the whole of this at every request.
-        match (self, peer) {
-            (Self::Login(dialogue), _) => login::answer(dialogue, request).await,
+        match (self, *peer) {
+            (Self::Login(dialogue), _) => login::answer(dialogue, None, request).await,
             (Self::Api(api), _) => api.answer(tally, request).await,
             (Self::Admin(administration), Peer::Account(uid)) => {
                 Box::pin(Arc::clone(administration).answer(uid, request)).await
@@ -84,7 +74,6 @@ impl Handler {
         }
     }
 
-    /// What encrypts new connections of the network.
     fn tls(&self) -> Option<TlsAcceptor> {
         match self {
             Self::Api(api) => api.tls(),
@@ -92,7 +81,6 @@ impl Handler {
         }
     }
 
-    /// Whether HTTP/2 is spoken.
     fn is_multiplexed(&self) -> bool {
         match self {
             Self::Login(_) | Self::Api(_) => true,
@@ -100,7 +88,6 @@ impl Handler {
         }
     }
 
-    /// How long callers may take.
     fn terms(&self, peer: Peer) -> Terms {
         match self {
             Self::Login(_) | Self::Api(_) => Terms { bounds_requests: true, conversation: None },
@@ -110,12 +97,6 @@ impl Handler {
             }
         }
     }
-}
-
-/// Resolves once the daemon stops.
-pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // A sender that is gone means the same.
-    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// Reads a body of the admin sockets into memory that is wiped when it is dropped.

@@ -80,6 +80,28 @@ pub enum Verb {
     TokenEnable,
     /// Remove one that never worked.
     TokenRemove,
+    /// Who has to wait.
+    BanList,
+    /// End somebody's wait.
+    BanLift,
+    /// All hosts.
+    HostList,
+    /// One host.
+    HostShow,
+    /// Let a host join.
+    HostEnrol,
+    /// Refuse a host for ever.
+    HostRevoke,
+    /// Give a host another name.
+    HostRename,
+    /// Put a host into a group.
+    HostGroup,
+    /// What holds where.
+    PolicyShow,
+    /// What a login would meet.
+    PolicyTry,
+    /// How far the roll-out is.
+    RolloutStatus,
     /// Explain a decision.
     Explain,
     /// Read the audit trail.
@@ -109,7 +131,7 @@ use Right::{All, Nothing, Own};
 
 /// Verbs and what each role may do with them.
 #[rustfmt::skip]
-const TABLE: [(Verb, [Right; 5]); 26] = [
+const TABLE: [(Verb, [Right; 5]); 37] = [
     //                           user     auditor  helpdesk admin    super
     (Verb::SelfShow,            [Own,     Own,     Own,     Own,     Own]),
     (Verb::UserList,            [Nothing, All,     All,     All,     All]),
@@ -131,6 +153,17 @@ const TABLE: [(Verb, [Right; 5]); 26] = [
     (Verb::TokenLost,           [Own,     Own,     All,     All,     All]),
     (Verb::TokenRemove,         [Nothing, Nothing, Nothing, All,     All]),
     (Verb::TokenEnable,         [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::BanList,             [Nothing, All,     All,     All,     All]),
+    (Verb::BanLift,             [Nothing, Nothing, All,     All,     All]),
+    (Verb::HostList,            [Nothing, All,     All,     All,     All]),
+    (Verb::HostShow,            [Nothing, All,     All,     All,     All]),
+    (Verb::HostEnrol,           [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::HostRevoke,          [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::HostRename,          [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::HostGroup,           [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::PolicyShow,          [Nothing, All,     All,     All,     All]),
+    (Verb::PolicyTry,           [Nothing, All,     All,     All,     All]),
+    (Verb::RolloutStatus,       [Nothing, All,     All,     All,     All]),
     (Verb::Explain,             [Nothing, All,     All,     All,     All]),
     (Verb::AuditShow,           [Nothing, All,     Nothing, All,     All]),
     (Verb::AuditVerify,         [Nothing, All,     Nothing, All,     All]),
@@ -181,14 +214,17 @@ mod tests {
                 }
             }
             Role::Helpdesk => match verb {
-                UserList | UserShow | TokenList | TokenShow => All,
-                TokenAssociate | TokenResync | TokenTest | TokenLost | UserUnlock => All,
+                UserList | UserShow | TokenList | TokenShow | HostList | HostShow => All,
+                TokenAssociate | TokenResync | TokenTest | TokenLost => All,
+                UserUnlock | BanList | BanLift => All,
+                PolicyShow | PolicyTry | RolloutStatus => All,
                 RecoveryStatus | Explain | Status | Metrics => All,
                 RecoveryRegenerate | TokenDisassociate => Own,
                 _ => Nothing,
             },
             Role::Auditor => match verb {
-                UserList | UserShow | TokenList | TokenShow => All,
+                UserList | UserShow | TokenList | TokenShow | HostList | HostShow => All,
+                PolicyShow | PolicyTry | RolloutStatus | BanList => All,
                 RecoveryStatus | Explain | AuditShow | AuditVerify | Status | Metrics => All,
                 RecoveryRegenerate | TokenResync | TokenTest | TokenLost | TokenDisassociate => Own,
                 _ => Nothing,

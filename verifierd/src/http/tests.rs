@@ -6,8 +6,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
+use serve::{Connection, NetworkListener, Stream, connection, serve_here};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
 use super::api::{ApiKey, ApiSecrets};
@@ -24,7 +26,7 @@ async fn answered(mut client: UnixStream) -> String {
 /// A connection of this account, and the task that serves it.
 fn connected(uid: u32, handler: Handler) -> (UnixStream, tokio::task::JoinHandle<()>) {
     let (client, server) = UnixStream::pair().unwrap();
-    let connection = Connection { stream: Stream::Unix(server), peer: Peer::Account(uid) };
+    let connection = Connection::new(Stream::Unix(server), Peer::Account(uid));
     let served = tokio::spawn(async move {
         let (_stop, stopping) = watch::channel(false);
         connection::converse(connection, handler, Arc::default(), stopping).await;
@@ -45,18 +47,6 @@ async fn a_connection_is_answered_for_the_uid_at_its_other_end() {
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(role), "{answer}");
         served.await.unwrap();
     }
-}
-
-// covers: I05
-#[test]
-fn who_has_all_his_connections_is_told_so() {
-    let answer = String::from_utf8(connection::full_house(Peer::Account(1_000))).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
-    assert!(body.contains("your account has 8 connections open"), "{body}");
-    let answer = String::from_utf8(connection::full_house(Peer::Source([192, 0, 2, 1].into()))).unwrap();
-    assert!(answer.contains("your address has 128 connections open"), "{answer}");
 }
 
 const KEY: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -261,7 +251,7 @@ async fn over_tls_both_protocols_are_spoken_and_no_session_is_resumed() {
     let key = trial.activate("alice").await;
     let folder = tempfile::tempdir().unwrap();
     let (handler, client) = encrypted(&trial, folder.path());
-    let listener = ApiListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = NetworkListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let (address, (stop, stopping)) = (listener.address(), watch::channel(false));
     let served = serve_here(listener, handler, stopping).unwrap();
     let bearer = format!("Bearer {KEY}");
@@ -287,38 +277,4 @@ async fn over_tls_both_protocols_are_spoken_and_no_session_is_resumed() {
     }
     stop.send(true).unwrap();
     served.await.unwrap();
-}
-
-// covers: G16
-#[tokio::test]
-async fn all_threads_serve_and_stop_when_they_are_told() {
-    let trial = Trial::new().await;
-    let workers = Workers::start(3).unwrap();
-    workers.answer().await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("login.sock");
-    let listener = Listener::bind(&path, Audience::Everybody).unwrap();
-    let (stop, stopping) = watch::channel(false);
-    let (seen, mut threads) = tokio::sync::mpsc::unbounded_channel();
-    let served = workers.serve_bare(listener, stopping, move |connection| {
-        let seen = seen.clone();
-        async move {
-            seen.send(std::thread::current().name().map(str::to_owned)).unwrap();
-            let Stream::Unix(mut stream) = connection.stream else { return };
-            let _ = stream.read(&mut [0]).await;
-        }
-    });
-    let mut clients = Vec::new();
-    let mut names = std::collections::BTreeSet::new();
-    for _ in 0..6 {
-        clients.push(UnixStream::connect(&path).await.unwrap());
-        names.insert(threads.recv().await.unwrap());
-    }
-    assert_eq!(names.len(), 3, "{names:?}");
-    stop.send(true).unwrap();
-    drop(clients);
-    served.unwrap().await.unwrap();
-    assert!(!path.exists());
-    drop(trial);
-    tokio::task::spawn_blocking(|| workers.shutdown()).await.unwrap();
 }

@@ -9,9 +9,10 @@ use serde::Serialize;
 use wire::error::ErrorCode;
 use wire::verify::{BATCH_ITEMS_MAX, BATCH_PATH, Batch, BatchVerified, VERIFY_PATH, Verify};
 
-use super::body;
-use super::reply::{Reply, error_reply, json_reply, json_reply_of};
 use crate::dialogue::{Dialogue, DialogueError};
+use crate::hosts::HostIdentity;
+use serve::body;
+use serve::reply::{Reply, error_reply, json_reply, json_reply_of};
 
 /// Bytes of one verdict in a reply, or a little more.
 const VERDICT_BYTES: usize = 192;
@@ -25,6 +26,15 @@ pub enum Route {
     Batch,
 }
 
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// A host of the fleet, by its certificate.
+    pub host: Option<&'a HostIdentity>,
+    /// Where users come from of whom the caller does not say it; none where they are local then.
+    pub elsewhere: Option<&'static str>,
+}
+
 impl Route {
     /// Where a request goes, if it is one of these.
     pub fn of(request: &Request<Incoming>) -> Option<Self> {
@@ -36,27 +46,26 @@ impl Route {
     }
 
     /// Answers it.
-    ///
-    /// * `elsewhere`: where users come from of whom the caller does not say it; none where they are local then.
     pub async fn answer(
         self,
         dialogue: &Arc<Dialogue>,
+        asker: Asker<'_>,
         request: Request<Incoming>,
-        elsewhere: Option<&'static str>,
     ) -> Reply {
+        let Asker { host, elsewhere } = asker;
         let body = match body::read(request).await {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
         match self {
             Self::One => match serde_json::from_slice(&body) {
-                Ok(request) => told(dialogue.verify(placed(request, elsewhere)).await),
+                Ok(request) => told(dialogue.verify(placed(request, elsewhere), host).await),
                 Err(_) => not_a_request(),
             },
             Self::Batch => match serde_json::from_slice(&body) {
                 Ok(Batch { items }) => {
                     let items = items.into_iter().map(|item| placed(item, elsewhere)).collect();
-                    answer_batch(dialogue, items).await
+                    answer_batch(dialogue, host, items).await
                 }
                 Err(_) => not_a_request(),
             },
@@ -70,13 +79,17 @@ fn placed<'a>(request: Verify<'a>, elsewhere: Option<&'static str>) -> Verify<'a
     Verify { rhost: said.or(elsewhere.map(Cow::Borrowed)), ..request }
 }
 
-async fn answer_batch(dialogue: &Arc<Dialogue>, items: Vec<Verify<'_>>) -> Reply {
+async fn answer_batch<'a>(
+    dialogue: &Arc<Dialogue>,
+    host: Option<&'a HostIdentity>,
+    items: Vec<Verify<'a>>,
+) -> Reply {
     if items.is_empty() || items.len() > BATCH_ITEMS_MAX {
         let message = format!("a batch has 1 to {BATCH_ITEMS_MAX} items, not {}", items.len());
         return error_reply(ErrorCode::Malformed, message);
     }
     let count = items.len();
-    match dialogue.verify_batch(items).await {
+    match dialogue.verify_batch(items, host).await {
         Ok(items) => json_reply_of(StatusCode::OK, &BatchVerified { items }, count * VERDICT_BYTES),
         Err(error) => refused(&error),
     }

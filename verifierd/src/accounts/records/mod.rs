@@ -31,6 +31,12 @@ pub mod kind {
     pub const QUARANTINE: u8 = 6;
     /// An import that has begun and not ended, by its id: none of its tokens counts.
     pub const IMPORT: u8 = 7;
+    /// `hosts::record::HostRecord`, by host id.
+    pub const HOST: u8 = 8;
+    /// `hosts::record::AuthorityRecord`; one record.
+    pub const AUTHORITY: u8 = 9;
+    /// How the store stands to what hosts have seen of it (see `audit::witness`); one record.
+    pub const STANDING: u8 = 10;
 }
 
 /// The newest format.

@@ -34,6 +34,32 @@ impl Steward {
         Ok(codes)
     }
 
+    /// Voids everybody's recovery codes: the store does not know any more which were used.
+    ///
+    /// # Errors
+    /// See [`ChangeError`]; those of some users may be void then.
+    pub async fn void_all_recovery_codes(self: &Arc<Self>, by: Actor) -> Result<(), ChangeError> {
+        /// Users in one commit: some 1,500 changes.
+        const USERS_AT_ONCE: usize = 100;
+        let me = Arc::clone(self);
+        self.in_turn(async move {
+            let mut holders = me.accounts.users();
+            holders.retain(|user| user.recovery.is_some());
+            for some in holders.chunks(USERS_AT_ONCE) {
+                let changes =
+                    some.iter().filter_map(|user| user.recovery.as_ref()).flat_map(|set| set.wipe());
+                let detail = Some(format!("those of {} users, after a loss", some.len()));
+                let event = AuditRecord { detail, ..me.event("recovery_codes_voided", &by) };
+                me.commit(changes.collect(), event).await?;
+                for user in some {
+                    me.accounts.put(User { recovery: None, ..User::clone(user) });
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Uses up a user's last recovery code and gives him a new set in the same commit.
     ///
     /// * `codes`: the new set, which he has seen.

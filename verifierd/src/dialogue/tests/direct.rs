@@ -3,6 +3,7 @@ use std::borrow::Cow;
 use wire::verify::{Verified, Verify};
 
 use super::*;
+use crate::accounts::UserName;
 use crate::trial::Fob;
 
 /// A request with an id of its own.
@@ -17,7 +18,7 @@ fn request<'a>(trial: &Trial, user: &'a str, code: &'a str) -> Verify<'a> {
 }
 
 async fn verify<'a>(trial: &Trial, request: Verify<'a>) -> Verified<'a> {
-    trial.service.dialogue.verify(request).await.unwrap()
+    trial.service.dialogue.verify(request, None).await.unwrap()
 }
 
 async fn verdict(trial: &Trial, user: &str, code: &str) -> Verdict {
@@ -86,7 +87,7 @@ async fn a_request_twice_in_a_batch_behind_guesses_gets_one_verdict() {
     let right = request(&trial, "alice", &code);
     let mut asked: Vec<_> = wrong.iter().map(|code| request(&trial, "alice", code)).collect();
     asked.extend([right.clone(), right]);
-    let told = trial.service.dialogue.verify_batch(asked).await.unwrap();
+    let told = trial.service.dialogue.verify_batch(asked, None).await.unwrap();
     assert_eq!([4, 5].map(|which: usize| told[which].verdict), [Verdict::Allow; 2]);
 }
 
@@ -118,7 +119,7 @@ async fn of_many_requests_at_once_each_code_wins_once() {
     let codes = [trial.code(&key, 0), fob.code(1), fob.code(2)];
     let users = ["alice", "bob", "bob"];
     let asked = (0..60).map(|n| request(&trial, users[n % 3], &codes[n % 3])).collect();
-    let told = trial.service.dialogue.verify_batch(asked).await.unwrap();
+    let told = trial.service.dialogue.verify_batch(asked, None).await.unwrap();
     let wins = |which: usize| told.iter().skip(which).step_by(3).filter(|one| one.verdict == Verdict::Allow);
     assert_eq!([0, 1, 2].map(|which| wins(which).count()), [1, 1, 1]);
     assert!(told.iter().enumerate().all(|(n, one)| one.user == users[n % 3]));
@@ -146,7 +147,7 @@ async fn a_batch_with_a_malformed_request_decides_nothing() {
     let code = trial.code(&key, 0);
     let malformed = Verify { request_id: "1".into(), ..request(&trial, "alice", &code) };
     let asked = vec![request(&trial, "alice", &code), malformed];
-    assert!(trial.service.dialogue.verify_batch(asked).await.is_err());
+    assert!(trial.service.dialogue.verify_batch(asked, None).await.is_err());
     assert_eq!(verdict(&trial, "alice", &code).await, Verdict::Allow);
 }
 
@@ -211,7 +212,7 @@ async fn guesses_that_come_at_once_do_not_outrun_the_count() {
     codes.push(trial.code(&key, 0));
     let before = trial.evaluated();
     let asked = codes.iter().map(|code| request(&trial, "alice", code)).collect();
-    let told = trial.service.dialogue.verify_batch(asked).await.unwrap();
+    let told = trial.service.dialogue.verify_batch(asked, None).await.unwrap();
     assert!(told.iter().all(|one| one.verdict == Verdict::Deny));
     assert_eq!(trial.evaluated() - before, 5);
 }
@@ -226,7 +227,7 @@ async fn many_right_codes_at_once_from_one_new_address_are_all_accepted() {
     }
     let codes: Vec<_> = keys.iter().map(|(key, user)| (trial.code(key, 0), user)).collect();
     let asked = codes.iter().map(|(code, user)| request(&trial, user, code)).collect();
-    let told = trial.service.dialogue.verify_batch(asked).await.unwrap();
+    let told = trial.service.dialogue.verify_batch(asked, None).await.unwrap();
     assert_eq!(told.iter().filter(|one| one.verdict == Verdict::Allow).count(), 60);
 }
 
@@ -241,7 +242,7 @@ async fn refusals_at_once_are_told_by_one_record() {
     let records = trial.audit().len();
     let codes = guesses(&trial, &key, 250);
     let asked = codes.iter().map(|code| request(&trial, "alice", code)).collect();
-    let told = trial.service.dialogue.verify_batch(asked).await.unwrap();
+    let told = trial.service.dialogue.verify_batch(asked, None).await.unwrap();
     assert!(told.iter().all(|one| one.verdict == Verdict::Deny && one.reference == told[0].reference));
     assert_eq!(trial.audit().len(), records + 1);
     trial.advance(std::time::Duration::from_secs(1));

@@ -1,7 +1,10 @@
+mod behind;
 mod change;
 mod direct;
 mod hardware;
+mod policy;
 mod recovery;
+mod remembered;
 
 use ledger::StartState;
 use ledger::memory::Fate;
@@ -275,8 +278,9 @@ async fn under_sshd_a_refusal_is_shown_before_the_login_ends() {
         ruser: None,
         tty: Some("ssh".into()),
         columns: None,
+        session: None,
     };
-    let prompt = asked(trial.service.dialogue.begin(begin).await.unwrap());
+    let prompt = asked(trial.service.dialogue.begin(begin, None).await.unwrap());
     let reply = trial.proceed(&trial.request_id(), &prompt.state, &trial.wrong_code(&key)).await.unwrap();
     let shown = asked(reply);
     assert!(shown.show.starts_with("Access denied. Reference "), "{}", shown.show);
@@ -305,9 +309,9 @@ async fn requests_that_no_host_of_ours_sends_get_no_verdict() {
         state: asked.state.clone(),
         answers: vec![code.clone(), code.clone()],
     };
-    assert!(malformed(trial.service.dialogue.proceed(two.clone()).await));
+    assert!(malformed(trial.service.dialogue.proceed(two.clone(), None).await));
     let newer = Continue { api_version: 2, answers: vec![code.clone()], ..two };
-    assert!(malformed(trial.service.dialogue.proceed(newer).await));
+    assert!(malformed(trial.service.dialogue.proceed(newer, None).await));
     trial.advance(STEP * 11);
     assert!(malformed(trial.proceed(&trial.request_id(), &asked.state, &trial.code(&key, 0)).await));
 }
@@ -318,6 +322,8 @@ async fn of_many_logins_at_once_only_as_many_go_without_a_code_as_are_left() {
     let trial =
         Arc::new(Trial::with_config("version = 1\n[enrolment]\ngrace = \"limited\"\ngrace_logins = 1").await);
     trial.set_otp("alice", true).await;
+    // That her secret is shown has a record, once a minute.
+    trial.ask("alice", "sshd", None).await;
     trial.ledger.set_fate(Fate::Hold);
     let mut logins = tokio::task::JoinSet::new();
     for _ in 0..20 {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use ledger::Change;
 
-use super::count::{Count, Stored, is_due, put};
+use super::bans::Whose;
+use super::count::{Count, HOST_FAILURES_MAX, Stored, is_due, put};
 use super::{Throttles, USUAL_MAX};
 use crate::accounts::kind;
 use crate::clock::{Clock, UnixTime};
@@ -20,15 +21,21 @@ pub struct Admission {
     /// Inside, every place is usual, and nothing needs to be remembered.
     pub(super) is_inside: bool,
     pub(super) lanes: Lanes,
+    /// What counts all tries for the user at this host, if it is one of the fleet.
+    pub(super) at_host: Option<Key>,
+    /// Whose try it is, in words, if somebody will want to know.
+    pub(super) whose: Option<Box<Whose>>,
 }
 
-/// The counts that a try is counted in: at most one of each lane, that of the source last.
+/// The counts that a try is counted in: at most one of each lane, those of the source last.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    keys: [Key; 3],
+    keys: [Key; 6],
     length: usize,
     /// The first so many count this try among those in flight.
     held: usize,
+    /// How many of them, the last ones, are those of the source.
+    of_source: usize,
 }
 
 impl Lanes {
@@ -36,6 +43,11 @@ impl Lanes {
         self.keys[self.length] = key;
         self.length += 1;
         self.held = self.length;
+    }
+
+    pub(super) fn push_source(&mut self, key: Key) {
+        self.push(key);
+        self.of_source += 1;
     }
 
     fn take(&mut self) -> Self {
@@ -54,18 +66,35 @@ impl Lanes {
 impl Admission {
     /// For a request that comes again after its code was found right: it is no guess, and no count hinders it.
     pub fn of_a_retry(throttles: &Arc<Throttles>) -> Self {
-        let (throttles, pair, lanes) = (Arc::clone(throttles), Key::default(), Lanes::default());
-        Self { throttles, pair, is_inside: false, lanes }
+        Self::new(throttles, Key::default(), false)
+    }
+
+    pub(super) fn new(throttles: &Arc<Throttles>, pair: Key, is_inside: bool) -> Self {
+        let throttles = Arc::clone(throttles);
+        Self { throttles, pair, is_inside, lanes: Lanes::default(), at_host: None, whose: None }
+    }
+
+    /// Whether a failure counts against the user's tokens, which a hundred in a row disable: of one host, a quarter of
+    /// them do, wherever it says that they come from.
+    pub fn is_charged(&self) -> bool {
+        let failures = self.at_host.and_then(|key| self.throttles.counts.look(&key, |count| count.failures));
+        failures.is_none_or(|failures| failures < HOST_FAILURES_MAX)
     }
 
     /// The code is right: no guess, and so none of those that its source may make at once. Many may log in at one
     /// moment from one address.
     pub fn matched(&mut self) {
-        const ALL: usize = 3;
-        if self.lanes.held == ALL {
+        let without_source = self.lanes.length - self.lanes.of_source;
+        while self.lanes.held > without_source {
             self.lanes.held -= 1;
             release(&self.throttles, &self.lanes.keys[self.lanes.held]);
         }
+    }
+
+    /// Says in words whose try it is, for whoever is made to wait by it.
+    pub fn named(mut self, whose: Whose) -> Self {
+        self.whose = Some(Box::new(whose));
+        self
     }
 
     /// The code was wrong: counts it in every lane. `submit` gets what to write and hands it to the ledger.
@@ -76,12 +105,17 @@ impl Admission {
         let mut changes = Vec::new();
         let lanes = self.lanes.take();
         for (place, key) in lanes.iter().enumerate() {
-            throttles.counts.change(key, |count| {
+            let failed = throttles.counts.change(key, |count| {
                 count.in_flight = count.in_flight.saturating_sub(u32::from(place < lanes.held));
                 count.failures = count.failures.saturating_add(1);
                 count.last_failure = now;
-                count.wait_until = count.wait_until.max(now + count.lane.rules().wait_after(count.failures));
+                let wait = count.lane.wait_after(count.failures);
+                count.wait_until = count.wait_until.max(now + wait);
+                (count.lane, count.failures, !wait.is_zero())
             });
+            if let (Some((lane, failures, true)), Some(whose)) = (failed, &self.whose) {
+                throttles.note_ban(*key, lane, failures, whose, now);
+            }
             changes.extend(throttles.change(*key));
         }
         submit(changes)
@@ -114,6 +148,7 @@ impl Admission {
             self.throttles.counts.change(key, |count| {
                 count.failures = count.lane.after_success(count.failures);
                 count.wait_until = Duration::ZERO;
+                self.throttles.bans.forget(key);
                 // As long as the ledger does not say it anew, the memory does not either.
                 if *key == self.pair && self.is_news(count.usual_since, clock.now()) {
                     let is_first = count.usual_since.replace(clock.now()).is_none();

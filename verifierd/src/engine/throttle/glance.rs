@@ -8,11 +8,12 @@
 use std::sync::Arc;
 
 use super::count::{Lane, is_due};
-use super::{Admission, Lanes, Throttles};
+use super::{Admission, Throttles};
 use crate::accounts::{Gate, Passing, Place, UserId};
 use crate::clock::Clock;
 use crate::engine::Source;
 use crate::expiry::Key;
+use crate::hosts::HostId;
 
 /// How long a place is remembered, at most.
 const DAY_SECONDS: u64 = 24 * 3600;
@@ -26,6 +27,8 @@ pub struct Glance<'a> {
     pair: Key,
     who: Key,
     is_inside: bool,
+    lane: Lane,
+    host: Option<HostId>,
 }
 
 impl Throttles {
@@ -55,7 +58,8 @@ impl Throttles {
             }
         }
         passing.learn(place);
-        Some(Glance { throttles: self, passing, pair, who, is_inside })
+        let lane = Lane::of_pair(source);
+        Some(Glance { throttles: self, passing, pair, who, is_inside, lane, host: source.host() })
     }
 }
 
@@ -64,10 +68,12 @@ impl Glance<'_> {
     pub fn admitted(mut self, clock: &dyn Clock) -> Admission {
         self.passing.forget();
         let owner = || self.throttles.owner(&self.who);
-        self.throttles.count_in_flight(self.pair, Lane::Pair, owner, clock);
-        let mut lanes = Lanes::default();
-        lanes.push(self.pair);
-        let (throttles, pair, is_inside) = (Arc::clone(self.throttles), self.pair, self.is_inside);
-        Admission { throttles, pair, is_inside, lanes }
+        self.throttles.count_in_flight(self.pair, self.lane, owner, clock);
+        let mut admission = Admission::new(self.throttles, self.pair, self.is_inside);
+        admission.lanes.push(self.pair);
+        if let Some(host) = self.host {
+            self.throttles.count_for_host(&mut admission, &self.who, host, clock);
+        }
+        admission
     }
 }

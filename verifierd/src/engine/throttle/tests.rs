@@ -1,3 +1,6 @@
+mod bans;
+mod fleet;
+
 use super::*;
 use crate::clock::ManualClock;
 use crate::keys::MasterKey;
@@ -20,7 +23,7 @@ fn bench() -> Bench {
 
 impl Bench {
     fn admit(&self, subject: Subject<'_>, source: &str) -> Result<Admission, Refused> {
-        let source = Source::new((source != "local").then_some(source));
+        let source = Source::new(None, (source != "local").then_some(source));
         self.throttles.admit(subject, &source, None, &self.clock)
     }
 
@@ -70,7 +73,7 @@ fn many_tries_at_once_cannot_outrun_the_count() {
 #[test]
 fn a_look_that_is_not_counted_counts_while_it_lasts() {
     let bench = bench();
-    let (gate, local) = (Gate::default(), Source::new(None));
+    let (gate, local) = (Gate::default(), Source::new(None, None));
     let glance = || bench.throttles.glance(UserId(1), &gate, &local, &bench.clock);
     let admit = || bench.throttles.admit(ALICE, &local, Some(&gate), &bench.clock).ok();
     let look = glance().expect("nothing speaks against her");
@@ -88,7 +91,7 @@ fn a_look_that_is_not_counted_counts_while_it_lasts() {
 #[test]
 fn only_at_a_usual_place_a_look_may_go_uncounted() {
     let bench = bench();
-    let (gate, office) = (Gate::default(), Source::new(Some("192.0.2.1")));
+    let (gate, office) = (Gate::default(), Source::new(None, Some("192.0.2.1")));
     let is_free = || bench.throttles.glance(UserId(1), &gate, &office, &bench.clock).is_some();
     assert!(!is_free());
     bench.succeed(ALICE, "192.0.2.1");
@@ -110,7 +113,7 @@ fn only_at_a_usual_place_a_look_may_go_uncounted() {
 #[test]
 fn threads_that_look_and_threads_that_are_admitted_do_not_outrun_the_count() {
     const THREADS: usize = 8;
-    let (bench, local) = (bench(), Source::new(None));
+    let (bench, local) = (bench(), Source::new(None, None));
     for round in 0..500 {
         let (user, gate) = (UserId(10_000 + round), Gate::default());
         let start = std::sync::Barrier::new(THREADS);

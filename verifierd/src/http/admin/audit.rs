@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use data_encoding::HEXLOWER;
-use ledger::Ledger;
+use ledger::{Ledger, ReadError};
 use serde::Deserialize;
-use wire::admin::{AUDIT_PAGE_MAX, AuditCheck, AuditPage, Decision};
+use wire::admin::{AUDIT_PAGE_MAX, AuditCheck, AuditPage, Decision, WitnessCheck};
 use wire::error::ErrorCode;
 
 use super::Administration;
 use super::asked::{Asked, Named, Questions};
 use super::refusals::{Refusal, refusal};
+use crate::audit::witness::Judged;
 use crate::audit::{Reference, record};
 
 type Admin = State<Arc<Administration>>;
@@ -54,8 +55,33 @@ pub(super) async fn show(
     Ok(Json(AuditPage { api_version: wire::API_VERSION, kind: "audit_page".into(), items, newest }))
 }
 
-pub(super) async fn verify(State(admin): Admin) -> Result<Json<AuditCheck>, Refusal> {
+/// What was kept elsewhere.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kept {
+    witness: Option<String>,
+}
+
+impl Questions for Kept {
+    const TAKES: &str = "witness=CHECKPOINT, as `postern audit verify` showed it or an agent keeps it";
+}
+
+pub(super) async fn verify(
+    State(admin): Admin,
+    Asked(kept): Asked<Kept>,
+) -> Result<Json<AuditCheck>, Refusal> {
+    let keeper = &admin.dialogue.witness;
+    let witness = match kept.witness {
+        None => None,
+        Some(shown) => Some(match keeper.compare(shown.trim()).await.map_err(unreadable)? {
+            Judged::Held => WitnessCheck::Held,
+            Judged::Settled => WitnessCheck::Settled,
+            Judged::Lost => WitnessCheck::Missing,
+            Judged::Foreign => WitnessCheck::Foreign,
+        }),
+    };
     let report = admin.read(|ledger| ledger.audit_verify()).await?;
+    keeper.publish_soon().await;
     Ok(Json(AuditCheck {
         api_version: wire::API_VERSION,
         kind: "audit_check".into(),
@@ -65,5 +91,12 @@ pub(super) async fn verify(State(admin): Admin) -> Result<Json<AuditCheck>, Refu
             .broken_at
             .map(|sequence| format!("record {sequence} does not follow from the one before")),
         head: HEXLOWER.encode(&report.head),
+        checkpoint: keeper.newest().map(|newest| newest.text.clone()),
+        witness,
     }))
+}
+
+fn unreadable(error: ReadError) -> Refusal {
+    tracing::error!(%error, "the store cannot be read");
+    refusal(ErrorCode::Unavailable, error.to_string())
 }

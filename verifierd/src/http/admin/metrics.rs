@@ -17,7 +17,7 @@ use wire::error::ErrorCode;
 
 use super::Administration;
 use super::refusals::{Refusal, refusal};
-use crate::http::Tallied;
+use serve::Tallied;
 
 /// The form's name (OpenMetrics 1.0.0).
 const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -79,6 +79,11 @@ impl Administration {
         counters(to, "accept_failures", help, "listener", of(|tally| tally.failures));
         let help = "Requests without the key, and handshakes that failed";
         counters(to, "unauthorized", help, "listener", of(|tally| tally.without_key));
+        let fleet = self.registrar.hosts().figures();
+        let hosts = [("pending", fleet.pending), ("active", fleet.active), ("revoked", fleet.revoked)];
+        gauges(to, "hosts", "Hosts of the fleet", "state", hosts);
+        let open = [("open", fleet.connections)];
+        gauges(to, "host_connections", "Connections of hosts of the fleet", "kind", open);
         registry
     }
 }

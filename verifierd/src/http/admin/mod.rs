@@ -5,11 +5,15 @@
 
 mod asked;
 mod audit;
+mod bans;
 mod codes;
+mod hosts;
 mod imports;
 mod metrics;
+mod policy;
 mod recovery;
 mod refusals;
+mod rollout;
 mod routes;
 mod shown;
 mod store;
@@ -29,13 +33,15 @@ use wire::admin::Role;
 use wire::error::ErrorCode;
 
 use super::imports::Imports;
+use super::read_body;
 use super::roles::{Caller, Verb};
-use super::{Reply, Tally, error_reply, read_body};
 use crate::clock::UnixTime;
 use crate::dialogue::Dialogue;
+use crate::hosts::Registrar;
 use asked::RequestBody;
 use refusals::{Refusal, refusal};
 use routes::Routes;
+use serve::{Reply, Tally, error_reply};
 
 /// Requests of callers without a role that are worked on at once. Each may have one change waiting with the
 /// steward, who lets a thousand wait, and one thread that asks the name service: enough for many people who
@@ -47,6 +53,8 @@ const USER_REQUESTS_MAX: usize = 16;
 pub struct Administration {
     /// What logins use.
     pub dialogue: Arc<Dialogue>,
+    /// Hosts of the fleet, and who changes them.
+    pub registrar: Arc<Registrar>,
     /// For reading the audit trail.
     pub ledger: Arc<dyn Ledger>,
     /// When the daemon started.
@@ -64,14 +72,15 @@ impl Administration {
     /// Puts the routes together.
     pub fn new(
         dialogue: Arc<Dialogue>,
+        registrar: Arc<Registrar>,
         ledger: Arc<dyn Ledger>,
-        started: UnixTime,
         store_start: StartState,
     ) -> Self {
         Self {
+            started: dialogue.clock.now(),
             dialogue,
+            registrar,
             ledger,
-            started,
             imports: Imports::default(),
             listeners: OnceLock::new(),
             store_start,
@@ -193,6 +202,17 @@ fn routes() -> Routes {
         .add(Verb::TokenImport, POST, "/v1/imports/{id}/rows", imports::add)
         .add(Verb::TokenImport, POST, "/v1/imports/{id}/finish", imports::finish)
         .add(Verb::TokenImport, DELETE, "/v1/imports/{id}", imports::abandon)
+        .add(Verb::BanList, GET, "/v1/bans", bans::list)
+        .add(Verb::BanLift, POST, "/v1/bans/{id}/lift", bans::lift)
+        .add(Verb::HostList, GET, "/v1/hosts", hosts::list)
+        .add(Verb::HostEnrol, POST, "/v1/hosts", hosts::enrol)
+        .add(Verb::HostShow, GET, "/v1/hosts/{name}", hosts::show)
+        .add(Verb::HostRevoke, POST, "/v1/hosts/{name}/revoke", hosts::revoke)
+        .add(Verb::HostRename, POST, "/v1/hosts/{name}/rename", hosts::rename)
+        .add(Verb::HostGroup, PUT, "/v1/hosts/{name}/group", hosts::set_group)
+        .add(Verb::PolicyShow, GET, "/v1/policy", policy::show)
+        .add(Verb::PolicyTry, GET, "/v1/policy/try", policy::try_login)
+        .add(Verb::RolloutStatus, GET, "/v1/rollout", rollout::status)
         .add(Verb::Explain, GET, "/v1/decisions/{reference}", audit::explain)
         .add(Verb::AuditShow, GET, "/v1/audit", audit::show)
         .add(Verb::AuditVerify, GET, "/v1/audit/verify", audit::verify)

@@ -6,7 +6,7 @@ use wire::error::{ErrorBody, ErrorCode, ErrorDetail};
 
 use crate::accounts::ChangeError;
 use crate::http::imports::ImportError;
-use crate::http::status_of;
+use serve::reply::status_of;
 
 /// An error answer on its way.
 #[derive(Debug)]

@@ -15,7 +15,8 @@ impl Administration {
         let enrolling = user.tokens.iter().find(|token| token.is_enrolling());
         let enrolling = enrolling.filter(|_| !user.has_proved());
         let config = self.dialogue.config.load();
-        let left = enrolling.and_then(|token| grace_left(token, &config, self.dialogue.clock.now()));
+        let left =
+            enrolling.and_then(|token| grace_left(token, config.enrolment.grace, self.dialogue.clock.now()));
         let last_login = user.tokens.iter().filter_map(|token| last_accepted(token)).max();
         wire::admin::User {
             name: user.name.to_string(),

@@ -12,6 +12,7 @@ use wire::error::ErrorCode;
 use super::Administration;
 use super::refusals::{Refusal, refusal};
 use super::routes::Granted;
+use crate::accounts::ChangeError;
 use crate::audit::rfc3339;
 
 type Admin = State<Arc<Administration>>;
@@ -25,7 +26,8 @@ pub(super) async fn status(State(admin): Admin) -> Json<Status> {
 pub(super) async fn settle(State(admin): Admin, granted: Granted) -> Result<Json<Status>, Refusal> {
     let has_loss = admin.dialogue.has_loss.load(Ordering::Relaxed);
     let unclean = admin.dialogue.accounts.quarantine.last();
-    if !has_loss && (unclean.number == 0 || unclean.settled) {
+    let is_behind = admin.dialogue.witness.is_behind();
+    if !is_behind && !has_loss && (unclean.number == 0 || unclean.settled) {
         let message =
             "nothing is missing in the store and no recovery codes wait: there is nothing to settle";
         return Err(refusal(ErrorCode::Conflict, message.into()));
@@ -33,7 +35,17 @@ pub(super) async fn settle(State(admin): Admin, granted: Granted) -> Result<Json
     if has_loss {
         admin.read(|ledger| ledger.settle_loss()).await?;
     }
+    if is_behind {
+        // Before anybody is let in: which of them were used, the store that knew it is gone.
+        admin.dialogue.steward.void_all_recovery_codes(granted.actor()).await?;
+    }
     admin.dialogue.steward.settle(granted.actor()).await?;
+    if is_behind {
+        let outcome = admin.dialogue.witness.settle().await;
+        if outcome != ledger::Outcome::Committed {
+            return Err(ChangeError::NotStored { outcome }.into());
+        }
+    }
     admin.dialogue.has_loss.store(false, Ordering::Relaxed);
     Ok(Json(admin.show_status()))
 }
@@ -47,12 +59,13 @@ impl Administration {
             StartState::Unclean => "unclean",
             StartState::Short { .. } => "short",
         };
-        let reasons = [self.loss(), waiting(self.waiting_users(&users))];
+        let behind = self.dialogue.witness.loss().map(|loss| loss.told());
+        let reasons = [behind, self.loss(), waiting(self.waiting_users(&users))];
         Status {
             api_version: wire::API_VERSION,
             kind: "status".into(),
             version: env!("CARGO_PKG_VERSION").into(),
-            ready: true,
+            ready: !self.dialogue.witness.is_behind(),
             reasons: reasons.into_iter().flatten().collect(),
             started: rfc3339(self.started),
             users: users.len() as u64,

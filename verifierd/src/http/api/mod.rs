@@ -16,11 +16,11 @@ use wire::error::ErrorCode;
 
 pub use secrets::{ApiKey, ApiSecretError, ApiSecrets};
 
-use super::body;
-use super::reply::{Reply, error_reply};
-use super::tally::Tally;
-use super::verify::Route;
+use super::verify::{Asker, Route};
 use crate::dialogue::Dialogue;
+use serve::Tally;
+use serve::body;
+use serve::reply::{Reply, error_reply};
 
 /// Where users of the API come from whose program does not say it: one place for all of them, and never this machine.
 const UNPLACED: &str = "api";
@@ -53,7 +53,10 @@ impl Api {
             return unauthorized(request).await;
         }
         match Route::of(&request) {
-            Some(route) => route.answer(&self.dialogue, request, Some(UNPLACED)).await,
+            Some(route) => {
+                let asker = Asker { host: None, elsewhere: Some(UNPLACED) };
+                route.answer(&self.dialogue, asker, request).await
+            }
             None => {
                 error_reply(ErrorCode::NotFound, "the API has POST /v1/verify and /v1/verify/batch".into())
             }

@@ -15,7 +15,7 @@ use rustls::version::TLS13;
 use zeroize::Zeroizing;
 
 use crate::config::{ApiConfig, CertificateFiles};
-use crate::files::{Access, OpenError, read_ours};
+use owned_files::{Access, OpenError, read_ours};
 
 /// Digits of a key: 256 bits.
 const KEY_DIGITS: usize = 64;

@@ -1,3 +1,6 @@
+mod bans;
+mod hosts;
+mod policy;
 mod tokens;
 
 use std::collections::BTreeSet;
