@@ -1,0 +1,239 @@
+//! The login socket: the routes of a verifier's own, answered by asking one.
+//!
+//! Root only, one request after the other, as `verifierd` answers there (docs/protocol.md). What an answer of a verifier
+//! must repeat is compared before anything of it is passed on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use rustls_pki_types::CertificateDer;
+use serve::{Handle, Peer, Reply as HttpReply, Tally, Terms, body, error_reply, json_reply};
+use tokio::time::Instant;
+use wire::API_VERSION;
+use wire::error::{ErrorBody, ErrorCode};
+use wire::login::{BEGIN_PATH, Begin, CONTINUE_PATH, Continue, FIELD_BYTES_MAX, Next};
+use wire::verify::{BATCH_PATH, Batch, BatchVerified, VERIFY_PATH, Verified, Verify};
+use zeroize::Zeroize as _;
+
+use crate::connection::Answer;
+use crate::envelope::Envelope;
+use crate::judgement::{self, Asked, Mismatch, Step};
+use crate::secret_body;
+use crate::status::{PATH as STATUS_PATH, Reporter};
+use crate::verifiers::Verifiers;
+
+/// What an answer says that is not one, to the PAM module; the log says more.
+const NOT_ANSWERED: &str = "no verifier can be asked now: try again later";
+
+/// Answers the login socket.
+#[derive(Clone, Debug)]
+pub struct LoginSocket(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    verifiers: Arc<Verifiers>,
+    /// Our own id; the host's for ever.
+    host: String,
+    timeout: Duration,
+    reporter: Reporter,
+}
+
+impl LoginSocket {
+    /// * `host`: our own id.
+    /// * `timeout`: for a whole request, over all verifiers.
+    pub fn new(verifiers: Arc<Verifiers>, host: String, timeout: Duration, reporter: Reporter) -> Self {
+        Self(Arc::new(Inner { verifiers, host, timeout, reporter }))
+    }
+}
+
+impl Handle for LoginSocket {
+    type Guest = ();
+
+    /// The listener has admitted nobody but root.
+    fn welcome(&self, _: Peer, _: Option<&[CertificateDer<'static>]>) -> Option<()> {
+        Some(())
+    }
+
+    async fn answer(&self, (): &(), _: &Tally, request: Request<Incoming>) -> HttpReply {
+        let deadline = Instant::now() + self.0.timeout;
+        self.0.answer(request, deadline).await.unwrap_or_else(Refusal::told)
+    }
+
+    fn is_multiplexed(&self) -> bool {
+        true
+    }
+
+    fn terms(&self, _: Peer) -> Terms {
+        Terms { bounds_requests: true, conversation: None }
+    }
+}
+
+/// Why a request gets no answer of a verifier.
+#[derive(Debug)]
+enum Refusal {
+    /// It is not a request.
+    Malformed,
+    /// Its body could not be read; the reply says why.
+    Body(Box<HttpReply>),
+    /// There is no such path.
+    NotFound(String),
+    /// No verifier answered.
+    Unreachable,
+    /// A verifier refused it, in its own words.
+    Refused(StatusCode, Box<ErrorBody>),
+    /// What came does not belong to what was asked.
+    Mismatch(Mismatch),
+}
+
+impl Refusal {
+    fn told(self) -> HttpReply {
+        match self {
+            Self::Malformed => error_reply(
+                ErrorCode::Malformed,
+                "the body is not a request of this version: see docs/protocol.md".into(),
+            ),
+            Self::Body(reply) => *reply,
+            Self::NotFound(path) => {
+                error_reply(ErrorCode::NotFound, format!("nothing is at {path:?} on this socket"))
+            }
+            Self::Unreachable => {
+                tracing::error!("a login could not be decided: no verifier answered");
+                error_reply(ErrorCode::Unavailable, NOT_ANSWERED.into())
+            }
+            Self::Refused(status, error) => {
+                tracing::warn!(%status, message = ?error.error.message, "a verifier refused a request");
+                json_reply(status, &*error)
+            }
+            Self::Mismatch(mismatch) => {
+                tracing::error!(%mismatch, "ALERT: refused an answer that does not belong to the login");
+                error_reply(ErrorCode::Unavailable, NOT_ANSWERED.into())
+            }
+        }
+    }
+}
+
+impl Inner {
+    async fn answer(&self, request: Request<Incoming>, deadline: Instant) -> Result<HttpReply, Refusal> {
+        match (request.method(), request.uri().path()) {
+            (&Method::POST, BEGIN_PATH) => self.begin(request, deadline).await,
+            (&Method::POST, CONTINUE_PATH) => self.proceed(request, deadline).await,
+            (&Method::POST, VERIFY_PATH) => self.verify(request, deadline).await,
+            (&Method::POST, BATCH_PATH) => self.verify_batch(request, deadline).await,
+            (&Method::GET, STATUS_PATH) => {
+                Ok(json_reply(StatusCode::OK, &self.reporter.status(&self.verifiers)))
+            }
+            (_, path) => Err(Refusal::NotFound(path.to_owned())),
+        }
+    }
+
+    async fn begin(&self, request: Request<Incoming>, deadline: Instant) -> Result<HttpReply, Refusal> {
+        let json = read(request).await?;
+        let begin: Begin = serde_json::from_slice(&json).map_err(|_| Refusal::Malformed)?;
+        let asked = self.asked(&begin.request_id, &begin.user, &begin.service);
+        let answer = self.ask(BEGIN_PATH, secret_body::from_json(&json), deadline).await?;
+        self.step(&answer, &asked)
+    }
+
+    async fn proceed(&self, request: Request<Incoming>, deadline: Instant) -> Result<HttpReply, Refusal> {
+        let json = read(request).await?;
+        let mut proceed: Continue = serde_json::from_slice(&json).map_err(|_| Refusal::Malformed)?;
+        let opened = Envelope::open(&proceed.state).filter(|_| proceed.api_version == API_VERSION);
+        let encoded = opened.map(|Envelope { user, service, state }| {
+            proceed.state = state;
+            (secret_body::of(&proceed, json.len()), user, service)
+        });
+        proceed.answers.zeroize();
+        drop(json);
+        let (body, user, service) = encoded.ok_or(Refusal::Malformed)?;
+        let asked = self.asked(&proceed.request_id, &user, &service);
+        let answer = self.ask(CONTINUE_PATH, body, deadline).await?;
+        self.step(&answer, &asked)
+    }
+
+    async fn verify(&self, request: Request<Incoming>, deadline: Instant) -> Result<HttpReply, Refusal> {
+        let json = read(request).await?;
+        let verify: Verify<'_> = serde_json::from_slice(&json).map_err(|_| Refusal::Malformed)?;
+        let asked = self.asked(&verify.request_id, &verify.user, &verify.service);
+        let answer = self.ask(VERIFY_PATH, secret_body::from_json(&json), deadline).await?;
+        let verified = parse(&answer.body)?;
+        let verified = judgement::verified(verified, &asked).map_err(Refusal::Mismatch)?;
+        Ok(json_reply(StatusCode::OK, &verified))
+    }
+
+    async fn verify_batch(
+        &self,
+        request: Request<Incoming>,
+        deadline: Instant,
+    ) -> Result<HttpReply, Refusal> {
+        let json = read(request).await?;
+        let batch: Batch<'_> = serde_json::from_slice(&json).map_err(|_| Refusal::Malformed)?;
+        let answer = self.ask(BATCH_PATH, secret_body::from_json(&json), deadline).await?;
+        let BatchVerified { items } = parse(&answer.body)?;
+        let (answers, questions) = (items.len(), batch.items.len());
+        if answers != questions {
+            return Err(Refusal::Mismatch(Mismatch::Count { answers, questions }));
+        }
+        let judged = items.into_iter().zip(&batch.items).map(|(item, verify)| {
+            let asked = self.asked(&verify.request_id, &verify.user, &verify.service);
+            judgement::verified(item, &asked)
+        });
+        let items: Vec<Verified<'_>> = judged.collect::<Result<_, _>>().map_err(Refusal::Mismatch)?;
+        Ok(json_reply(StatusCode::OK, &BatchVerified { items }))
+    }
+
+    fn asked<'a>(&'a self, request_id: &'a str, user: &'a str, service: &'a str) -> Asked<'a> {
+        Asked { request_id, user, service, host: &self.host }
+    }
+
+    /// Asks the verifiers; only a 200 comes back.
+    async fn ask(&self, path: &str, body: Bytes, deadline: Instant) -> Result<Answer, Refusal> {
+        let asked = self.verifiers.ask(path, &body, deadline).await;
+        let answer = asked.map_err(|_| Refusal::Unreachable)?;
+        if answer.status == StatusCode::OK {
+            return Ok(answer);
+        }
+        let error: ErrorBody =
+            serde_json::from_slice(&answer.body).map_err(|_| Refusal::Mismatch(Mismatch::Form))?;
+        // Anything else than a refusal is no answer: a success of another kind least of all.
+        let is_refusal = answer.status.is_client_error() || answer.status.is_server_error();
+        if is_refusal {
+            Err(Refusal::Refused(answer.status, Box::new(error)))
+        } else {
+            Err(Refusal::Mismatch(Mismatch::Form))
+        }
+    }
+
+    /// A step of a dialogue as the module gets it: its state carries whose it is.
+    fn step(&self, answer: &Answer, asked: &Asked<'_>) -> Result<HttpReply, Refusal> {
+        let step: Step<'_> = parse(&answer.body)?;
+        let mut step = judgement::step(step, asked).map_err(Refusal::Mismatch)?;
+        if let Next::Ask { state, .. } = &mut step.next {
+            let envelope = Envelope {
+                user: asked.user.to_owned(),
+                service: asked.service.to_owned(),
+                state: std::mem::take(state),
+            };
+            *state = envelope.close();
+        }
+        // An envelope is larger than what is inside by less than half, and by as much as the names.
+        let bytes_max = 2 * answer.body.len() + 4 * FIELD_BYTES_MAX;
+        let mut told = Response::new(Full::new(secret_body::reply(&step, bytes_max)));
+        told.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(told)
+    }
+}
+
+async fn read(request: Request<Incoming>) -> Result<body::Body, Refusal> {
+    body::read(request).await.map_err(|reply| Refusal::Body(Box::new(reply)))
+}
+
+fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|_| Refusal::Mismatch(Mismatch::Form))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! The login socket as the PAM module meets it, in front of a verifier that says what a test wants.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use serde_json::{Value, json};
+use serve::{Audience, Listener};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+
+use super::*;
+use crate::identity::tests::{Authority, HOST};
+use crate::verifiers::tests::{Act, Fake, verifiers};
+
+const REQUEST: &str = "00112233445566778899aabbccddeeff";
+
+/// An agent, and the folder of its socket.
+struct Rig {
+    folder: tempfile::TempDir,
+    _stop: watch::Sender<bool>,
+    _fake: Fake,
+}
+
+impl Rig {
+    async fn start(decide: impl Fn(&str, &Value) -> Act + Send + Sync + 'static) -> Self {
+        let authority = Authority::generate();
+        let fake = Fake::start(&authority, decide).await;
+        let verifiers = Arc::new(verifiers(&authority, vec![fake.verifier()]));
+        let identity = Arc::new(ArcSwap::from_pointee(authority.host()));
+        let reporter = Reporter { identity, told: Arc::default() };
+        let socket = LoginSocket::new(verifiers, HOST.into(), Duration::from_secs(3), reporter);
+        let folder = tempfile::tempdir().unwrap();
+        let listener = Listener::bind(&folder.path().join("login.sock"), Audience::Everybody).unwrap();
+        let (stop, stopping) = watch::channel(false);
+        serve::serve_here(listener, socket, stopping).unwrap();
+        Self { folder, _stop: stop, _fake: fake }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("login.sock")
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        let mut stream = UnixStream::connect(self.path()).await.unwrap();
+        let body = body.to_string();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        let body = answer.split_once("\r\n\r\n").expect("a head").1;
+        (status, serde_json::from_str(body).unwrap_or_else(|_| panic!("{answer}")))
+    }
+
+    /// A login as far as its question; the state that came with it.
+    async fn question(&self) -> String {
+        let (status, reply) = self.post(BEGIN_PATH, &begin()).await;
+        assert_eq!(status, 200, "{reply}");
+        reply["next"]["ask"]["state"].as_str().expect("a question").to_owned()
+    }
+}
+
+fn begin() -> Value {
+    json!({"api_version": 1, "request_id": REQUEST, "user": "alice", "service": "sshd"})
+}
+
+fn answer_to(state: &str) -> Value {
+    json!({"api_version": 1, "request_id": REQUEST, "state": state, "answers": ["123456"]})
+}
+
+fn code() -> Value {
+    json!({"request_id": REQUEST, "user": "alice", "service": "sshd", "code": "123456"})
+}
+
+/// What a verifier answers: a question to whoever begins, an allow to all else, with one field changed.
+fn honest_but_for(field: &'static str, value: Value) -> impl Fn(&str, &Value) -> Act + Send + Sync {
+    move |path, asked| {
+        let one = |asked: &Value| {
+            let mut reply = json!({
+                "api_version": 1, "request_id": asked["request_id"], "user": "alice", "service": "sshd",
+                "host": HOST, "show": [], "verdict": "allow", "reference": "7QK2-9ZB4",
+                "next": {"done": {"verdict": "allow", "reference": "7QK2-9ZB4"}},
+            });
+            if path == BEGIN_PATH {
+                let question = json!([{"text": "Code: ", "echo": false, "empty_allowed": false}]);
+                reply["next"] = json!({"ask": {"state": "sealed", "questions": question}});
+            } else if !field.is_empty() {
+                reply[field] = value.clone();
+            }
+            reply
+        };
+        let reply = match asked["items"].as_array() {
+            Some(items) => json!({"items": items.iter().map(one).collect::<Vec<_>>()}),
+            None => one(asked),
+        };
+        Act::Answer(200, reply)
+    }
+}
+
+// covers: F13
+#[tokio::test]
+async fn an_answer_that_belongs_to_the_login_is_passed_on_without_the_host() {
+    let rig = Rig::start(honest_but_for("", Value::Null)).await;
+    let state = rig.question().await;
+    assert_ne!(state, "sealed");
+    let (status, reply) = rig.post(CONTINUE_PATH, &answer_to(&state)).await;
+    assert_eq!((status, &reply["next"]["done"]["verdict"]), (200, &json!("allow")));
+    assert_eq!((&reply["user"], &reply["host"]), (&json!("alice"), &Value::Null));
+    let (status, reply) = rig.post(VERIFY_PATH, &code()).await;
+    assert_eq!((status, &reply["verdict"], &reply["host"]), (200, &json!("allow"), &Value::Null));
+    let (status, reply) = rig.post(BATCH_PATH, &json!({"items": [code(), code()]})).await;
+    assert_eq!((status, &reply["items"][1]["verdict"]), (200, &json!("allow")));
+}
+
+// covers: F13
+#[tokio::test]
+async fn an_answer_to_another_login_is_no_answer_at_every_route() {
+    let other = "00000000-0000-4000-8000-000000000000";
+    let cases = [
+        ("request_id", json!("ffeeddccbbaa99887766554433221100")),
+        ("user", json!("bob")),
+        ("service", json!("sudo")),
+        ("host", json!(other)),
+        ("host", Value::Null),
+    ];
+    for (field, value) in cases {
+        let rig = Rig::start(honest_but_for(field, value)).await;
+        let state = rig.question().await;
+        for (path, body) in [
+            (CONTINUE_PATH, answer_to(&state)),
+            (VERIFY_PATH, code()),
+            (BATCH_PATH, json!({"items": [code()]})),
+        ] {
+            let (status, reply) = rig.post(path, &body).await;
+            assert_eq!((status, &reply["error"]["code"]), (503, &json!("unavailable")), "{field} at {path}");
+        }
+    }
+}
+
+// covers: F14
+#[tokio::test]
+async fn a_newer_verifier_is_understood_as_far_as_it_can_be() {
+    let newer = json!({"done": {"verdict": "allow_mostly", "reference": "7QK2-9ZB4", "more": 1}});
+    let rig = Rig::start(honest_but_for("next", newer)).await;
+    let (_, reply) = rig.post(CONTINUE_PATH, &answer_to(&rig.question().await)).await;
+    assert_eq!(reply["next"]["done"]["verdict"], "deny");
+    let rig = Rig::start(honest_but_for("api_version", json!(2))).await;
+    let (status, _) = rig.post(CONTINUE_PATH, &answer_to(&rig.question().await)).await;
+    assert_eq!(status, 503);
+    let rig = Rig::start(honest_but_for("verdict", json!("allow_mostly"))).await;
+    let (_, reply) = rig.post(VERIFY_PATH, &code()).await;
+    assert_eq!(reply["verdict"], "deny");
+}
+
+#[tokio::test]
+async fn the_state_of_one_login_answers_for_nobody_else() {
+    let rig = Rig::start(honest_but_for("", Value::Null)).await;
+    let forged = Envelope { user: "bob".into(), service: "sshd".into(), state: "sealed".into() };
+    let (status, _) = rig.post(CONTINUE_PATH, &answer_to(&forged.close())).await;
+    assert_eq!(status, 503, "the verifier speaks of alice");
+    for wrong in ["sealed", "", "e30="] {
+        let (status, reply) = rig.post(CONTINUE_PATH, &answer_to(wrong)).await;
+        assert_eq!((status, &reply["error"]["code"]), (400, &json!("malformed")), "{wrong}");
+    }
+}
+
+// covers: F14
+#[tokio::test]
+async fn what_is_not_a_request_of_this_version_is_refused_here() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let seen = asked.clone();
+    let rig = Rig::start(move |_, _| {
+        seen.fetch_add(1, Ordering::SeqCst);
+        Act::Answer(200, json!({}))
+    })
+    .await;
+    let mut more = begin();
+    more["host"] = json!(HOST);
+    let envelope = Envelope { user: "alice".into(), service: "sshd".into(), state: "sealed".into() };
+    let mut newer = answer_to(&envelope.close());
+    newer["api_version"] = json!(2);
+    for (path, body) in [
+        (BEGIN_PATH, more),
+        (BEGIN_PATH, json!({})),
+        (CONTINUE_PATH, newer),
+        (VERIFY_PATH, json!([])),
+        (BATCH_PATH, json!({"items": [{}]})),
+    ] {
+        let (status, _) = rig.post(path, &body).await;
+        assert_eq!(status, 400, "{path} {body}");
+    }
+    let (status, _) = rig.post("/v1/host/renew", &json!({})).await;
+    assert_eq!((status, asked.load(Ordering::SeqCst)), (404, 0));
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_verifier_is_passed_on_and_an_answer_that_is_none_is_not() {
+    for (status, code) in [(403, "not_allowed"), (400, "malformed"), (429, "throttled")] {
+        let error = json!({"error": {"code": code, "message": "no"}});
+        let rig = Rig::start(move |_, _| Act::Answer(status, error.clone())).await;
+        let (told, reply) = rig.post(BEGIN_PATH, &begin()).await;
+        assert_eq!((told, &reply["error"]["code"]), (status, &json!(code)));
+    }
+    for (status, body) in [
+        (200, json!({})),
+        (200, json!("allow")),
+        (500, json!({})),
+        (204, json!({"error": {"code": "not_allowed", "message": "no"}})),
+    ] {
+        let rig = Rig::start(move |_, _| Act::Answer(status, body.clone())).await;
+        assert_eq!(rig.post(BEGIN_PATH, &begin()).await.0, 503, "{status}");
+    }
+}
+
+// covers: D08, E22
+#[tokio::test]
+async fn without_an_answer_a_login_is_told_that_none_can_be_had() {
+    for hang in [true, false] {
+        let rig = Rig::start(move |_, _| if hang { Act::Hang } else { Act::Answer(503, json!({})) }).await;
+        let (status, reply) = rig.post(BEGIN_PATH, &begin()).await;
+        assert_eq!((status, &reply["error"]["code"]), (503, &json!("unavailable")));
+    }
+}
+
+#[tokio::test]
+async fn the_agent_says_how_it_is() {
+    let rig = Rig::start(honest_but_for("", Value::Null)).await;
+    rig.question().await;
+    let path = rig.path();
+    let status = tokio::task::spawn_blocking(move || crate::status::ask(&path)).await.unwrap().unwrap();
+    assert_eq!((&status.host[..], status.ready), (HOST, false));
+    assert!(status.verifiers[0].connected);
+    assert!(status.to_string().contains("connected"), "{status}");
+}

@@ -1,0 +1,201 @@
+//! Runs the agent: socket, signals, systemd, log. One thread does everything but look names up.
+
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::chance::SystemChance;
+use agent::checkpoint::Checkpoints;
+use agent::clock::SystemClock;
+use agent::config::{Config, VERIFIERS_MAX};
+use agent::identity::{Identity, IdentityError};
+use agent::login::LoginSocket;
+use agent::status::Reporter;
+use agent::tls;
+use agent::upkeep::Upkeep;
+use agent::verifiers::Verifiers;
+use arc_swap::ArcSwap;
+use listenfd::ListenFd;
+use sd_notify::NotifyState;
+use serve::{Audience, CONNECTIONS_MAX, Listener};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tracing_appender::non_blocking::WorkerGuard;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::Failure;
+use crate::commands::NOT_READY;
+
+/// Threads that look names up, which may hang: two for each verifier, so that one name keeps no other waiting.
+const BLOCKING_THREADS_MAX: usize = 2 * VERIFIERS_MAX;
+
+/// Descriptors beside the connections of the login socket: those of the verifiers and of name look-ups, the log.
+const DESCRIPTORS_KEPT: usize = 64;
+
+/// Serves until SIGTERM or SIGINT.
+pub fn run(path: &Path) -> Result<ExitCode, Failure> {
+    let config = Config::load(path).map_err(|error| Failure::new(2, error))?;
+    let _log = log();
+    forbid_core_dumps();
+    raise_descriptor_limit();
+    // Whatever is made from here on is ours alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    if config.verifiers.is_empty() {
+        let error = anyhow::anyhow!("{} names no verifier: there is nobody to ask", path.display());
+        return Err(Failure::new(2, error));
+    }
+    let identity = Identity::load(&config.state_dir).map_err(|error| match error {
+        IdentityError::NotJoined { .. } => Failure::new(NOT_READY, error),
+        other => Failure::new(2, other),
+    })?;
+    let inherited = inherited();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()
+        .map_err(|error| Failure::new(1, error))?;
+    let served = runtime.block_on(serve(config, identity, inherited));
+    // Whoever still looks a name up is not waited for.
+    runtime.shutdown_background();
+    served.map_err(|error| Failure::new(1, error))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config, identity: Identity, inherited: Option<UnixListener>) -> anyhow::Result<()> {
+    let signals = Signals::take()?;
+    let tls = tls::for_host(&identity)?;
+    let host = identity.host.clone();
+    let chance = Arc::new(SystemChance);
+    let checkpoints = Arc::new(Checkpoints::load(config.state_dir.clone()));
+    let verifiers = Verifiers::new(config.verifiers, tls, chance.clone()).showing(checkpoints.clone());
+    let verifiers = Arc::new(verifiers);
+    let reporter = Reporter { identity: Arc::new(ArcSwap::from_pointee(identity)), told: Arc::default() };
+    let socket = LoginSocket::new(verifiers.clone(), host.clone(), config.timeout, reporter.clone());
+    let listener = match inherited {
+        Some(inherited) => Listener::inherited(&config.login_socket, Audience::Root, inherited)?,
+        None => Listener::bind(&config.login_socket, Audience::Root)?,
+    };
+    let (stop, stopping) = watch::channel(false);
+    let serving = serve::serve_here(listener, socket, stopping.clone())?;
+    let upkeep = Upkeep {
+        verifiers,
+        reporter,
+        state_dir: config.state_dir,
+        checkpoints,
+        clock: Arc::new(SystemClock),
+        chance,
+    };
+    let keeping = tokio::spawn(upkeep.run(stopping));
+    tell_systemd(&[NotifyState::Ready, NotifyState::Status("asking about logins")]);
+    tracing::info!(host, login = %config.login_socket.display(), "ready");
+    let pulse = tokio::spawn(feed_watchdog());
+    signals.wait().await;
+    tracing::info!("stopping");
+    tell_systemd(&[NotifyState::Stopping]);
+    // Whoever listens is gone only when there is nothing to stop.
+    let _ = stop.send(true);
+    serving.await?;
+    keeping.await?;
+    pulse.abort();
+    Ok(())
+}
+
+/// The socket that systemd opened for us, by the name that its unit gives it.
+fn inherited() -> Option<UnixListener> {
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut passed = ListenFd::from_env();
+    let index = names.split(':').position(|name| name == "login")?;
+    passed.take_unix_listener(index).ok().flatten()
+}
+
+/// The signals that we heed, instead of what they would do to a process in the middle of a login.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    unheeded: [Signal; 3],
+}
+
+impl Signals {
+    /// Takes them over. What comes from now on waits until it is heeded.
+    fn take() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            unheeded: [
+                signal(SignalKind::hangup())?,
+                signal(SignalKind::user_defined1())?,
+                signal(SignalKind::user_defined2())?,
+            ],
+        })
+    }
+
+    /// Until one says that we end.
+    async fn wait(mut self) {
+        let [hang_up, user1, user2] = &mut self.unheeded;
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = hang_up.recv() => {}
+                _ = user1.recv() => {}
+                _ = user2.recv() => {}
+            }
+        }
+    }
+}
+
+/// On the thread that does everything else: whatever keeps it from logins keeps it from this.
+async fn feed_watchdog() {
+    let Some(period) = sd_notify::watchdog_enabled() else { return };
+    let mut every = tokio::time::interval(period.max(Duration::from_millis(2)) / 2);
+    loop {
+        every.tick().await;
+        tell_systemd(&[NotifyState::Watchdog]);
+    }
+}
+
+fn tell_systemd(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+/// Descriptors for all connections of the login socket. Under systemd the unit says it too. Where fewer are to be had,
+/// fewer connections are served at once.
+fn raise_descriptor_limit() {
+    let wanted = (CONNECTIONS_MAX + DESCRIPTORS_KEPT) as u64;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let current = limit.current.unwrap_or(u64::MAX);
+    let possible = limit.maximum.unwrap_or(u64::MAX).min(wanted);
+    if possible > current {
+        let raised = rustix::process::Rlimit { current: Some(possible), maximum: limit.maximum };
+        if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
+            tracing::warn!(%error, current, "the number of open files could not be raised");
+        }
+    }
+}
+
+/// A core file would hold the host's key, and codes on their way.
+fn forbid_core_dumps() {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Core, none) {
+        tracing::warn!(%error, "core dumps could not be turned off");
+    }
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+    {
+        tracing::warn!(%error, "this process could not be made undumpable");
+    }
+}
+
+/// To standard error, which systemd puts into the journal. A reader that does not read loses lines; logins do not
+/// wait for it. The guard writes out what is left when it is dropped.
+fn log() -> WorkerGuard {
+    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(writer);
+    tracing_subscriber::registry().with(LevelFilter::INFO).with(lines).init();
+    guard
+}

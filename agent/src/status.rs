@@ -1,0 +1,200 @@
+//! How the agent is: asked on its own login socket, by root.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use wire::API_VERSION;
+
+use crate::VERSION;
+use crate::clock::UnixTime;
+use crate::identity::Identity;
+use crate::verifiers::Verifiers;
+
+/// Where it is asked.
+pub const PATH: &str = "/v1/agent/status";
+
+/// How long an agent may take to say how it is. It looks at nothing but its own memory.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How the agent is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`API_VERSION`].
+    pub api_version: u16,
+    /// Always `agent_status`.
+    pub kind: String,
+    /// The agent's version.
+    pub version: String,
+    /// Whether a verifier answers.
+    pub ready: bool,
+    /// The host's id.
+    pub host: String,
+    /// The host's name, once a verifier has told it.
+    pub name: Option<String>,
+    /// Its group, where it is in one.
+    pub group: Option<String>,
+    /// How far its clock is ahead of the verifier's, in seconds, when it was compared last.
+    pub clock_ahead_seconds: Option<i64>,
+    /// Until when the certificate is good, RFC 3339 in UTC.
+    pub certificate_until: String,
+    /// The verifiers, in the order in which they are asked.
+    pub verifiers: Vec<VerifierStatus>,
+}
+
+/// How one verifier stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifierStatus {
+    /// Where.
+    pub address: String,
+    /// Whether a connection is open.
+    pub connected: bool,
+    /// Why it failed last; absent since it answered.
+    pub problem: Option<String>,
+    /// Milliseconds until it is tried again.
+    pub retry_in_ms: u64,
+}
+
+/// What verifiers have told the host about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its group.
+    pub group: Option<String>,
+    /// How far its clock is ahead, in seconds.
+    pub clock_ahead_seconds: Option<i64>,
+    /// Whether the last report was answered.
+    pub is_answered: bool,
+}
+
+/// Says how the agent is.
+#[derive(Clone, Debug)]
+pub struct Reporter {
+    /// Who we are.
+    pub identity: Arc<ArcSwap<Identity>>,
+    /// What we were told. Locked for a look or a change.
+    pub told: Arc<Mutex<Told>>,
+}
+
+impl Reporter {
+    /// At this moment.
+    pub fn status(&self, verifiers: &Verifiers) -> Status {
+        let identity = self.identity.load();
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let verifiers: Vec<_> = verifiers
+            .stands()
+            .into_iter()
+            .map(|stand| VerifierStatus {
+                address: stand.address,
+                connected: stand.is_connected,
+                problem: stand.problem,
+                retry_in_ms: u64::try_from(stand.rests_for.as_millis()).unwrap_or(u64::MAX),
+            })
+            .collect();
+        Status {
+            api_version: API_VERSION,
+            kind: "agent_status".into(),
+            version: VERSION.into(),
+            ready: told.is_answered && verifiers.iter().any(|verifier| verifier.connected),
+            host: identity.host.clone(),
+            name: told.name,
+            group: told.group,
+            clock_ahead_seconds: told.clock_ahead_seconds,
+            certificate_until: rfc3339(identity.not_after),
+            verifiers,
+        }
+    }
+}
+
+/// Why nobody said how the agent is.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// Nobody answers.
+    #[error("no agent answers at {socket}: start it with `systemctl start postern-agent`")]
+    NotRunning {
+        /// The socket.
+        socket: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Something else answers.
+    #[error("what answers at {socket} is not an agent; `postern status` asks a verifier")]
+    NotAnAgent {
+        /// The socket.
+        socket: String,
+    },
+}
+
+/// Asks the agent that runs. Blocks, for a few seconds at most.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn ask(socket: &Path) -> Result<Status, AskError> {
+    let place = || socket.display().to_string();
+    let answer = exchange(socket).map_err(|source| AskError::NotRunning { socket: place(), source })?;
+    let body = answer.windows(4).position(|window| window == b"\r\n\r\n").map(|at| &answer[at + 4..]);
+    let not_an_agent = || AskError::NotAnAgent { socket: place() };
+    serde_json::from_slice(body.ok_or_else(not_an_agent)?).map_err(|_| not_an_agent())
+}
+
+fn exchange(socket: &Path) -> std::io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
+    let request = format!("GET {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(wire::BODY_BYTES_MAX as u64).read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// A moment as people and programs read it.
+pub fn rfc3339(at: UnixTime) -> String {
+    i64::try_from(at)
+        .ok()
+        .and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok())
+        .and_then(|at| at.format(&Rfc3339).ok())
+        .unwrap_or_else(|| at.to_string())
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ready = if self.ready { "a verifier answers" } else { "NO VERIFIER ANSWERS: logins are refused" };
+        writeln!(f, "postern-agent {}: {ready}", self.version)?;
+        writeln!(
+            f,
+            "host         {} ({})",
+            printable(self.name.as_deref().unwrap_or("not told yet")),
+            self.host
+        )?;
+        writeln!(f, "group        {}", printable(self.group.as_deref().unwrap_or("none")))?;
+        writeln!(f, "certificate  until {}", self.certificate_until)?;
+        if let Some(ahead) = self.clock_ahead_seconds {
+            writeln!(f, "clock        {ahead} s ahead of the verifier's")?;
+        }
+        for verifier in &self.verifiers {
+            let state = match (verifier.connected, &verifier.problem) {
+                (true, None) => "connected".to_owned(),
+                (true, Some(problem)) => format!("connected, but {problem}"),
+                (false, None) => "not connected".to_owned(),
+                (false, Some(problem)) => {
+                    format!("{problem}; tried again in {} s", verifier.retry_in_ms.div_ceil(1_000))
+                }
+            };
+            writeln!(f, "verifier     {}: {}", verifier.address, printable(&state))?;
+        }
+        Ok(())
+    }
+}
+
+/// What others chose draws nothing on a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
+}

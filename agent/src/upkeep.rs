@@ -1,0 +1,231 @@
+//! What goes on between logins: a connection is kept, the host reports, its certificate is renewed.
+//!
+//! A verifier counts as there when it has answered a report. The agent reports to the first that does, and tries those
+//! before it again when they have rested. Everything that a whole fleet would do in one second has a random part.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use wire::API_VERSION;
+use wire::fleet::{Certified, RENEW_PATH, REPORT_PATH, Renew, Report, Reported};
+
+use crate::VERSION;
+use crate::chance::Chance;
+use crate::checkpoint::Checkpoints;
+use crate::clock::{Clock, UnixTime};
+use crate::connection::Answer;
+use crate::identity::NewKey;
+use crate::status::Reporter;
+use crate::tls;
+use crate::verifiers::Verifiers;
+
+/// The longest time between two reports; the shortest is two thirds of it. Within the 60 s after which a verifier
+/// ends a silent connection (`IDLE_SECONDS_MAX` in serve).
+const REPORT_EVERY: Duration = Duration::from_secs(30);
+
+/// How long a verifier may take to answer a report, the connection included.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long to wait, at most, before a lost connection is made again while nobody logs in: a login does not wait for
+/// this. All hosts lose theirs in one second when a verifier restarts.
+const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
+
+/// How long a renewal may take.
+const RENEW_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest time between two tries to renew. A certificate is renewed when half of its 7 days are left.
+const RENEW_RETRY: Duration = Duration::from_secs(600);
+
+/// Which part of a certificate's life is the longest random delay of its renewal: a tenth.
+const RENEW_SPREAD: u64 = 10;
+
+/// From how many seconds on a difference of the clocks is worth a warning: a time step of a token.
+const CLOCK_TOLERANCE: u64 = 30;
+
+/// Keeps the host in the fleet.
+#[derive(Debug)]
+pub struct Upkeep {
+    /// Whom to ask.
+    pub verifiers: Arc<Verifiers>,
+    /// Who we are, and what we are told.
+    pub reporter: Reporter,
+    /// Where key and certificate are kept.
+    pub state_dir: PathBuf,
+    /// What we keep of the verifiers' audit trail.
+    pub checkpoints: Arc<Checkpoints>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// What spreads a fleet.
+    pub chance: Arc<dyn Chance>,
+}
+
+/// When what is due.
+struct Plan {
+    report: Instant,
+    renew: Renewal,
+}
+
+/// When the certificate is renewed: at a time of the wall clock, and not before a pause after a failure.
+struct Renewal {
+    at: UnixTime,
+    not_before: Instant,
+}
+
+impl Upkeep {
+    /// Goes on until `stop` says so.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        tokio::select! {
+            () = serve::stopped(&mut stop) => {}
+            () = self.go_on() => {}
+        }
+    }
+
+    async fn go_on(&self) {
+        let now = Instant::now();
+        let mut plan = Plan { report: now, renew: Renewal { at: self.renewal(), not_before: now } };
+        loop {
+            let answered = self.report().await;
+            self.note(answered.is_some());
+            if let Err(error) = self.checkpoints.keep() {
+                tracing::warn!(%error, "the checkpoint of the audit trail cannot be kept");
+            }
+            if answered.is_some() && self.renew_if_due(&mut plan.renew).await {
+                // Shown at once: until then the verifier accepts two.
+                continue;
+            }
+            plan.report = Instant::now() + REPORT_EVERY - self.chance.up_to(REPORT_EVERY / 3);
+            let next = self.next(answered).map_or(plan.report, |due| due.min(plan.report));
+            tokio::select! {
+                () = sleep_until(next) => {}
+                () = self.verifiers.lost() => {
+                    self.note(false);
+                    sleep_until(Instant::now() + self.chance.up_to(RECONNECT_SPREAD)).await;
+                }
+            }
+        }
+    }
+
+    /// When to look again because of a verifier that is before the one which answered, or of any where none did.
+    fn next(&self, answered: Option<usize>) -> Option<Instant> {
+        (0..answered.unwrap_or(self.verifiers.count())).map(|number| self.verifiers.due(number)).min()
+    }
+
+    /// Reports to the first verifier that answers; says which.
+    async fn report(&self) -> Option<usize> {
+        for number in 0..self.verifiers.count() {
+            let now = Instant::now();
+            if self.verifiers.due(number) > now {
+                continue;
+            }
+            let report =
+                Report { api_version: API_VERSION, agent_version: VERSION.into(), clock: self.clock.now() };
+            let body = json(&report);
+            match self.verifiers.ask_one(number, REPORT_PATH, &body, now + REPORT_TIMEOUT).await {
+                Ok(answer) if self.heed(&answer) => {
+                    self.verifiers.retire_from(number + 1);
+                    return Some(number);
+                }
+                // 403 has been heeded by whoever asked.
+                Ok(answer) if answer.status == StatusCode::FORBIDDEN => {}
+                Ok(_) => self.verifiers.distrust(number),
+                Err(fault) => tracing::debug!(%fault, "a report was not answered"),
+            }
+        }
+        None
+    }
+
+    /// Takes note of what a verifier says of the host. `false` when it does not take it for the host that it is.
+    fn heed(&self, answer: &Answer) -> bool {
+        let status = answer.status;
+        if status != StatusCode::OK {
+            tracing::error!(%status, "the verifier does not take this host for one of its fleet");
+            return false;
+        }
+        let Ok(reported) = serde_json::from_slice::<Reported>(&answer.body) else {
+            tracing::error!("what came is not an answer to a report");
+            return false;
+        };
+        if reported.host != self.reporter.identity.load().host {
+            tracing::error!("ALERT: the answer to a report is for another host");
+            return false;
+        }
+        let (ours, theirs) = (self.clock.now(), reported.clock);
+        if ours.abs_diff(theirs) > CLOCK_TOLERANCE {
+            tracing::warn!(ours, theirs, "the clocks of host and verifier differ: set them by NTP");
+        }
+        let mut told = self.reporter.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.clock_ahead_seconds =
+            i64::try_from(ours).ok().and_then(|ours| ours.checked_sub_unsigned(theirs));
+        (told.name, told.group) = (Some(reported.name), reported.group);
+        true
+    }
+
+    fn note(&self, is_answered: bool) {
+        self.reporter.told.lock().unwrap_or_else(PoisonError::into_inner).is_answered = is_answered;
+    }
+
+    /// When to renew: half of the certificate's life, and a random part.
+    fn renewal(&self) -> UnixTime {
+        let identity = self.reporter.identity.load();
+        let spread = Duration::from_secs(identity.life() / RENEW_SPREAD);
+        identity.renew_at() + self.chance.up_to(spread).as_secs()
+    }
+
+    /// Whether there is another certificate now.
+    async fn renew_if_due(&self, renewal: &mut Renewal) -> bool {
+        let now = Instant::now();
+        if self.clock.now() < renewal.at || now < renewal.not_before {
+            return false;
+        }
+        // Also after a success: a verifier that makes certificates which are due at once is not asked without end.
+        renewal.not_before = now + RENEW_RETRY / 2 + self.chance.up_to(RENEW_RETRY / 2);
+        match self.renew().await {
+            Ok(until) => {
+                tracing::info!(until, "the host's certificate was renewed");
+                renewal.at = self.renewal();
+                true
+            }
+            Err(error) => {
+                tracing::error!("the host's certificate could not be renewed: {error:#}");
+                false
+            }
+        }
+    }
+
+    /// Gets the next certificate, keeps it, and asks with it from now on.
+    async fn renew(&self) -> anyhow::Result<String> {
+        let key = NewKey::generate()?;
+        let renew = Renew { api_version: API_VERSION, signing_request: key.signing_request()? };
+        let deadline = Instant::now() + RENEW_TIMEOUT;
+        let answer = self.verifiers.ask(RENEW_PATH, &json(&renew), deadline).await?;
+        anyhow::ensure!(answer.status == StatusCode::OK, "the verifier answered {}", answer.status);
+        let certified: Certified = serde_json::from_slice(&answer.body)?;
+        let next = key.certified(&certified.certificate)?;
+        let present = self.reporter.identity.load();
+        anyhow::ensure!(next.host == present.host, "the certificate that came is for another host");
+        anyhow::ensure!(
+            next.authority == present.authority,
+            "the certificate that came is of another authority"
+        );
+        let tls = tls::for_host(&next)?;
+        // On disk before it is shown: the verifier forgets the present one then.
+        next.keep(&self.state_dir)?;
+        let until = crate::status::rfc3339(next.not_after);
+        self.reporter.identity.store(Arc::new(next));
+        self.verifiers.become_host(tls);
+        Ok(until)
+    }
+}
+
+fn json<T: Serialize>(message: &T) -> Bytes {
+    serde_json::to_vec(message).expect("messages hold only numbers, texts and lists").into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! Reports and renewals, with a verifier that says what a test wants.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::chance::SystemChance;
+use crate::identity::Identity;
+use crate::identity::tests::{Authority, HOST};
+use crate::verifiers::tests::{Act, Fake, verifiers};
+
+const ANOTHER: &str = "76543210-89ab-4cde-8f01-23456789abcd";
+
+#[derive(Debug)]
+struct Hands(AtomicU64);
+
+impl Clock for Hands {
+    fn now(&self) -> UnixTime {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// An agent without a login socket.
+struct Rig {
+    upkeep: Upkeep,
+    hands: Arc<Hands>,
+    folder: tempfile::TempDir,
+}
+
+impl Rig {
+    fn new(authority: &Authority, fakes: &[&Fake]) -> Self {
+        let verifiers = verifiers(authority, fakes.iter().map(|fake| fake.verifier()).collect());
+        let identity = Arc::new(ArcSwap::from_pointee(authority.host()));
+        let hands = Arc::new(Hands(AtomicU64::new(1_000)));
+        let folder = tempfile::tempdir().unwrap();
+        let upkeep = Upkeep {
+            verifiers: Arc::new(verifiers),
+            reporter: Reporter { identity, told: Arc::new(Mutex::default()) },
+            state_dir: folder.path().join("state"),
+            checkpoints: Arc::default(),
+            clock: hands.clone(),
+            chance: Arc::new(SystemChance),
+        };
+        Self { upkeep, hands, folder }
+    }
+}
+
+fn reported(host: &str) -> Value {
+    json!({"api_version": 1, "host": host, "name": "web1", "group": "web", "clock": 990})
+}
+
+fn certified(authority: &Authority, asked: &Value, host: &str) -> Act {
+    let request = asked["signing_request"].as_str().expect("a signing request");
+    let certificate = authority.sign_request(request, host);
+    Act::Answer(200, json!({"api_version": 1, "host": host, "certificate": certificate}))
+}
+
+// covers: F03
+#[tokio::test]
+async fn a_certificate_is_renewed_when_half_of_its_life_is_over_and_shown_at_once() {
+    let authority = Arc::new(Authority::generate());
+    let (told, mut seen) = mpsc::unbounded_channel();
+    let signer = authority.clone();
+    let fake = Fake::start(&authority, move |path, asked| {
+        told.send(path.to_owned()).expect("the test lasts longer");
+        if path == RENEW_PATH { certified(&signer, asked, HOST) } else { Act::Answer(200, reported(HOST)) }
+    })
+    .await;
+    let rig = Rig::new(&authority, &[&fake]);
+    let before = rig.upkeep.reporter.identity.load_full();
+    // Later than any random part of the delay.
+    let due = before.renew_at() + before.life() / RENEW_SPREAD;
+    rig.hands.0.store(due, Ordering::SeqCst);
+    let (state, identity) = (rig.upkeep.state_dir.clone(), rig.upkeep.reporter.identity.clone());
+    let (_stop, stopping) = watch::channel(false);
+    tokio::spawn(rig.upkeep.run(stopping));
+    for expected in [REPORT_PATH, RENEW_PATH, REPORT_PATH] {
+        assert_eq!(seen.recv().await.as_deref(), Some(expected));
+    }
+    assert_eq!(
+        fake.connections.load(Ordering::SeqCst),
+        2,
+        "the next certificate needs a connection of its own"
+    );
+    let (kept, present) = (Identity::load(&state).unwrap(), identity.load_full());
+    assert_eq!((&kept.chain, &kept.host[..]), (&present.chain, HOST));
+    assert_ne!(kept.chain, before.chain);
+    assert_ne!(kept.expose_key(), before.expose_key(), "each certificate has a key of its own");
+    drop(rig.folder);
+}
+
+// covers: F03
+#[tokio::test]
+async fn a_certificate_for_another_host_or_of_another_authority_is_not_taken_over() {
+    let (ours, theirs) = (Arc::new(Authority::generate()), Arc::new(Authority::generate()));
+    let turn = AtomicUsize::new(0);
+    let (signer, stranger) = (ours.clone(), theirs.clone());
+    let fake = Fake::start(&ours, move |_, asked| match turn.fetch_add(1, Ordering::SeqCst) {
+        0 => certified(&signer, asked, ANOTHER),
+        1 => certified(&stranger, asked, HOST),
+        2 => Act::Answer(403, json!({"error": {"code": "not_allowed", "message": "revoked"}})),
+        _ => Act::Answer(200, json!({})),
+    })
+    .await;
+    let rig = Rig::new(&ours, &[&fake]);
+    let before = rig.upkeep.reporter.identity.load_full();
+    for expected in ["for another host", "of another authority", "the verifier answered 403", "missing field"]
+    {
+        let error = format!("{:#}", rig.upkeep.renew().await.unwrap_err());
+        assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+    }
+    assert_eq!(rig.upkeep.reporter.identity.load().chain, before.chain);
+    assert!(!rig.upkeep.state_dir.exists(), "nothing was written");
+}
+
+#[tokio::test]
+async fn a_report_tells_the_host_its_name_its_group_and_how_far_its_clock_is_ahead() {
+    let authority = Authority::generate();
+    let fake = Fake::start(&authority, |_, asked| {
+        assert_eq!((&asked["clock"], &asked["agent_version"]), (&json!(1_000), &json!(VERSION)));
+        Act::Answer(200, reported(HOST))
+    })
+    .await;
+    let rig = Rig::new(&authority, &[&fake]);
+    assert_eq!(rig.upkeep.report().await, Some(0));
+    rig.upkeep.note(true);
+    let status = rig.upkeep.reporter.status(&rig.upkeep.verifiers);
+    assert_eq!((status.name.as_deref(), status.group.as_deref()), (Some("web1"), Some("web")));
+    assert_eq!((status.ready, status.clock_ahead_seconds), (true, Some(10)));
+}
+
+// covers: F13
+#[tokio::test]
+async fn a_verifier_that_takes_the_host_for_another_or_for_none_is_left_alone() {
+    let refusal = json!({"error": {"code": "not_allowed", "message": "revoked"}});
+    for (status, answer) in
+        [(200, reported(ANOTHER)), (200, json!({})), (404, refusal.clone()), (403, refusal)]
+    {
+        let authority = Authority::generate();
+        let fake = Fake::start(&authority, move |_, _| Act::Answer(status, answer.clone())).await;
+        let rig = Rig::new(&authority, &[&fake]);
+        assert_eq!(rig.upkeep.report().await, None, "{status}");
+        let stand = rig.upkeep.verifiers.stands().remove(0);
+        assert_eq!(stand.problem.as_deref(), Some("it does not take this host for one of its fleet"));
+    }
+}
+
+#[tokio::test]
+async fn the_first_verifier_is_preferred_again_once_it_answers() {
+    let authority = Authority::generate();
+    let is_up = Arc::new(AtomicBool::new(false));
+    let up = is_up.clone();
+    let first = Fake::start(&authority, move |_, _| {
+        if up.load(Ordering::SeqCst) { Act::Answer(200, reported(HOST)) } else { Act::Answer(503, json!({})) }
+    })
+    .await;
+    let second = Fake::start(&authority, |_, _| Act::Answer(200, reported(HOST))).await;
+    let rig = Rig::new(&authority, &[&first, &second]);
+    assert_eq!(rig.upkeep.report().await, Some(1));
+    is_up.store(true, Ordering::SeqCst);
+    // While it rests, the second is asked.
+    while rig.upkeep.report().await != Some(0) {}
+    let connected: Vec<bool> = rig.upkeep.verifiers.stands().iter().map(|stand| stand.is_connected).collect();
+    assert_eq!(connected, [true, false], "one connection is kept");
+}

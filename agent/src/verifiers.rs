@@ -1,0 +1,345 @@
+//! The verifiers in their order: asks the first that answers, goes on to the next, and gives up at a deadline.
+//!
+//! A request is sent again with the same bytes, to the same verifier or another: its id makes that one claim. Each
+//! verifier has at most one connection in use, which is kept. One that fails is left alone for a while ([`Backoff`]),
+//! also by logins: what waits for it waits until it may be tried, or until its deadline.
+//!
+//! One lock for each verifier, held for a look or a change and never across a wait.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use hyper::StatusCode;
+use hyper::body::Bytes;
+use rustls::ClientConfig;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use crate::backoff::Backoff;
+use crate::chance::Chance;
+use crate::checkpoint::Checkpoints;
+use crate::config::VerifierAddress;
+use crate::connection::{self, Answer, Fault, Sender, chain};
+
+/// All verifiers that may be asked.
+#[derive(Debug)]
+pub struct Verifiers {
+    places: Vec<Place>,
+    tls: ArcSwap<ClientConfig>,
+    chance: Arc<dyn Chance>,
+    checkpoints: Arc<Checkpoints>,
+    lost: Arc<Notify>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Place {
+    address: VerifierAddress,
+    standing: Arc<Mutex<Standing>>,
+    /// Held while a connection is made, so that many logins make one.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+/// How it stands.
+#[derive(Debug)]
+struct Standing {
+    /// The connection in use.
+    sender: Option<Sender>,
+    /// Which connection that is: what fails on an earlier one says nothing of this one.
+    generation: u64,
+    backoff: Backoff,
+    /// Not before.
+    due: Instant,
+    /// Why it failed last; nothing since it answered.
+    problem: Option<String>,
+}
+
+/// How a verifier stands, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stand {
+    /// Where.
+    pub address: String,
+    /// Whether a connection is open and in use.
+    pub is_connected: bool,
+    /// Why it failed last; nothing since it answered.
+    pub problem: Option<String>,
+    /// How often it has failed since it answered.
+    pub failures: u32,
+    /// How long it is still left alone.
+    pub rests_for: Duration,
+}
+
+/// No verifier answered in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no verifier answered in time")]
+pub struct Unreachable;
+
+impl Verifiers {
+    /// Nothing is connected yet.
+    ///
+    /// * `tls`: as whom we ask, and whom we trust.
+    pub fn new(addresses: Vec<VerifierAddress>, tls: Arc<ClientConfig>, chance: Arc<dyn Chance>) -> Self {
+        let now = Instant::now();
+        let place = |address| {
+            let standing = Standing {
+                sender: None,
+                generation: 0,
+                backoff: Backoff::default(),
+                due: now,
+                problem: None,
+            };
+            Place {
+                address,
+                standing: Arc::new(Mutex::new(standing)),
+                connecting: tokio::sync::Mutex::default(),
+            }
+        };
+        let places = addresses.into_iter().map(place).collect();
+        Self { places, tls: ArcSwap::new(tls), chance, checkpoints: Arc::default(), lost: Arc::default() }
+    }
+
+    /// The same, showing what was seen of the verifiers' audit trail.
+    pub fn showing(self, checkpoints: Arc<Checkpoints>) -> Self {
+        Self { checkpoints, ..self }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Asks until one answers. An answer is anything but 503.
+    ///
+    /// # Errors
+    /// When none has until the deadline.
+    pub async fn ask(&self, path: &str, body: &Bytes, deadline: Instant) -> Result<Answer, Unreachable> {
+        loop {
+            for number in 0..self.places.len() {
+                let now = Instant::now();
+                let (may_be_asked, left) = self.candidates(number, now);
+                if !may_be_asked || now >= deadline {
+                    continue;
+                }
+                let until = now + (deadline - now) / left;
+                match self.ask_one(number, path, body, until).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(fault) => {
+                        let verifier = &self.places[number].address;
+                        tracing::warn!(%verifier, fault = chain(&fault), "a verifier did not answer");
+                    }
+                }
+            }
+            let due = self.places.iter().map(|place| place.lock().due).min();
+            match due.filter(|due| *due < deadline) {
+                // Never at once again: whoever is due now failed after it was looked at.
+                Some(due) => sleep_until(due.max(Instant::now() + ROUND_PAUSE).min(deadline)).await,
+                None => return Err(Unreachable),
+            }
+            if Instant::now() >= deadline {
+                return Err(Unreachable);
+            }
+        }
+    }
+
+    /// Asks one of them, once.
+    ///
+    /// # Errors
+    /// Why it did not answer.
+    pub async fn ask_one(
+        &self,
+        number: usize,
+        path: &str,
+        body: &Bytes,
+        until: Instant,
+    ) -> Result<Answer, Fault> {
+        let place = &self.places[number];
+        let (mut sender, generation) = self.sender(place, until).await?;
+        let shown = self.checkpoints.newest();
+        let asked = connection::ask(&mut sender, &place.address, path, body.clone(), shown);
+        let answered = timeout_at(until, asked).await.unwrap_or(Err(Fault::TimedOut));
+        if let Ok(Answer { checkpoint: Some(told), .. }) = &answered {
+            self.checkpoints.take(told);
+        }
+        match answered {
+            Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
+                place.lock().rest(&Fault::Busy, &*self.chance);
+                Err(Fault::Busy)
+            }
+            // Who is told that he is not of the fleet need not hear it a hundred times a second.
+            Ok(answer) if answer.status == StatusCode::FORBIDDEN => {
+                place.lock().rest(&Fault::NotOfTheFleet, &*self.chance);
+                Ok(answer)
+            }
+            Ok(answer) => {
+                place.lock().answered(generation);
+                Ok(answer)
+            }
+            Err(fault) => {
+                if place.lock().fail(generation, &fault, &*self.chance) {
+                    self.lost.notify_one();
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    /// Leaves a verifier alone that answered, but not as a verifier of this host does.
+    pub fn distrust(&self, number: usize) {
+        self.places[number].lock().rest(&Fault::NotOfTheFleet, &*self.chance);
+    }
+
+    /// Whether a verifier may be asked now, and how many may be from it on, itself counted in.
+    fn candidates(&self, number: usize, now: Instant) -> (bool, u32) {
+        let is_due = |place: &Place| place.lock().due <= now;
+        let left = self.places[number..].iter().filter(|place| is_due(place)).count();
+        (is_due(&self.places[number]), u32::try_from(left.max(1)).unwrap_or(1))
+    }
+
+    /// The connection to one of them, made if need be.
+    async fn sender(&self, place: &Place, until: Instant) -> Result<(Sender, u64), Fault> {
+        if let Some(open) = place.lock().open() {
+            return Ok(open);
+        }
+        let _turn = timeout_at(until, place.connecting.lock()).await.map_err(|_| Fault::TimedOut)?;
+        // Whoever had the turn before has connected, or failed.
+        let generation = {
+            let mut standing = place.lock();
+            if let Some(open) = standing.open() {
+                return Ok(open);
+            }
+            if standing.due > Instant::now() {
+                return Err(Fault::Resting);
+            }
+            standing.generation
+        };
+        match connection::open(&place.address, self.tls.load_full(), until).await {
+            Ok((sender, driver)) => Ok(self.take_over(place, sender, driver)),
+            Err(fault) => {
+                let mut standing = place.lock();
+                let before = standing.problem.clone();
+                standing.fail(generation, &fault, &*self.chance);
+                if standing.problem != before {
+                    tracing::warn!(verifier = %place.address, fault = chain(&fault), "a verifier cannot be reached");
+                }
+                drop(standing);
+                Err(fault)
+            }
+        }
+    }
+
+    fn take_over(&self, place: &Place, sender: Sender, driver: connection::Driver) -> (Sender, u64) {
+        let generation = {
+            let mut standing = place.lock();
+            standing.generation += 1;
+            standing.sender = Some(sender.clone());
+            standing.generation
+        };
+        tracing::info!(verifier = %place.address, "connected");
+        let (standing, lost) = (Arc::clone(&place.standing), Arc::clone(&self.lost));
+        let (chance, verifier) = (Arc::clone(&self.chance), place.address.clone());
+        tokio::spawn(async move {
+            let ended = driver.await;
+            let mut standing = standing.lock().unwrap_or_else(PoisonError::into_inner);
+            if standing.generation != generation || standing.sender.is_none() {
+                return;
+            }
+            match ended {
+                Ok(()) => tracing::info!(%verifier, "the connection has ended"),
+                Err(error) => tracing::warn!(%verifier, fault = chain(&error), "the connection broke"),
+            }
+            standing.fail(generation, &Fault::Ended, &*chance);
+            drop(standing);
+            lost.notify_one();
+        });
+        (sender, generation)
+    }
+
+    /// Resolves when a connection was lost that was in use.
+    pub async fn lost(&self) {
+        self.lost.notified().await;
+    }
+
+    /// From when on a verifier may be tried.
+    pub fn due(&self, number: usize) -> Instant {
+        self.places[number].lock().due
+    }
+
+    /// Gives up the connections to all verifiers from one on: what was begun on them is answered.
+    pub fn retire_from(&self, number: usize) {
+        for place in &self.places[number.min(self.places.len())..] {
+            place.lock().sender = None;
+        }
+    }
+
+    /// Asks as somebody else from now on: connections of before are given up, what was begun on them is answered.
+    pub fn become_host(&self, tls: Arc<ClientConfig>) {
+        self.tls.store(tls);
+        self.retire_from(0);
+    }
+
+    /// How all of them stand.
+    pub fn stands(&self) -> Vec<Stand> {
+        let now = Instant::now();
+        let stand = |place: &Place| {
+            let mut standing = place.lock();
+            Stand {
+                address: place.address.to_string(),
+                is_connected: standing.open().is_some(),
+                problem: standing.problem.clone(),
+                failures: standing.backoff.failures(),
+                rests_for: standing.due.saturating_duration_since(now),
+            }
+        };
+        self.places.iter().map(stand).collect()
+    }
+}
+
+/// Between two rounds of a request over all verifiers, where none of them has to rest.
+const ROUND_PAUSE: Duration = Duration::from_millis(20);
+
+impl Place {
+    fn lock(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Standing {
+    /// The connection in use.
+    fn open(&mut self) -> Option<(Sender, u64)> {
+        let sender = self.sender.as_ref().filter(|sender| !sender.is_closed())?;
+        Some((sender.clone(), self.generation))
+    }
+
+    /// It is left alone for a while. Its connection is kept.
+    fn rest(&mut self, fault: &Fault, chance: &dyn Chance) {
+        // That a connection ended does not say why, where something before it did.
+        if !matches!(fault, Fault::Ended) || self.problem.is_none() {
+            self.problem = Some(chain(fault));
+        }
+        self.due = Instant::now() + self.backoff.wait(chance);
+    }
+
+    /// The connection is of no use any more. Many requests that fail with one connection are one failure.
+    /// `false` where it was one of those.
+    fn fail(&mut self, generation: u64, fault: &Fault, chance: &dyn Chance) -> bool {
+        let is_first = generation == self.generation;
+        if is_first {
+            self.sender = None;
+            self.generation += 1;
+            self.rest(fault, chance);
+        }
+        is_first
+    }
+
+    fn answered(&mut self, generation: u64) {
+        if generation == self.generation {
+            self.backoff.reset();
+            self.due = Instant::now();
+            self.problem = None;
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod tests;
