@@ -28,6 +28,8 @@ pub(crate) struct Login {
     pub tty: Option<String>,
     /// The terminal's width.
     pub columns: Option<u16>,
+    /// Which session of the terminal this is.
+    pub session: Option<String>,
 }
 
 /// The bytes that PAM holds; `None` where it holds nothing.
@@ -65,6 +67,7 @@ impl Login {
             ruser: field(items.ruser.as_deref()),
             tty: field(items.tty.as_deref()),
             columns: items.tty.as_deref().and_then(columns),
+            session: session(),
         })
     }
 }
@@ -111,6 +114,40 @@ fn columns(tty: &[u8]) -> Option<u16> {
     let terminal = open_terminal(tty)?;
     let size = rustix::termios::tcgetwinsize(&terminal).ok()?;
     (size.ws_col != 0).then_some(size.ws_col)
+}
+
+/// Names the session that this process is in, if it has a terminal: when the machine started, which process leads the
+/// session and when that one started, and which terminal it has. A number of a process or a terminal is used again;
+/// with the others it is not. The kernel says all of it; who is in a session cannot get into another.
+fn session() -> Option<String> {
+    fault_point!("login::session");
+    let (leader, terminal) = session_of(&read_small("/proc/self/stat")?)?;
+    let start = start_of(&read_small(&format!("/proc/{leader}/stat"))?)?;
+    let boot = read_small("/proc/sys/kernel/random/boot_id")?;
+    Some(format!("{} {leader} {start} {terminal}", boot.trim()))
+}
+
+/// The leader of a process's session and the session's terminal, from its `stat` (proc_pid_stat(5)); none without one.
+fn session_of(stat: &str) -> Option<(i64, i64)> {
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let (leader, terminal) = (fields.nth(3)?.parse().ok()?, fields.next()?.parse().ok()?);
+    (leader > 0 && terminal != 0).then_some((leader, terminal))
+}
+
+/// When a process started, in ticks since the machine did.
+fn start_of(stat: &str) -> Option<u64> {
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// A file of /proc, the first 1,024 bytes of it.
+fn read_small(path: &str) -> Option<String> {
+    const BYTES_MAX: usize = 1_024;
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::empty()).and_then(above_stdio).ok()?;
+    let mut bytes = vec![0; BYTES_MAX];
+    let read = rustix::io::read(&opened, &mut bytes).ok()?;
+    bytes.truncate(read);
+    String::from_utf8(bytes).ok()
 }
 
 /// Opens names that only the kernel gives to terminals: PAM_TTY comes from the application, and merely
@@ -175,6 +212,25 @@ mod tests {
         assert_eq!(login.service, "ss\u{fffd}hd");
         assert_eq!(login.ruser.as_deref(), Some("\u{fffd}"));
         assert_eq!(login.tty.map(|tty| tty.len()), Some(FIELD_BYTES_MAX));
+    }
+
+    // covers: P4
+    #[test]
+    fn a_session_is_told_by_its_leader_and_its_terminal_whatever_the_program_is_called() {
+        let stat = |name: &str, terminal| {
+            let rest = "0 0 0 0 0 0 0 0 0 0 0 0 0 4711 9 9";
+            format!("77 ({name}) S 1 77 42 {terminal} -1 {rest}")
+        };
+        for name in ["sudo", "a) S 9 9 9 9", "(", "two words"] {
+            assert_eq!(session_of(&stat(name, 34_816)), Some((42, 34_816)), "{name}");
+            assert_eq!(start_of(&stat(name, 34_816)), Some(4711), "{name}");
+        }
+        assert_eq!(session_of(&stat("cron", 0)), None);
+        for odd in ["", "77 (x", "77 (x) S", "77 (x) S 1 77 y 4"] {
+            assert_eq!((session_of(odd), start_of(odd)), (None, None), "{odd}");
+        }
+        assert_eq!(session_of("77 (x) S 1 77 0 4"), None);
+        assert_eq!(session(), session());
     }
 
     #[test]

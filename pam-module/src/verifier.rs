@@ -146,6 +146,7 @@ impl<C: Clock> Verifier for SocketVerifier<'_, C> {
             ruser: login.ruser.clone(),
             tty: login.tty.clone(),
             columns: login.columns,
+            session: login.session.clone(),
         };
         let bytes = http::encode_begin(&request)?;
         http::decode(&self.attempt(&bytes)?, login, &request.request_id)

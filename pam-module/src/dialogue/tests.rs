@@ -70,6 +70,7 @@ fn reply(show: &[&str], next: Next) -> Result<Reply, Failure> {
         request_id: String::new(),
         user: "alice".to_owned(),
         service: "sshd".to_owned(),
+        host: None,
         show: show.iter().map(|text| (*text).to_owned()).collect(),
         next,
     })
@@ -100,6 +101,7 @@ fn check(
         ruser: None,
         tty: None,
         columns: None,
+        session: None,
     };
     let mut verifier = ScriptedVerifier { replies, answered: Vec::new() };
     let ending = run(&login, arguments, user, &mut verifier);

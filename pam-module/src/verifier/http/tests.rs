@@ -14,6 +14,7 @@ fn login() -> Login {
         ruser: None,
         tty: None,
         columns: None,
+        session: None,
     }
 }
 
