@@ -1,5 +1,7 @@
 //! The command line: every noun, verb and flag. Its doc comments are the help texts.
 
+mod host;
+mod policy;
 mod token;
 
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::explain::Reference;
+pub use host::{HostName, HostVerb};
+pub use policy::{Attempt, PolicyVerb, PolicyWish, RolloutVerb};
 pub use token::{AddOrder, FileFormat, Holder, ImportOrder, Serial, TokenFilter, TokenVerb, Type};
 
 /// Administer Postern, or your own tokens: one-time passwords in front of Linux logins.
@@ -116,6 +120,18 @@ pub enum Asking {
     /// Recovery codes: printed, for when a token is not at hand
     #[command(subcommand)]
     Recovery(RecoveryVerb),
+    /// Bans: who has to wait after wrong codes
+    #[command(subcommand)]
+    Ban(BanVerb),
+    /// Hosts of the fleet: machines that ask this verifier
+    #[command(subcommand)]
+    Host(HostVerb),
+    /// Policy: what is demanded of whom, where, and why
+    #[command(subcommand)]
+    Policy(PolicyVerb),
+    /// The roll-out: from observing to enforcing
+    #[command(subcommand)]
+    Rollout(RolloutVerb),
     /// Say who verifierd takes you for, what you may do, and which tokens you have
     Whoami,
     /// Say why a login was decided as it was
@@ -150,6 +166,19 @@ impl Asking {
         };
         Err(Failure::Usage { problem })
     }
+}
+
+/// What can be done with bans.
+#[derive(Debug, Subcommand)]
+pub enum BanVerb {
+    /// List who has to wait at the moment, the longest wait first
+    List,
+    /// End a wait; of a user whose token was disabled too, `postern user unlock` ends everything
+    Lift {
+        /// The id that `postern ban list` shows
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+    },
 }
 
 /// What can be done with users.
@@ -234,8 +263,13 @@ pub enum StoreVerb {
 pub enum AuditVerb {
     /// Show records: the newest ones, or those after a sequence number
     Show(AuditWish),
-    /// Walk the whole chain; exit 1 when it is broken
-    Verify,
+    /// Walk the whole chain; exit 1 when it is broken, or holds not what a witness saw
+    Verify {
+        /// A file with a checkpoint that was kept elsewhere: what this command showed before, or an agent's
+        /// /var/lib/postern-agent/checkpoint
+        #[arg(long, value_name = "FILE")]
+        witness: Option<PathBuf>,
+    },
 }
 
 /// Which audit records are wanted.

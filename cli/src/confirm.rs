@@ -2,7 +2,9 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
-use crate::args::{Asking, Globals, RecoveryVerb, Serial, StoreVerb, Switch, TokenVerb, UserVerb};
+use crate::args::{
+    Asking, Globals, HostName, HostVerb, RecoveryVerb, Serial, StoreVerb, Switch, TokenVerb, UserVerb,
+};
 use crate::failure::Failure;
 use crate::output::escape::escaped;
 use crate::verbs::Session;
@@ -46,24 +48,17 @@ fn question(asking: &Asking) -> Option<(&'static str, When)> {
                 escaped(name)
             ),
         ),
-        Asking::Token(TokenVerb::Import(order)) => {
-            return (!order.dry_run).then_some(("`token import` without --dry-run", When::Later));
-        }
-        Asking::Token(TokenVerb::Disassociate(_)) => return Some(("`token disassociate`", When::Later)),
-        Asking::Token(TokenVerb::Disable(Serial { serial })) => {
-            ("`token disable`", format!("Accept no code of token {} any more?", escaped(serial)))
-        }
-        Asking::Token(TokenVerb::Lost(Serial { serial })) => {
-            ("`token lost`", format!("Mark token {} as lost and accept no code of it?", escaped(serial)))
-        }
-        Asking::Token(TokenVerb::Remove(Serial { serial })) => {
-            let question =
-                format!("Remove token {} with its secret? Nothing of it is left.", escaped(serial));
-            ("`token remove`", question)
-        }
+        Asking::Token(verb) => return token_question(verb),
         Asking::Recovery(RecoveryVerb::Regenerate(whose)) => {
             let whose = whose.user.as_deref().map_or("yourself".to_owned(), escaped);
             ("`recovery regenerate`", format!("Make recovery codes for {whose}, and void the old ones?"))
+        }
+        Asking::Host(HostVerb::Revoke(HostName { name })) => {
+            let question = format!(
+                "Refuse host {} at once and for ever? Nobody logs in there with Postern until it has another name.",
+                escaped(name)
+            );
+            ("`host revoke`", question)
         }
         Asking::Store(StoreVerb::Settle) => (
             "`store settle`",
@@ -75,22 +70,52 @@ fn question(asking: &Asking) -> Option<(&'static str, When)> {
             | UserVerb::Set { otp: Switch::On, .. }
             | UserVerb::Unlock { .. },
         )
-        | Asking::Token(
-            TokenVerb::List(_)
-            | TokenVerb::Show(_)
-            | TokenVerb::ExportTemplate { .. }
-            | TokenVerb::Add(_)
-            | TokenVerb::Assign(_)
-            | TokenVerb::Associate(_)
-            | TokenVerb::Resync(_)
-            | TokenVerb::Test(_)
-            | TokenVerb::Enable(_),
-        )
         | Asking::Recovery(RecoveryVerb::Status(_))
+        | Asking::Host(
+            HostVerb::Enrol(_)
+            | HostVerb::List
+            | HostVerb::Show(_)
+            | HostVerb::Rename { .. }
+            | HostVerb::Group { .. },
+        )
         | Asking::Explain { .. }
         | Asking::Audit(_)
+        | Asking::Ban(_)
+        | Asking::Policy(_)
+        | Asking::Rollout(_)
         | Asking::Whoami
         | Asking::Status => return None,
+    };
+    Some((verb, When::Now(question)))
+}
+
+/// The same of tokens.
+fn token_question(verb: &TokenVerb) -> Option<(&'static str, When)> {
+    let (verb, question) = match verb {
+        TokenVerb::Import(order) => {
+            return (!order.dry_run).then_some(("`token import` without --dry-run", When::Later));
+        }
+        TokenVerb::Disassociate(_) => return Some(("`token disassociate`", When::Later)),
+        TokenVerb::Disable(Serial { serial }) => {
+            ("`token disable`", format!("Accept no code of token {} any more?", escaped(serial)))
+        }
+        TokenVerb::Lost(Serial { serial }) => {
+            ("`token lost`", format!("Mark token {} as lost and accept no code of it?", escaped(serial)))
+        }
+        TokenVerb::Remove(Serial { serial }) => {
+            let question =
+                format!("Remove token {} with its secret? Nothing of it is left.", escaped(serial));
+            ("`token remove`", question)
+        }
+        TokenVerb::List(_)
+        | TokenVerb::Show(_)
+        | TokenVerb::ExportTemplate { .. }
+        | TokenVerb::Add(_)
+        | TokenVerb::Assign(_)
+        | TokenVerb::Associate(_)
+        | TokenVerb::Resync(_)
+        | TokenVerb::Test(_)
+        | TokenVerb::Enable(_) => return None,
     };
     Some((verb, When::Now(question)))
 }

@@ -60,7 +60,7 @@ fn run(cli: Cli, now: SystemTime) -> Result<End, Failure> {
     let globals = cli.globals;
     match cli.command {
         Command::Init => verbs::init::run(globals.config.as_deref()).map(End::Child),
-        Command::Doctor(args) => doctor::run(&globals, args).map(End::Answer),
+        Command::Doctor(args) => doctor::run(&globals, args, now).map(End::Answer),
         Command::Version => verbs::version::run(globals.format()).map(End::Answer),
         Command::Asking(asking) => {
             asking.check()?;

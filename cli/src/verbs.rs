@@ -1,8 +1,11 @@
 //! The verbs. Each asks `verifierd`, and turns what it said into an [`Answer`]; one file for each noun.
 
 pub mod audit;
+mod ban;
 pub mod explain;
+mod host;
 pub mod init;
+mod policy;
 mod proof;
 mod recovery;
 mod status;
@@ -90,6 +93,10 @@ async fn answer(session: &Session, asking: Asking) -> Result<Answer, Failure> {
         Asking::User(verb) => user::run(client, verb, format).await,
         Asking::Token(verb) => token::run(session, verb).await,
         Asking::Recovery(verb) => recovery::run(session, verb).await,
+        Asking::Ban(verb) => ban::run(client, verb, format).await,
+        Asking::Host(verb) => host::run(client, verb, format).await,
+        Asking::Policy(verb) => policy::run(client, verb, format).await,
+        Asking::Rollout(verb) => policy::run_rollout(client, &verb, format).await,
         Asking::Whoami => whoami::run(client, format).await,
         Asking::Explain { reference } => explain::run(client, &reference, format).await,
         Asking::Audit(verb) => audit::run(client, verb, format).await,

@@ -49,7 +49,7 @@ pub fn asked_about(machine: &Machine) -> (Option<Account>, Vec<Finding>) {
 /// Accounts that can log in and are refused because Postern does not know them, root first. Nothing where one was
 /// asked about: what is demanded of him says it.
 pub fn unknown(machine: &Machine, policy: &Policy) -> Option<Finding> {
-    let users = machine.told.daemon.users.as_ref()?;
+    let users = machine.told.server.daemon()?.users.as_ref()?;
     if policy.on_unenrolled.as_deref() != Some("deny") {
         return None;
     }

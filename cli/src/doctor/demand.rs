@@ -65,6 +65,12 @@ pub fn of_user(daemon: &Daemon, policy: &Policy, has_account: bool) -> (Demand, 
     }
 }
 
+/// What is known of it at a host of a fleet. `is_named`: whether a user was asked about.
+pub fn at_verifier(is_named: bool) -> Demand {
+    let of_whom = if is_named { "if the verifier demands one" } else { "of whom one is demanded" };
+    Demand::Open(format!("a one-time password, {of_whom}"))
+}
+
 fn unknown(policy: &Policy, has_account: bool) -> (Demand, Vec<Finding>) {
     match (policy.on_unenrolled.as_deref(), has_account) {
         (Some("ignore"), true) if policy.require_token => (Demand::Code(ASSOCIATION.to_owned()), Vec::new()),

@@ -8,11 +8,12 @@ use super::judge::{self, Judged};
 use super::line::{self, Kind, Words};
 use super::machine::Machine;
 use super::report::{Report, Verdict};
+use super::server::Server;
 use super::sshd::{self, Settings};
 use super::stack::{self, Entry, Stack};
 use super::sudo::{self, Listing};
 use super::verdict::{self, Passage};
-use super::{accounts, arguments, not_checked};
+use super::{accounts, agent, arguments, not_checked};
 
 /// The services that are looked at where none is named, as far as they are there.
 const SERVICES: [&str; 4] = ["sshd", "login", "sudo", "su"];
@@ -47,9 +48,11 @@ pub fn examine(machine: &Machine, question: &Question) -> Report {
     let (account, more) = accounts::asked_about(machine);
     findings.extend(more);
     findings.extend(accounts::unknown(machine, &configuration.policy));
-    let daemon = &machine.told.daemon;
     let is_stranger = account.is_none() && question.user.is_some();
-    let (demand, more) = demand::of_user(daemon, &configuration.policy, !is_stranger);
+    let (demand, more) = match &machine.told.server {
+        Server::Verifierd(daemon) => demand::of_user(daemon, &configuration.policy, !is_stranger),
+        Server::Agent(_) => (demand::at_verifier(question.user.is_some()), Vec::new()),
+    };
     let (shared, is_somewhere) = our_files(machine);
     // What Postern demands matters where it is asked.
     findings.extend(more.into_iter().filter(|_| is_somewhere));
@@ -69,12 +72,19 @@ pub fn examine(machine: &Machine, question: &Question) -> Report {
         findings.push(Finding::new(Code::ModuleNowhere, message, "the lines in docs/recipes.md"));
     }
     findings.extend(installed::files(machine, &configuration, &lines));
-    findings.extend(installed::daemon(daemon, is_somewhere));
+    findings.extend(match &machine.told.server {
+        Server::Verifierd(daemon) => installed::daemon(daemon, is_somewhere),
+        Server::Agent(answer) => agent::findings(answer, is_somewhere, machine.now),
+    });
     findings.extend(installed::clock(machine));
     if !machine.is_asked_by_root {
         let unlooked = findings.iter_mut().filter(|finding| finding.code == Code::NotChecked);
         let remedy = "`postern doctor` as root, who can read more; else a look at it by hand";
         unlooked.for_each(|finding| finding.remedy = remedy.into());
+    }
+    // Whoever asks, here it is not known.
+    if let Server::Agent(answer) = &machine.told.server {
+        findings.push(agent::decided_elsewhere(answer));
     }
     Report { user: question.user.clone(), verdicts, findings }
 }

@@ -5,9 +5,11 @@ use std::path::Path;
 use super::configuration::Configuration;
 use super::daemon::{Daemon, Unanswered};
 use super::demand::Demand;
+use super::examine::name;
 use super::finding::{Code, Finding, Place};
 use super::machine::{Machine, Mode, Unread};
-use super::not_checked;
+use super::server::Server;
+use super::{agent, not_checked};
 
 /// Where systemd says that its time service has set the clock.
 const TIMESYNC_STAMP: &str = "/run/systemd/timesync/synchronized";
@@ -88,16 +90,19 @@ fn login_socket(
 ) -> Option<Finding> {
     let listening = configuration.login_socket.as_deref();
     if let Some(other) = listening.filter(|other| *other != path) {
-        let message = format!("this line asks at {path}, and verifierd listens at {other}");
-        let remedy = format!("`socket={other}`, or that path as sockets.login in verifierd.toml");
+        let program = machine.told.server.program();
+        let message = format!("this line asks at {path}, and {program} listens at {other}");
+        let file = name(&machine.configuration);
+        let remedy = format!("`socket={other}`, or that path as sockets.login in {file}");
         return Some(Finding::new(Code::SocketDiffers, message, remedy).at(place.clone()));
     }
     match machine.mode(path) {
         Ok(mode) if mode.is_socket => root_socket(machine, path),
         Err(Unread::Closed(why)) => Some(not_checked(&format!("{path}: {why}"))),
         Ok(_) | Err(_) => {
-            let message = format!("there is no socket at {path}: every login that needs a code is refused");
-            let remedy = "systemctl start postern-login.socket";
+            let server = &machine.told.server;
+            let message = format!("there is no socket at {path}: {}", server.refusals());
+            let remedy = format!("systemctl start {}", server.socket_unit());
             Some(Finding::new(Code::SocketMissing, message, remedy).at(Place::file(path)))
         }
     }
@@ -140,7 +145,7 @@ fn state_folder(machine: &Machine, path: &str) -> Option<Finding> {
     match machine.mode(path) {
         Ok(mode) if mode.is_open_to_others() => {
             let remedy = format!("chown root {path}; chmod 0700 {path}");
-            let message = "others than root may look into the store's folder";
+            let message = format!("others than root may look into {}", machine.told.server.holdings());
             Some(Finding::new(Code::StateFolderOpen, message, remedy).at(Place::file(path)))
         }
         Err(Unread::Closed(why)) => Some(not_checked(&format!("{path}: {why}"))),
@@ -158,11 +163,16 @@ pub fn obstacle(machine: &Machine, module_name: &str, socket: Option<&str>) -> O
         return Some(Demand::Refused("the module refuses its arguments".to_owned()));
     };
     let undecided = |why: &str| Some(Demand::Undecided(why.to_owned()));
-    match (&machine.told.daemon.status, machine.mode(socket)) {
-        (_, Err(Unread::Missing)) => undecided("the module finds no socket to ask at"),
-        (Err(Unanswered::Unreachable(_)), _) => undecided("verifierd does not answer"),
-        (Ok(status), _) if !status.ready => undecided("verifierd is not ready"),
-        _ => None,
+    if machine.mode(socket) == Err(Unread::Missing) {
+        return undecided("the module finds no socket to ask at");
+    }
+    match &machine.told.server {
+        Server::Agent(answer) => agent::obstacle(answer),
+        Server::Verifierd(daemon) => match &daemon.status {
+            Err(Unanswered::Unreachable(_)) => undecided("verifierd does not answer"),
+            Ok(status) if !status.ready => undecided("verifierd is not ready"),
+            Ok(_) | Err(Unanswered::NotAllowed) => None,
+        },
     }
 }
 

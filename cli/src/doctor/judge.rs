@@ -180,7 +180,7 @@ impl View<'_> {
 
     fn fails_open(&self) -> Option<Finding> {
         self.any(|walk| walk.is_in && walk.ours == Some(Ending::Unavailable)).then(|| {
-            let message = "while verifierd is unavailable, logins of this service go on without a code";
+            let message = "while no verifier answers, logins of this service go on without a code";
             self.found(Code::FailsOpen, message, "nothing, if that is meant; else no `fail=open`")
         })
     }

@@ -1,4 +1,4 @@
-//! The machine as the doctor sees it: its files below a root, and what its programs and `verifierd` said.
+//! The machine as the doctor sees it: its files below a root, and what its programs and the server of its login socket said.
 //!
 //! Files are only ever read. `postern` looks below `/`; tests look below a folder of their own.
 
@@ -7,7 +7,9 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::daemon::Daemon;
+use time::OffsetDateTime;
+
+use super::server::Server;
 
 /// Largest file that is read, in bytes. The longest real ones, sudoers with their comments, take some kilobytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -23,8 +25,10 @@ pub struct Machine {
     pub root_uid: u32,
     /// Whether root asks, who can read everything.
     pub is_asked_by_root: bool,
-    /// `verifierd`'s configuration, as the machine names it.
+    /// The server's configuration, as the machine names it.
     pub configuration: String,
+    /// The time.
+    pub now: OffsetDateTime,
     /// What others said.
     pub told: Told,
 }
@@ -32,7 +36,7 @@ pub struct Machine {
 /// What a program said on stdout, or why there is nothing to go by.
 pub type Said = Result<String, String>;
 
-/// What programs and `verifierd` said.
+/// What programs and the server said.
 pub struct Told {
     /// `sshd -T`, with `-C` where there is a user.
     pub sshd: Said,
@@ -42,10 +46,10 @@ pub struct Told {
     pub account: Option<Said>,
     /// `timedatectl show -p NTPSynchronized --value`.
     pub clock: Said,
-    /// The lines in which `verifierd config check` complains; none where it does not.
+    /// The lines in which the server's `config check` complains; none where it does not.
     pub configuration: Result<Vec<String>, String>,
-    /// `verifierd`'s answers.
-    pub daemon: Daemon,
+    /// Who serves the login socket, with its answers.
+    pub server: Server,
 }
 
 /// Why a file could not be read.

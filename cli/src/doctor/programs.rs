@@ -15,6 +15,16 @@ const RUN_MAX: Duration = Duration::from_secs(5);
 /// Most bytes that are read of what a program writes; `sshd -T` writes 5 KiB.
 const OUTPUT_BYTES_MAX: u64 = 256 * 1024;
 
+/// A program that checks a configuration.
+pub struct Checker {
+    /// Its file's name.
+    pub name: &'static str,
+    /// Where it is installed.
+    pub installed: &'static str,
+    /// Whether it does so for root alone; else for whoever owns the configuration too.
+    pub is_for_root_alone: bool,
+}
+
 /// Runs the first of `paths` that is there, and returns its stdout when it ends with one of `codes`.
 pub async fn run(paths: &[&str], arguments: &[&str], codes: &[i32]) -> Said {
     run_within(RUN_MAX, paths, arguments, codes).await
@@ -38,6 +48,12 @@ pub fn beside_us(name: &str, installed: &str) -> String {
     let sibling = std::env::current_exe().ok().and_then(|own| Some(own.parent()?.join(name)));
     let sibling = sibling.filter(|path| path.is_file()).and_then(|path| path.to_str().map(str::to_owned));
     sibling.unwrap_or_else(|| installed.to_owned())
+}
+
+/// Runs a program to its end, whatever its exit code; an error says why there is none.
+pub async fn ended_by_itself(path: &str, arguments: &[&str]) -> Result<Ended, String> {
+    let (_, ended) = ended_within(RUN_MAX, &[path], arguments).await?;
+    Ok(ended)
 }
 
 async fn run_within(limit: Duration, paths: &[&str], arguments: &[&str], codes: &[i32]) -> Said {
@@ -65,14 +81,18 @@ async fn ended_within<'a>(
     }
 }
 
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
+/// What a program that ended has left.
+pub struct Ended {
+    /// Its exit code; absent where a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to stdout.
+    pub stdout: String,
     stderr: String,
 }
 
 impl Ended {
-    fn complaint(&self) -> String {
+    /// Its first words on stderr, or how it ended.
+    pub fn complaint(&self) -> String {
         match (self.stderr.lines().find(|line| !line.trim().is_empty()), self.code) {
             (Some(line), _) => line.trim().to_owned(),
             (None, Some(code)) => format!("it ended with {code}"),

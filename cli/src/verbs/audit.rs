@@ -1,12 +1,14 @@
 //! `postern audit`: the trail of decisions, page by page, and the check of its chain.
 
+use std::path::Path;
 use std::time::Duration;
 
 use hyper::Method;
-use wire::admin::{AUDIT_PAGE_MAX, AuditCheck, AuditPage, AuditRecord};
+use wire::admin::{AUDIT_PAGE_MAX, AuditCheck, AuditPage, AuditRecord, WitnessCheck};
+use wire::fleet::CHECKPOINT_BYTES_MAX;
 
 use crate::args::{AuditVerb, AuditWish};
-use crate::client::Client;
+use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::output::table::{self, or_dash, yes_no};
 use crate::output::{Answer, Format};
@@ -25,7 +27,7 @@ pub async fn run(client: &Client, verb: AuditVerb, format: Format) -> Result<Ans
             };
             Answer::list(format, &page, &page.items, || rows(&page.items))
         }
-        AuditVerb::Verify => verify(client, format).await,
+        AuditVerb::Verify { witness } => verify(client, witness.as_deref(), format).await,
     }
 }
 
@@ -90,7 +92,20 @@ fn page_of(newest: u64) -> AuditPage {
 
 fn rows(records: &[AuditRecord]) -> String {
     table::list(
-        ["SEQUENCE", "AT", "REFERENCE", "EVENT", "VERDICT", "USER", "SERVICE", "FROM", "TOKEN", "BY", "WHY"],
+        [
+            "SEQUENCE",
+            "AT",
+            "REFERENCE",
+            "EVENT",
+            "VERDICT",
+            "USER",
+            "SERVICE",
+            "HOST",
+            "FROM",
+            "TOKEN",
+            "BY",
+            "WHY",
+        ],
         records.iter().map(|record| {
             [
                 record.sequence.to_string(),
@@ -100,6 +115,7 @@ fn rows(records: &[AuditRecord]) -> String {
                 or_dash(record.verdict.as_deref()),
                 or_dash(record.user.as_deref()),
                 or_dash(record.service.as_deref()),
+                or_dash(record.host.as_deref()),
                 or_dash(record.rhost.as_deref()),
                 or_dash(record.token.as_deref()),
                 or_dash(record.actor.as_deref()),
@@ -109,19 +125,60 @@ fn rows(records: &[AuditRecord]) -> String {
     )
 }
 
-async fn verify(client: &Client, format: Format) -> Result<Answer, Failure> {
-    let check: AuditCheck = client.patiently(Method::GET, "/v1/audit/verify", WALK_MAX).await?;
+async fn verify(client: &Client, witness: Option<&Path>, format: Format) -> Result<Answer, Failure> {
+    let path = match witness {
+        None => "/v1/audit/verify".to_owned(),
+        Some(path) => format!("/v1/audit/verify?witness={}", segment(&read_witness(path)?)),
+    };
+    let check: AuditCheck = client.patiently(Method::GET, &path, WALK_MAX).await?;
     let answer = Answer::one(format, &check, || {
         table::properties([
             ("whole", yes_no(check.whole)),
             ("records", check.records.to_string()),
             ("broken", or_dash(check.broken.as_deref())),
+            ("witness", or_dash(check.witness.map(told))),
             ("head", check.head.clone()),
+            ("checkpoint", or_dash(check.checkpoint.as_deref())),
         ])
     })?;
-    if check.whole {
-        return Ok(answer);
+    if !check.whole {
+        let place = check.broken.unwrap_or_else(|| "verifierd does not say where".to_owned());
+        return Ok(answer.failing(Failure::AuditBroken { place }));
     }
-    let place = check.broken.unwrap_or_else(|| "verifierd does not say where".to_owned());
-    Ok(answer.failing(Failure::AuditBroken { place }))
+    match check.witness {
+        Some(seen @ WitnessCheck::Missing) => {
+            Ok(answer.failing(Failure::AuditBroken { place: told(seen).to_owned() }))
+        }
+        // Nothing is wrong with the trail, for all that this file can tell.
+        Some(WitnessCheck::Foreign) => {
+            let path = witness.map(Path::to_path_buf).unwrap_or_default();
+            let problem = "holds no checkpoint that this installation signed".to_owned();
+            Ok(answer.failing(Failure::UnfitFile { path, problem }))
+        }
+        Some(WitnessCheck::Held | WitnessCheck::Settled) | None => Ok(answer),
+    }
+}
+
+/// What a witness says, in words.
+fn told(check: WitnessCheck) -> &'static str {
+    match check {
+        WitnessCheck::Held => "the trail holds what it saw",
+        WitnessCheck::Settled => "it is from before a loss that was settled",
+        WitnessCheck::Missing => "the trail does not hold what the witness saw",
+        WitnessCheck::Foreign => "the witness was not signed by this installation",
+    }
+}
+
+/// The one line of a witness's file.
+fn read_witness(path: &Path) -> Result<String, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| Failure::ReadFile { path: path.to_path_buf(), source })?;
+    let line = text.trim();
+    let is_graphic = line.bytes().all(|byte| byte.is_ascii_graphic());
+    if line.is_empty() || line.len() > CHECKPOINT_BYTES_MAX || !is_graphic {
+        let problem =
+            "holds no checkpoint: one line is needed, as `postern audit verify` shows it".to_owned();
+        return Err(Failure::UnfitFile { path: path.to_path_buf(), problem });
+    }
+    Ok(line.to_owned())
 }

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use crate::asking::on_a_terminal;
 use crate::fake::{Ended, Fake, by_line};
 use crate::forms::{alice, decision, list, record, status, token};
+use crate::hosts::{host, join_secret};
 use crate::json::unlocked;
+use crate::policy::{policy, policy_trial, rollout_status};
 use crate::recovery::{recovery_codes, recovery_status};
 use crate::tokens::{code_check, taken};
 
@@ -24,7 +26,8 @@ const NASTY: &[&str] = &[
 
 /// A copy with every text replaced by the nasty one, where the shape does not demand another.
 fn poisoned(value: &Value, nasty: &str) -> Value {
-    const FIXED: &[&str] = &["otp", "state", "kind", "api_version", "type", "role"];
+    const FIXED: &[&str] =
+        &["otp", "state", "kind", "api_version", "type", "role", "then", "mode", "rollout", "demand"];
     match value {
         Value::String(_) => json!(nasty),
         Value::Array(items) => items.iter().map(|item| poisoned(item, nasty)).collect(),
@@ -54,6 +57,9 @@ fn verbs() -> Vec<(&'static [&'static str], Value)> {
         (&["user", "list"], parse(list("user_list", &[alice()]))),
         (&["user", "show", "x"], alice()),
         (&["user", "set", "x", "--otp", "on"], alice()),
+        (&["host", "list"], parse(list("host_list", &[host()]))),
+        (&["host", "show", "x"], host()),
+        (&["host", "enrol", "x"], join_secret()),
         (&["token", "list"], parse(list("token_list", &[token()]))),
         (&["token", "show", "x"], token()),
         (&["token", "disable", "x", "--yes"], token()),
@@ -61,6 +67,9 @@ fn verbs() -> Vec<(&'static [&'static str], Value)> {
         (&["token", "assign", "x", "--user", "x"], token()),
         (&["token", "add", "--user", "x"], token()),
         (&["user", "unlock", "x"], unlocked()),
+        (&["policy", "show"], policy()),
+        (&["policy", "try", "--user", "x"], policy_trial()),
+        (&["rollout", "status"], rollout_status()),
         (&["recovery", "status", "x"], recovery_status(true)),
         (&["whoami"], json!({"name": "x", "role": "user", "user": alice()})),
         (&["explain", "7K2M-9QXD"], parse(decision(records))),

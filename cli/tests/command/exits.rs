@@ -109,7 +109,36 @@ fn a_broken_audit_trail_is_exit_1_with_the_place() {
     let ended = Fake::saying(200, &body.to_string()).run(&["audit", "verify"]);
     assert_eq!(ended.exit, 1);
     assert_eq!(ended.stderr, "postern: the audit trail is broken: record 7 does not follow record 6\n");
-    assert!(ended.stdout.starts_with("whole    no\n"));
+    assert!(ended.stdout.starts_with("whole       no\n"));
+}
+
+// covers: P7
+#[test]
+fn a_trail_that_does_not_hold_what_a_witness_saw_is_exit_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("checkpoint");
+    let path = file.to_str().unwrap();
+    let check = |said: &str, exit: i32, words: &str| {
+        let body = json!({"api_version": 1, "kind": "audit_check", "whole": true, "records": 9, "head": "ab12",
+            "witness": said});
+        let fake = Fake::saying(200, &body.to_string());
+        let ended = fake.run(&["audit", "verify", "--witness", path]);
+        assert_eq!((ended.exit, ended.stderr.contains(words)), (exit, exit != 0), "{said}: {}", ended.stderr);
+        assert_eq!(fake.next().line, "GET /v1/audit/verify?witness=AAAA-_9");
+    };
+    std::fs::write(&file, "AAAA-_9\n").unwrap();
+    check("held", 0, "-");
+    check("settled", 0, "-");
+    check("missing", 1, "the trail does not hold what the witness saw");
+    check("foreign", 2, "holds no checkpoint that this installation signed");
+    for odd in ["", "two words", "\u{e9}"] {
+        std::fs::write(&file, odd).unwrap();
+        let ended = Fake::saying(200, "{}").run(&["audit", "verify", "--witness", path]);
+        assert!(ended.exit == 2 && ended.stderr.contains("holds no checkpoint"), "{}", ended.stderr);
+    }
+    std::fs::remove_file(&file).unwrap();
+    let ended = Fake::saying(200, "{}").run(&["audit", "verify", "--witness", path]);
+    assert!(ended.exit == 2 && ended.stderr.contains("cannot read"), "{}", ended.stderr);
 }
 
 #[test]

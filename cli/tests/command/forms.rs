@@ -74,7 +74,8 @@ fn a_token_is_shown() {
 #[test]
 fn a_decision_is_explained() {
     let table = "reference  7K2M-9QXD\nevent      login\nverdict    deny\nwhy        replayed, used 12 s ago\n\
-                 at         2026-11-01T08:00:00Z\nuser       alice\nservice    sshd\nfrom       192.0.2.1\n\
+                 rule       -\nroll-out   -\nat         2026-11-01T08:00:00Z\nuser       alice\nservice    sshd\n\
+                 host       -\nfrom       192.0.2.1\n\
                  terminal   -\nasked by   -\ntoken      -\ndone by    -\nsequence   7\n";
     check(&["explain", "7k2m9qxd"], &decision(record(7, "alice")), "GET /v1/decisions/7K2M-9QXD", table);
 }
@@ -90,7 +91,8 @@ fn a_status_without_complaint_is_exit_0() {
 #[test]
 fn a_whole_audit_trail_is_exit_0() {
     let body = json!({"api_version": 1, "kind": "audit_check", "whole": true, "records": 9, "head": "ab12"});
-    let table = "whole    yes\nrecords  9\nbroken   -\nhead     ab12\n";
+    let table =
+        "whole       yes\nrecords     9\nbroken      -\nwitness     -\nhead        ab12\ncheckpoint  -\n";
     check(&["audit", "verify"], &body.to_string(), "GET /v1/audit/verify", table);
 }
 

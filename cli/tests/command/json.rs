@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::fake::{Fake, by_line};
 use crate::forms::{alice, decision, list, record, status, token};
+use crate::hosts::{host, join_secret};
+use crate::policy::{policy, policy_trial, rollout_status};
 use crate::recovery::{recovery_codes, recovery_status};
 use crate::tokens::{code_check, taken};
 
@@ -35,6 +37,13 @@ fn json_is_one_document_with_version_and_kind() {
     check(&["token", "test", "PT1"], &code_check(true), "code_check");
     check(&["token", "export-template"], &Value::Null, "import_template");
     check(&["recovery", "status", "alice"], &recovery_status(false), "recovery_status");
+    check(&["host", "enrol", "web1"], &join_secret(), "join_secret");
+    check(&["host", "show", "web1"], &host(), "host");
+    check(&["host", "revoke", "web1", "--yes"], &host(), "host");
+    check(&["host", "list"], &parse(list("host_list", &[host()])), "host_list");
+    check(&["policy", "show", "--host", "web1"], &policy(), "policy");
+    check(&["policy", "try", "--user", "alice"], &policy_trial(), "policy_trial");
+    check(&["rollout", "status"], &rollout_status(), "rollout_status");
     check(&["explain", "7K2M-9QXD"], &parse(decision(record(7, "alice"))), "decision");
     check(&["status"], &status(true, &[]), "status");
     check(&["version"], &Value::Null, "version");

@@ -13,7 +13,7 @@ fn check(users: &[&str], change: impl FnOnce(&mut Rig)) -> Option<Finding> {
     rig.ask_about_nobody();
     rig.write("/etc/passwd", PASSWD);
     let users = users.iter().map(|user| (*user).to_owned()).collect();
-    rig.machine.told.daemon.users = Some(Ok(users));
+    rig.daemon().users = Some(Ok(users));
     change(&mut rig);
     rig.finding(Code::AccountsUnknown)
 }
@@ -53,7 +53,7 @@ fn where_they_are_not_refused_or_one_user_was_named_nothing_is_said() {
         let text = format!("version = 1\non_unenrolled = \"{setting}\"\n");
         assert_eq!(check(&[], |rig| rig.write("/etc/postern/verifierd.toml", &text)), None, "{setting}");
     }
-    assert_eq!(check(&[], |rig| rig.machine.told.daemon.users = None), None);
+    assert_eq!(check(&[], |rig| rig.daemon().users = None), None);
 }
 
 #[test]
@@ -62,6 +62,6 @@ fn what_keeps_us_from_knowing_is_said() {
     rig.ask_about_nobody();
     let unlooked = |rig: &Rig| rig.finding(Code::NotChecked).expect("it was not looked at").message;
     assert!(unlooked(&rig).plain().contains("/etc/passwd cannot be read"));
-    rig.machine.told.daemon.users = Some(Err(crate::doctor::daemon::Unanswered::NotAllowed));
+    rig.daemon().users = Some(Err(crate::doctor::daemon::Unanswered::NotAllowed));
     assert!(unlooked(&rig).plain().contains("which accounts Postern does not know: you may not ask"));
 }

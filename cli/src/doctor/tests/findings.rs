@@ -1,6 +1,7 @@
 //! One machine for every finding.
 
 use super::*;
+use crate::doctor::agent::Unasked;
 use crate::doctor::daemon::Unanswered;
 
 /// What is wrong, and the finding that must name it.
@@ -130,7 +131,7 @@ const ELSEWHERE: &[Mistake] = &[
     (Code::NoShell, |rig| {
         rig.machine.told.account = Some(Ok("alice:x:1000:1000::/:/usr/sbin/nologin\n".to_owned()));
     }),
-    (Code::UserRefused, |rig| rig.machine.told.daemon.user = Some(Ok(None))),
+    (Code::UserRefused, |rig| rig.daemon().user = Some(Ok(None))),
     (Code::UserRefused, |rig| {
         rig.knows(|user| {
             user.tokens = vec![token(TokenState::Disabled), token(TokenState::Lost)];
@@ -139,7 +140,7 @@ const ELSEWHERE: &[Mistake] = &[
     }),
     (Code::UserRefused, |rig| {
         rig.knows(|user| user.tokens = vec![token(TokenState::Lost); 2]);
-        rig.machine.told.daemon.recovery = Some(Ok(recovery(true)));
+        rig.daemon().recovery = Some(Ok(recovery(true)));
     }),
     (Code::AccountsUnknown, |rig| {
         rig.ask_about_nobody();
@@ -167,17 +168,21 @@ const ELSEWHERE: &[Mistake] = &[
     (Code::KeyFileOpen, |rig| rig.mode("/etc/postern/master.key", 0o440)),
     (Code::StateFolderOpen, |rig| rig.mode("/var/lib/postern", 0o755)),
     (Code::VerifierdUnreachable, |rig| {
-        rig.machine.told.daemon.status = Err(Unanswered::Unreachable("connection refused".into()));
+        rig.daemon().status = Err(Unanswered::Unreachable("connection refused".into()));
     }),
     (Code::VerifierdNotReady, |rig| rig.status(|status| status.ready = false)),
     (Code::VerifierdDegraded, |rig| rig.status(|status| status.reasons = vec!["the disk is slow".into()])),
     (Code::StoreEndedEarly, |rig| rig.status(|status| status.store_start = "short".into())),
+    (Code::AgentUnreachable, |rig| {
+        rig.become_host(Err(Unasked::NotRunning("no agent answers at /run/postern/login.sock".into())));
+    }),
+    (Code::AgentDegraded, |rig| rig.become_host(Ok(host::status(|status| status.ready = false)))),
     (Code::ClockUnsynchronized, |rig| rig.machine.told.clock = Ok("no\n".into())),
     (Code::NotChecked, |rig| rig.machine.told.sshd = Err("only root may".into())),
     (Code::NotChecked, |rig| rig.machine.told.configuration = Err("/usr/sbin/verifierd is not there".into())),
     (Code::NotChecked, |rig| {
         rig.knows(|user| user.tokens = vec![token(TokenState::Lost)]);
-        rig.machine.told.daemon.recovery = Some(Err(Unanswered::NotAllowed));
+        rig.daemon().recovery = Some(Err(Unanswered::NotAllowed));
     }),
 ];
 
@@ -283,7 +288,7 @@ fn a_key_alone_is_a_problem_only_for_whom_a_code_is_demanded() {
     rig.knows(|user| user.otp = OnOff::Off);
     assert_eq!(level(&rig), None);
     rig.question.user = None;
-    rig.machine.told.daemon.user = None;
+    rig.daemon().user = None;
     assert_eq!(level(&rig), Some(Level::Warning));
 }
 

@@ -4,6 +4,7 @@
 mod accounts;
 mod document;
 mod findings;
+mod host;
 mod libpam;
 mod recipes;
 mod remedies;
@@ -22,6 +23,7 @@ use super::examine::{Question, examine};
 use super::finding::{Code, Finding, Level};
 use super::machine::{Machine, Told};
 use super::report::Report;
+use super::server::Server;
 use super::{line, sshd, sudo};
 
 const DEBIAN: [(&str, &str); 10] = [
@@ -71,6 +73,7 @@ impl Rig {
             root_uid,
             is_asked_by_root: true,
             configuration: super::configuration::CONFIGURATION.to_owned(),
+            now: time::macros::datetime!(2026-11-22 10:00 UTC),
             told: told(),
         };
         let question = Question { user: Some("alice".to_owned()), services: Vec::new() };
@@ -165,11 +168,19 @@ impl Rig {
         self.machine.told.sudo = Some(Ok(text.to_owned()));
     }
 
+    /// What `verifierd` says.
+    fn daemon(&mut self) -> &mut Daemon {
+        match &mut self.machine.told.server {
+            Server::Verifierd(daemon) => daemon,
+            Server::Agent(_) => panic!("an agent serves here"),
+        }
+    }
+
     /// What Postern knows of the user.
     fn knows(&mut self, change: impl FnOnce(&mut User)) {
         let mut user = alice();
         change(&mut user);
-        self.machine.told.daemon.user = Some(Ok(Some(user)));
+        self.daemon().user = Some(Ok(Some(user)));
     }
 
     /// Nobody is named: Postern tells whom it knows.
@@ -177,13 +188,13 @@ impl Rig {
         self.question.user = None;
         self.machine.told.sudo = None;
         self.machine.told.account = None;
-        let daemon = &mut self.machine.told.daemon;
+        let daemon = self.daemon();
         (daemon.user, daemon.recovery) = (None, None);
         daemon.users = Some(Ok(vec!["alice".to_owned(), "root".to_owned()]));
     }
 
     fn status(&mut self, change: impl FnOnce(&mut Status)) {
-        change(self.machine.told.daemon.status.as_mut().expect("verifierd answered"));
+        change(self.daemon().status.as_mut().expect("verifierd answered"));
     }
 
     fn report(&self) -> Report {
@@ -222,12 +233,12 @@ fn told() -> Told {
         account: Some(Ok("alice:x:1000:1000::/home/alice:/bin/bash\n".to_owned())),
         clock: Ok("yes\n".to_owned()),
         configuration: Ok(Vec::new()),
-        daemon: Daemon {
+        server: Server::Verifierd(Box::new(Daemon {
             status: Ok(status),
             user: Some(Ok(Some(alice()))),
             recovery: Some(Ok(recovery(false))),
             users: None,
-        },
+        })),
     }
 }
 

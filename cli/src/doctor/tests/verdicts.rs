@@ -71,7 +71,7 @@ fn somebody_unknown_is_treated_as_the_configuration_says() {
     ];
     for (setting, sentence) in table {
         let make = |rig: &mut Rig| {
-            rig.machine.told.daemon.user = Some(Ok(None));
+            rig.daemon().user = Some(Ok(None));
             rig.write(
                 "/etc/postern/verifierd.toml",
                 &format!("version = 1\non_unenrolled = \"{setting}\"\n"),
@@ -84,7 +84,7 @@ fn somebody_unknown_is_treated_as_the_configuration_says() {
 #[test]
 fn where_verifierd_cannot_be_asked_the_sentence_says_so() {
     check(
-        |rig| rig.machine.told.daemon.user = Some(Err(Unanswered::NotAllowed)),
+        |rig| rig.daemon().user = Some(Err(Unanswered::NotAllowed)),
         "login",
         "password, then a one-time password, if one is demanded (verifierd could not be asked)",
     );
@@ -93,7 +93,7 @@ fn where_verifierd_cannot_be_asked_the_sentence_says_so() {
 #[test]
 fn where_the_line_cannot_ask_the_sentence_says_what_that_leads_to() {
     let down = |rig: &mut Rig| {
-        rig.machine.told.daemon.status = Err(Unanswered::Unreachable("connection refused".into()));
+        rig.daemon().status = Err(Unanswered::Unreachable("connection refused".into()));
     };
     check(down, "login", "password, then a refusal: verifierd does not answer");
     let open = |rig: &mut Rig| {
@@ -219,8 +219,8 @@ fn where_nothing_asks_for_codes_what_postern_demands_is_no_problem() {
     for service in ["sshd", "login", "sudo", "su"] {
         rig.instead_of_common_auth(service, "@include common-auth\n");
     }
-    rig.machine.told.daemon.user = Some(Ok(None));
-    rig.machine.told.daemon.status = Err(Unanswered::Unreachable("connection refused".into()));
+    rig.daemon().user = Some(Ok(None));
+    rig.daemon().status = Err(Unanswered::Unreachable("connection refused".into()));
     let report = rig.report();
     assert!(problems(&report).is_empty(), "{:#?}", problems(&report));
     assert_eq!(rig.sentence("login"), "password; no code is asked");
@@ -230,7 +230,7 @@ fn where_nothing_asks_for_codes_what_postern_demands_is_no_problem() {
 fn recovery_codes_that_wait_let_nobody_in() {
     let mut rig = Rig::sound();
     rig.knows(|user| user.tokens = vec![token(TokenState::Lost); 2]);
-    rig.machine.told.daemon.recovery = Some(Ok(recovery(true)));
+    rig.daemon().recovery = Some(Ok(recovery(true)));
     let why = "both tokens are lost, and the recovery codes wait for an administrator after an unclean stop";
     assert_eq!(rig.sentence("login"), format!("password, then a refusal: {why}"));
     let finding = rig.finding(Code::UserRefused).expect("he is refused");
@@ -265,13 +265,13 @@ fn whether_the_user_will_be_asked_for_a_code_is_told_to_programs() {
     assert_eq!(asks(&rig), [Some(false)], "nothing is demanded of him");
     rig.knows(|user| user.tokens = vec![token(TokenState::Lost)]);
     assert_eq!(asks(&rig), [Some(true)], "a recovery code");
-    rig.machine.told.daemon.recovery = Some(Ok(recovery(true)));
+    rig.daemon().recovery = Some(Ok(recovery(true)));
     assert_eq!(asks(&rig), [Some(true)], "asked, and refused whatever it is");
-    rig.machine.told.daemon.user = Some(Err(Unanswered::NotAllowed));
+    rig.daemon().user = Some(Err(Unanswered::NotAllowed));
     assert_eq!(asks(&rig), [None], "who knows?");
     rig.ask_about_nobody();
     assert_eq!(asks(&rig), [Some(true)], "of whoever needs one");
-    rig.machine.told.daemon.status = Err(Unanswered::Unreachable("connection refused".into()));
+    rig.daemon().status = Err(Unanswered::Unreachable("connection refused".into()));
     assert_eq!(asks(&rig), [Some(false)], "there is nobody to ask what to ask");
 }
 
