@@ -11,6 +11,9 @@
 //! | [`sshd`] | the SSH server, and clients for it |
 //! | [`terminal`] | a program on a terminal of its own: what it says, what is typed |
 //! | [`verifier`] | `verifierd` with a configuration: start, kill, restart, reload |
+//! | [`agent`] | `postern-agent` with a configuration: joined, started, ended |
+//! | [`fleet`] | hosts with sshd, the module and an agent each |
+//! | [`network`], [`relay`] | machines of a network, and a network that is cut |
 //! | [`login_socket`] | the login socket as the PAM module uses it, for tests with many logins at once |
 //! | [`api`] | verification without a dialogue, as other programs ask for it |
 //! | [`metrics`] | what the daemon counts, and how much memory it has
@@ -31,11 +34,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod agent;
 pub mod api;
 pub mod authenticator;
 pub mod batch;
 pub mod chance;
 pub mod faults;
+pub mod fleet;
 pub mod flows;
 pub mod fob;
 pub mod history;
@@ -43,10 +48,12 @@ pub mod http2;
 pub mod login_socket;
 pub mod machine;
 pub mod metrics;
+pub mod network;
 pub mod notices;
 pub mod postern;
 pub mod programs;
 pub mod raw;
+pub mod relay;
 pub mod scenario;
 pub mod soak;
 pub mod sshd;

@@ -53,6 +53,7 @@ impl Login {
             // Not "ssh", so that a refusal comes at once and not as one more question.
             tty: Some("/dev/pts/0".to_owned()),
             columns: None,
+            session: None,
         };
         Ok(Dialogue { reply: post(BEGIN_PATH, &begin)? })
     }

@@ -42,7 +42,7 @@ const fn verb(line: &'static str, [admin, helpdesk, auditor]: [bool; 3]) -> Verb
 
 /// `BOBS` and `FREE` stand for bob's token and the one of nobody. Whoever may use a verb may still hear that a code
 /// is wrong or a state unfit: what is asked here is only whether he is let through.
-const VERBS: [Verb; 23] = [
+const VERBS: [Verb; 32] = [
     verb("user list", [true, true, true]),
     verb("user show bob", [true, true, true]),
     verb("user set bob --otp on", [true, false, false]),
@@ -63,6 +63,15 @@ const VERBS: [Verb; 23] = [
     verb("token enable BOBS", [true, false, false]),
     verb("recovery status bob", [true, true, true]),
     verb("recovery regenerate bob", [true, false, false]),
+    verb("policy show", [true, true, true]),
+    verb("policy try --user bob", [true, true, true]),
+    verb("rollout status", [true, true, true]),
+    verb("host list", [true, true, true]),
+    verb("host show web1", [true, true, true]),
+    verb("host enrol web1", [true, false, false]),
+    verb("host rename web1 web2", [true, false, false]),
+    verb("host group web1 db", [true, false, false]),
+    verb("host revoke web1", [true, false, false]),
     verb("explain AAAA-AAAA", [true, true, true]),
     verb("audit show", [true, false, true]),
     verb("audit verify", [true, false, true]),

@@ -82,9 +82,8 @@ pub fn run(command: &mut Command) -> Result<()> {
 /// # Errors
 /// When cargo fails.
 pub fn release(extra: &[&str]) -> Result<()> {
-    let mut arguments =
-        vec!["build", "--release", "--locked", "-p", "pam-module", "-p", "verifierd", "-p", "cli"];
-    for package in extra {
+    let mut arguments = vec!["build", "--release", "--locked"];
+    for package in ["pam-module", "verifierd", "agent", "cli"].iter().chain(extra) {
         arguments.extend(["-p", package]);
     }
     run_cargo(&arguments)

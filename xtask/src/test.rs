@@ -15,7 +15,7 @@ use crate::witness::Witness;
 use crate::{mutants, sandbox, tidy, units};
 
 /// The tests of these packages change users and PAM files, so they run in the sandbox.
-const SANDBOXED: [&str; 2] = ["pam-harness", "system-tests"];
+const SANDBOXED: [&str; 3] = ["pam-harness", "system-tests", "fleet-harness"];
 
 /// The version that this project's `deny.toml` was written for.
 const CARGO_DENY_VERSION: &str = "0.20.2";
