@@ -53,7 +53,8 @@ const USUAL_MAX: usize = 8_000_000;
 const HOST_SHARE: u32 = 3;
 
 /// New counts that one host makes in a day: users who come to it from places new to them, and names that nobody has.
-/// Further ones share 256 of that host's, so that a host in foreign hands fills the table for nobody else.
+/// To further ones all its places are one and unknown names share 256 counts, so that a host in foreign hands fills the
+/// table for nobody else.
 const HOST_COUNTS_MAX: u32 = 20_000;
 
 /// See [`HOST_COUNTS_MAX`].
@@ -180,7 +181,7 @@ impl Throttles {
         if let Some(host) = source.host().filter(|_| !self.counts.contains(&pair)) {
             let now = clock.elapsed();
             if self.made_by.entry(host).or_default().count(now, HOST_COUNTS_WITHIN) > HOST_COUNTS_MAX {
-                return self.admit_in_a_crowd(host, &pair, gate, clock);
+                return self.admit_in_a_crowd(host, subject, gate, clock);
             }
         }
         let usual = is_inside || self.is_usual(&pair, clock.now());
@@ -222,20 +223,25 @@ impl Throttles {
         Ok(admission)
     }
 
-    /// A try at a host that has made as many counts as it may: it shares some with its other tries, and none with those of
-    /// other hosts.
+    /// A try at a host that has made as many counts as it may: all places are one to it, and all names that nobody has
+    /// share a few. A user has his own count there all the same, and the fleet's hear nothing of it.
     fn admit_in_a_crowd(
         self: &Arc<Self>,
         host: HostId,
-        pair: &Key,
+        subject: Subject<'_>,
         gate: Option<&Gate>,
         clock: &dyn Clock,
     ) -> Result<Admission, Refused> {
-        let shared = self.hasher.key(&[b"crowd", &host.bytes(), &pair[..1]]);
-        // Who shares it says nothing of whose place is usual.
+        let mut who = self.name(subject);
+        if let Subject::Unknown(_) = subject {
+            who[1..].fill(0);
+        }
+        let shared = self.hasher.key(&[b"crowd", &who, &host.bytes()]);
+        // What is shared says nothing of which place is usual.
         let mut admission = Admission::new(self, shared, true);
-        self.enter(shared, Lane::Source, || shared, gate, clock)?;
+        self.enter(shared, Lane::HostPair, || self.owner(&who), gate, clock)?;
         admission.lanes.push(shared);
+        self.count_for_host(&mut admission, &who, host, clock);
         Ok(admission)
     }
 

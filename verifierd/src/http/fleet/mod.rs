@@ -16,7 +16,7 @@ mod tls;
 mod wrong_joins;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::body::{Body as _, Incoming};
 use hyper::header::HeaderValue;
@@ -37,7 +37,7 @@ use super::login;
 use crate::audit::witness::Judged;
 use crate::dialogue::Dialogue;
 use crate::hosts::presence::Seat;
-use crate::hosts::{Host, HostCertificate, HostError, HostId, Registrar};
+use crate::hosts::{Host, HostCertificate, HostError, Registrar};
 use refusals::Refusals;
 use tls::FleetTls;
 use wrong_joins::WrongJoins;
@@ -75,6 +75,8 @@ struct Shown {
     certificate: HostCertificate,
     /// None for whoever is refused anyway.
     seat: Option<Seat>,
+    /// The checkpoint that was judged last on this connection.
+    judged: Mutex<String>,
 }
 
 impl Fleet {
@@ -106,7 +108,7 @@ impl Fleet {
     ) -> Reply {
         let registrar = &self.0.registrar;
         // First of all: a store that was put back may not know the host any more, or not its present certificate.
-        if let Err(error) = self.look_at_checkpoint(shown.certificate.host, &request).await {
+        if let Err(error) = self.look_at_checkpoint(shown, &request).await {
             tracing::error!(%error, "a checkpoint of the audit trail cannot be looked at");
             body::discard(request).await;
             return error_reply(ErrorCode::Unavailable, "the audit trail cannot be read".into());
@@ -164,15 +166,26 @@ impl Fleet {
     }
 
     /// A host that has seen more of the audit trail than there is: from then on nothing is decided.
-    async fn look_at_checkpoint(&self, host: HostId, request: &Request<Incoming>) -> Result<(), ReadError> {
-        let shown = request.headers().get(CHECKPOINT_HEADER).and_then(|shown| shown.to_str().ok());
-        let Some(shown) = shown.filter(|shown| shown.len() <= CHECKPOINT_BYTES_MAX) else { return Ok(()) };
-        let known = self.0.registrar.hosts().find(host);
-        let by = known.map_or_else(|| format!("with id {host}"), |known| known.record.name.to_string());
-        let judged = self.0.dialogue.witness.judge(shown, &by).await?;
-        if judged == Judged::Foreign && self.0.refusals.is_logged(self.0.registrar.clock().elapsed()) {
+    async fn look_at_checkpoint(&self, shown: &Shown, request: &Request<Incoming>) -> Result<(), ReadError> {
+        let text = request.headers().get(CHECKPOINT_HEADER).and_then(|text| text.to_str().ok());
+        let Some(text) = text.filter(|text| text.len() <= CHECKPOINT_BYTES_MAX) else { return Ok(()) };
+        let last = || shown.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last() == text {
+            return Ok(());
+        }
+        let registrar = &self.0.registrar;
+        let (id, now) = (shown.certificate.host, registrar.clock().elapsed());
+        let host = registrar.hosts().find(id);
+        // It costs a look into the store: a host that shows a hundred different ones a second is heard with a few.
+        if host.as_ref().is_some_and(|host| !host.presence.may_ask(now, 1)) {
+            return Ok(());
+        }
+        let by = host.map_or_else(|| format!("with id {id}"), |host| host.record.name.to_string());
+        let judged = self.0.dialogue.witness.judge(text, &by).await?;
+        if judged == Judged::Foreign && self.0.refusals.is_logged(now) {
             tracing::warn!(host = by, "a host shows a checkpoint that this fleet's verifiers did not sign");
         }
+        text.clone_into(&mut last());
         Ok(())
     }
 
@@ -225,7 +238,8 @@ impl Handle for Fleet {
                 let registrar = &self.0.registrar;
                 // A former certificate takes no seat from the present one.
                 let admitted = registrar.hosts().admit(&certificate, &**registrar.clock());
-                Some(Shown { certificate, seat: admitted.ok().map(|(host, _)| host.presence.enter()) })
+                let seat = admitted.ok().map(|(host, _)| host.presence.enter());
+                Some(Shown { certificate, seat, judged: Mutex::default() })
             }
         };
         Some(Arc::new(Visitor { source, host, is_leaving: watch::Sender::new(false) }))
@@ -247,7 +261,7 @@ impl Handle for Fleet {
         let mut leaving = visitor.is_leaving.subscribe();
         // The sender lives as long as the visitor.
         let dismissed = async { drop(leaving.wait_for(|is_leaving| *is_leaving).await) };
-        let Some(Shown { certificate, seat: Some(seat) }) = &visitor.host else { return dismissed.await };
+        let Some(Shown { certificate, seat: Some(seat), .. }) = &visitor.host else { return dismissed.await };
         let registrar = &self.0.registrar;
         let is_admitted = || registrar.hosts().admit(certificate, &**registrar.clock()).is_ok();
         tokio::select! {

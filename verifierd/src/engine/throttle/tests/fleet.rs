@@ -175,7 +175,13 @@ fn a_host_that_makes_names_and_places_up_fills_the_table_for_nobody_else() {
             admission.fail(&bench.clock, |_| ());
         }
     }
-    assert!(bench.throttles.counts.len() <= 6 * 20_000 + 256, "{} counts", bench.throttles.counts.len());
+    assert!(bench.throttles.counts.len() <= 6 * 20_000 + 2 * 256, "{} counts", bench.throttles.counts.len());
+    let looked =
+        bench.guess_at(1, ALICE, |number| Some(format!("172.16.{}.{}", number / 256, number % 256)), 20);
+    assert_eq!(looked, 25, "nor has it more guesses for one user than it had");
+    bench.advance(24 * 3600);
+    let more = bench.admit_at(1, ALICE, Some("172.17.0.1")).expect("one more the next day");
+    assert!(!more.is_charged());
     for user in 0..500 {
         assert!(bench.admit_at(2, Subject::User(UserId(user)), Some("192.0.2.1")).is_ok());
         assert!(bench.admit_at(2, Subject::User(UserId(user)), None).is_ok());
