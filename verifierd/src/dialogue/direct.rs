@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use wire::admin::Then;
 use wire::login::{ANSWER_BYTES_MAX, FIELD_BYTES_MAX, Verdict};
 use wire::verify::{Verified, Verify};
@@ -22,6 +23,9 @@ use crate::engine::{
 use crate::hosts::HostIdentity;
 use crate::login::Login;
 use crate::policy::{Circumstances, Demand, Ruled, Terms, Walk, decide, demand};
+
+/// Codes of one batch that are on the long way at once: each holds some kilobytes until its decision is recorded.
+const LONG_WAY_MAX: usize = 32;
 
 /// A request whose code has been looked at.
 struct Begun<'a> {
@@ -55,7 +59,7 @@ impl Dialogue {
         host: Option<&'a HostIdentity>,
     ) -> Result<Verified<'a>, DialogueError> {
         let begun = self.look(request, host)?;
-        Ok(self.conclude_look(begun).await)
+        Ok(self.conclude_look(begun, &Semaphore::new(1)).await)
     }
 
     /// Decides about each of many codes by itself, all at once; their claims become durable together. Nothing is decided
@@ -71,7 +75,8 @@ impl Dialogue {
         requests.iter().try_for_each(check)?;
         let begun = requests.into_iter().map(|request| self.look(request, host));
         let begun = begun.collect::<Result<Vec<_>, _>>()?;
-        Ok(all(begun.into_iter().map(|begun| Box::pin(self.conclude_look(begun))).collect()).await)
+        let turns = Semaphore::new(LONG_WAY_MAX);
+        Ok(all(begun.into_iter().map(|begun| Box::pin(self.conclude_look(begun, &turns))).collect()).await)
     }
 
     fn look<'a>(
@@ -136,7 +141,8 @@ impl Dialogue {
         }
     }
 
-    async fn conclude_look<'a>(self: &Arc<Self>, begun: Begun<'a>) -> Verified<'a> {
+    /// * `turns`: for the long way.
+    async fn conclude_look<'a>(self: &Arc<Self>, begun: Begun<'a>, turns: &Semaphore) -> Verified<'a> {
         let Begun { request, key, at, first, host } = begun;
         let (refused, admission) = match first {
             First::Claimed(claimed) => match self.engine.conclude(claimed).await {
@@ -150,7 +156,7 @@ impl Dialogue {
         let login = Login::from(&request.user, &request.service, host.cloned(), request.rhost.as_deref());
         let typed = Zeroizing::new(request.code.clone().into_owned());
         let work = || Arc::clone(self).judge_directly(login, key, typed, refused, admission);
-        let decision = Box::pin(self.judge_once(key, at, work)).await;
+        let decision = Box::pin(self.judge_once(key, at, turns, work)).await;
         verified(request, host, &decision)
     }
 
@@ -159,9 +165,14 @@ impl Dialogue {
         &self,
         key: RequestKey,
         at: Duration,
+        turns: &Semaphore,
         work: impl FnOnce() -> F,
     ) -> Decision {
-        let decision = match self.recent.once(key, at, work).await {
+        let judged = {
+            let _turn = turns.acquire().await;
+            Box::pin(self.recent.once(key, at, work)).await
+        };
+        let decision = match judged {
             Some(Judgement::Decided(decision) | Judgement::NextCode { decision, .. }) => decision,
             Some(Judgement::LastRecoveryCode) | None => self.engine.undecided(),
         };
