@@ -77,7 +77,7 @@ struct StatusArguments {
 }
 
 fn main() -> ExitCode {
-    abort_on_panic();
+    serve::process::abort_on_panic();
     let command = Arguments::parse().command;
     let is_open_to_all = matches!(command, Command::Version | Command::Config(ConfigCommand::Default));
     if !is_open_to_all && !rustix::process::geteuid().is_root() {
@@ -112,13 +112,4 @@ impl Failure {
     fn new(status: u8, error: impl Into<anyhow::Error>) -> Self {
         Self { status, error: error.into() }
     }
-}
-
-/// Half an agent must not keep answering.
-fn abort_on_panic() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
-        std::process::abort();
-    }));
 }

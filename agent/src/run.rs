@@ -19,13 +19,9 @@ use agent::verifiers::Verifiers;
 use arc_swap::ArcSwap;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
+use serve::process::{self, Asked, Signals, tell_systemd};
 use serve::{Audience, CONNECTIONS_MAX, Listener};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::Failure;
 use crate::commands::NOT_READY;
@@ -39,9 +35,9 @@ const DESCRIPTORS_KEPT: usize = 64;
 /// Serves until SIGTERM or SIGINT.
 pub fn run(path: &Path) -> Result<ExitCode, Failure> {
     let config = Config::load(path).map_err(|error| Failure::new(2, error))?;
-    let _log = log();
-    forbid_core_dumps();
-    raise_descriptor_limit();
+    let _log = process::log();
+    process::forbid_core_dumps();
+    process::raise_descriptor_limit(CONNECTIONS_MAX + DESCRIPTORS_KEPT);
     // Whatever is made from here on is ours alone.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     if config.verifiers.is_empty() {
@@ -66,7 +62,7 @@ pub fn run(path: &Path) -> Result<ExitCode, Failure> {
 }
 
 async fn serve(config: Config, identity: Identity, inherited: Option<UnixListener>) -> anyhow::Result<()> {
-    let signals = Signals::take()?;
+    let mut signals = Signals::take()?;
     let tls = tls::for_host(&identity)?;
     let host = identity.host.clone();
     let chance = Arc::new(SystemChance);
@@ -93,7 +89,8 @@ async fn serve(config: Config, identity: Identity, inherited: Option<UnixListene
     tell_systemd(&[NotifyState::Ready, NotifyState::Status("asking about logins")]);
     tracing::info!(host, login = %config.login_socket.display(), "ready");
     let pulse = tokio::spawn(feed_watchdog());
-    signals.wait().await;
+    // The configuration is read once.
+    while signals.next().await == Asked::Reload {}
     tracing::info!("stopping");
     tell_systemd(&[NotifyState::Stopping]);
     // Whoever listens is gone only when there is nothing to stop.
@@ -112,42 +109,6 @@ fn inherited() -> Option<UnixListener> {
     passed.take_unix_listener(index).ok().flatten()
 }
 
-/// The signals that we heed, instead of what they would do to a process in the middle of a login.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    unheeded: [Signal; 3],
-}
-
-impl Signals {
-    /// Takes them over. What comes from now on waits until it is heeded.
-    fn take() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            unheeded: [
-                signal(SignalKind::hangup())?,
-                signal(SignalKind::user_defined1())?,
-                signal(SignalKind::user_defined2())?,
-            ],
-        })
-    }
-
-    /// Until one says that we end.
-    async fn wait(mut self) {
-        let [hang_up, user1, user2] = &mut self.unheeded;
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = hang_up.recv() => {}
-                _ = user1.recv() => {}
-                _ = user2.recv() => {}
-            }
-        }
-    }
-}
-
 /// On the thread that does everything else: whatever keeps it from logins keeps it from this.
 async fn feed_watchdog() {
     let Some(period) = sd_notify::watchdog_enabled() else { return };
@@ -156,46 +117,4 @@ async fn feed_watchdog() {
         every.tick().await;
         tell_systemd(&[NotifyState::Watchdog]);
     }
-}
-
-fn tell_systemd(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!(%error, "systemd was not told");
-    }
-}
-
-/// Descriptors for all connections of the login socket. Under systemd the unit says it too. Where fewer are to be had,
-/// fewer connections are served at once.
-fn raise_descriptor_limit() {
-    let wanted = (CONNECTIONS_MAX + DESCRIPTORS_KEPT) as u64;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let current = limit.current.unwrap_or(u64::MAX);
-    let possible = limit.maximum.unwrap_or(u64::MAX).min(wanted);
-    if possible > current {
-        let raised = rustix::process::Rlimit { current: Some(possible), maximum: limit.maximum };
-        if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
-            tracing::warn!(%error, current, "the number of open files could not be raised");
-        }
-    }
-}
-
-/// A core file would hold the host's key, and codes on their way.
-fn forbid_core_dumps() {
-    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Core, none) {
-        tracing::warn!(%error, "core dumps could not be turned off");
-    }
-    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-    {
-        tracing::warn!(%error, "this process could not be made undumpable");
-    }
-}
-
-/// To standard error, which systemd puts into the journal. A reader that does not read loses lines; logins do not
-/// wait for it. The guard writes out what is left when it is dropped.
-fn log() -> WorkerGuard {
-    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
-    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(writer);
-    tracing_subscriber::registry().with(LevelFilter::INFO).with(lines).init();
-    guard
 }

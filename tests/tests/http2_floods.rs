@@ -20,7 +20,7 @@ const GROWTH_BYTES_MAX: u64 = 48 * 1024 * 1024;
 /// And for each code that it decided: the verdict, which a retry gets again, and its record.
 const REMEMBERED_BYTES_MAX: u64 = 2 * 1024;
 
-/// Requests that one connection may have at once, as `http::connection` says.
+/// Requests that one connection may have at once, as `serve::connection` says.
 const STREAMS_MAX: u64 = 256;
 
 /// Codes of one flood that may be decided: a batch for each of the requests that a connection may have at once. All of

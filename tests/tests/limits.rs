@@ -1,7 +1,7 @@
 //! Crowds, slow callers and want of descriptors: whoever logs in meanwhile is let in, and the daemon ends the others.
 //!
 //! Only what happens is judged here, not when: that deadlines are right to the second, `verifierd`'s own tests show on a
-//! clock of theirs (`http/pace`).
+//! clock of theirs (`serve::pace`).
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -29,7 +29,7 @@ const HANG: Duration = Duration::from_secs(600);
 /// Between two bytes of a slow caller. Source: check F07.
 const BETWEEN_BYTES: Duration = Duration::from_secs(5);
 
-/// Connections of one source, as `http::seats` says.
+/// Connections of one source, as `serve::seats` says.
 const PER_SOURCE: usize = 128;
 
 /// A daemon with this configuration, and alice's phone.

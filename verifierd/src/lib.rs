@@ -10,9 +10,9 @@
 //! | [`engine`] | throttles, matches and claims codes |
 //! | [`audit`] | forms the record of each decision |
 //!
-//! [`accounts`] holds users and tokens, [`hosts`] the machines of the fleet, [`notify`] tells administrators of some events, [`service`] puts the
-//! parts together. The library reads no clock and
-//! draws no time of its own: `main.rs` makes the one clock.
+//! [`accounts`] holds users and tokens, [`hosts`] the machines of the fleet, [`notify`] tells administrators of some
+//! events, [`service`] puts the parts together. The library reads no clock and draws no time of its own: `main.rs` makes
+//! the one clock.
 
 #![forbid(unsafe_code)]
 
@@ -32,3 +32,4 @@ pub mod policy;
 pub mod service;
 #[cfg(test)]
 mod trial;
+mod turns;

@@ -53,7 +53,7 @@ struct ConfigArgument {
 }
 
 fn main() -> ExitCode {
-    abort_on_panic();
+    serve::process::abort_on_panic();
     let done = match Arguments::parse().command {
         Command::Run(argument) => run::run(&argument.config),
         Command::Init(argument) => commands::init(&argument.config),
@@ -78,13 +78,4 @@ impl Failure {
     fn new(status: u8, error: impl Into<anyhow::Error>) -> Self {
         Self { status, error: error.into() }
     }
-}
-
-/// Half a daemon must not keep answering.
-fn abort_on_panic() {
-    let report = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        report(panic);
-        std::process::abort();
-    }));
 }

@@ -10,14 +10,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
+use serve::process::{self, Asked, Signals, tell_systemd};
 use serve::seats::DESCRIPTORS_WANTED;
 use serve::{Audience, ListenError, Listener, NetworkListener, Workers};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tracing_appender::non_blocking::WorkerGuard;
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 use verifierd::clock::{Clock, SystemClock};
 use verifierd::config::{ApiConfig, Config, FleetConfig};
 use verifierd::http::api::ApiSecrets;
@@ -34,9 +30,9 @@ const BLOCKING_THREADS_MAX: usize = 32;
 /// Serves until SIGTERM or SIGINT.
 pub fn run(path: &Path) -> Result<ExitCode, Failure> {
     let config = Config::load(path).map_err(|error| Failure::new(2, error))?;
-    let _log = log();
-    forbid_core_dumps();
-    raise_descriptor_limit();
+    let _log = process::log();
+    process::forbid_core_dumps();
+    process::raise_descriptor_limit(DESCRIPTORS_WANTED);
     // Whatever is made from here on is ours alone, unless it says otherwise.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let inherited = Inherited::take();
@@ -174,37 +170,9 @@ impl Inherited {
     }
 }
 
-/// The signals that we heed, instead of what they would do to a process that has the store open.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-    /// Unheeded, these would end the process in the middle of a login.
-    user: [Signal; 2],
-}
-
-impl Signals {
-    /// Takes them over. What comes from now on waits until it is heeded.
-    fn take() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-            user: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
-        })
-    }
-}
-
 async fn heed_signals(mut signals: Signals, reloader: Reloader, stop: watch::Sender<bool>) {
-    let [user1, user2] = &mut signals.user;
-    loop {
-        tokio::select! {
-            _ = signals.terminate.recv() => break,
-            _ = signals.interrupt.recv() => break,
-            _ = user1.recv() => {}
-            _ = user2.recv() => {}
-            _ = signals.hang_up.recv() => reload(&reloader).await,
-        }
+    while signals.next().await == Asked::Reload {
+        reload(&reloader).await;
     }
     tracing::info!("stopping");
     tell_systemd(&[NotifyState::Stopping]);
@@ -234,50 +202,4 @@ async fn feed_watchdog(every: Duration, workers: &Workers) {
         workers.answer().await;
         tell_systemd(&[NotifyState::Watchdog]);
     }
-}
-
-fn tell_systemd(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!(%error, "systemd was not told");
-    }
-}
-
-/// Descriptors for all connections of all listeners, and the store, the log and the program that is told of
-/// events: a crowd at one listener must not leave none for the others. Under systemd the unit says it too. Where
-/// fewer are to be had, each listener serves fewer connections at once.
-fn raise_descriptor_limit() {
-    let wanted = DESCRIPTORS_WANTED as u64;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let current = limit.current.unwrap_or(u64::MAX);
-    let possible = limit.maximum.unwrap_or(u64::MAX).min(wanted);
-    if possible > current {
-        let raised = rustix::process::Rlimit { current: Some(possible), maximum: limit.maximum };
-        if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised) {
-            tracing::warn!(%error, current, "the number of open files could not be raised");
-        }
-    }
-    if possible.max(current) < wanted {
-        tracing::warn!(wanted, possible, "few open files are allowed: fewer connections are served at once");
-    }
-}
-
-/// A core file would hold secrets.
-fn forbid_core_dumps() {
-    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
-    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Core, none) {
-        tracing::warn!(%error, "core dumps could not be turned off");
-    }
-    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
-    {
-        tracing::warn!(%error, "this process could not be made undumpable");
-    }
-}
-
-/// To standard error, which systemd puts into the journal. A reader that does not read loses lines; logins
-/// do not wait for it. The guard writes out what is left when it is dropped.
-fn log() -> WorkerGuard {
-    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
-    let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(writer);
-    tracing_subscriber::registry().with(LevelFilter::INFO).with(lines).init();
-    guard
 }

@@ -13,6 +13,7 @@
 //! | [`pace`] | ends what is too slow |
 //! | [`body`], [`reply`] | what is read and what is told |
 //! | [`tally`] | counts what happened |
+//! | [`process`] | is what the machine sees of it all: signals, systemd, the log |
 
 #![forbid(unsafe_code)]
 
@@ -21,6 +22,7 @@ pub mod connection;
 mod heads;
 pub mod listener;
 pub mod pace;
+pub mod process;
 pub mod reply;
 pub mod seats;
 pub mod tally;

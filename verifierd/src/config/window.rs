@@ -39,7 +39,7 @@ impl Window {
         };
         let (from, to) = times.split_once('-').ok_or(WindowError::Time)?;
         let from = parse_minute(from).filter(|from| *from < DAY_MINUTES).ok_or(WindowError::Time)?;
-        let to = parse_minute(to).filter(|to| *to != from && *to > 0).ok_or(WindowError::Time)?;
+        let to = parse_minute(to).filter(|to| *to != from).ok_or(WindowError::Time)?;
         let offset = parse_offset(zone).ok_or(WindowError::Zone)?;
         Ok(Self { days, from, to, offset, written: text.into() })
     }
@@ -166,6 +166,8 @@ mod tests {
             [true, true, true, true, false, false]
         );
         assert!(holds("sun 23:00-01:00", "UTC", at(7, 0)), "the week goes round");
+        let until_midnight = |at| holds("fri 22:00-00:00", "UTC", at);
+        assert_eq!([at(4, 22), at(4, 24) - 1, at(4, 24)].map(until_midnight), [true, true, false]);
     }
 
     // covers: A10
@@ -192,7 +194,7 @@ mod tests {
             "24:00-08:00",
             "08:00-24:01",
             "08:60-09:00",
-            "08:00-00:00",
+            "00:00-00:00",
             "Mon 08:00-18:00",
             "mon- 08:00-18:00",
             "mon,, 08:00-18:00",

@@ -141,7 +141,7 @@ impl Dialogue {
         }
     }
 
-    /// * `turns`: for the long way.
+    /// * `turns`: for the long way, of the whole batch.
     async fn conclude_look<'a>(self: &Arc<Self>, begun: Begun<'a>, turns: &Semaphore) -> Verified<'a> {
         let Begun { request, key, at, first, host } = begun;
         let (refused, admission) = match first {

@@ -15,7 +15,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use ledger::{Change, Entry, Ledger, Outcome};
-use tokio::sync::{Mutex, Semaphore};
 
 pub use enrol::{Enrolled, FORMER_NAMES_MAX, HOSTS_MAX};
 pub use join::{Certified, ISSUED_MAX, JoinRequest};
@@ -29,10 +28,7 @@ use crate::audit::{self, AuditRecord, Reference, rfc3339};
 use crate::clock::Clock;
 use crate::keys::{KeyError, NameHasher};
 use crate::notify::Notifier;
-
-/// How many changes may wait. After a long outage all hosts of a fleet may renew in the same minutes; each change
-/// takes about as long as a commit.
-const WAITING_MAX: usize = 1_024;
+use crate::turns::Turns;
 
 /// Why a change was not made.
 #[derive(Debug, thiserror::Error)]
@@ -127,15 +123,13 @@ pub struct Tools {
 #[derive(Debug)]
 pub struct Registrar {
     tools: Tools,
-    /// Held for the whole of a change, its commit included; given in the order of asking.
-    turn: Mutex<()>,
-    waiting: Arc<Semaphore>,
+    turns: Turns,
 }
 
 impl Registrar {
     /// A registrar.
     pub fn new(tools: Tools) -> Arc<Self> {
-        Arc::new(Self { tools, turn: Mutex::new(()), waiting: Arc::new(Semaphore::new(WAITING_MAX)) })
+        Arc::new(Self { tools, turns: Turns::new() })
     }
 
     /// The hosts.
@@ -153,20 +147,12 @@ impl Registrar {
         self.tools.authority.as_ref()
     }
 
-    /// Does `work` when all that was asked for before is done. A caller that goes away has it done all the same.
+    /// As [`Turns::take`]; too many waiting is an error like others.
     async fn in_turn<T: Send + 'static>(
-        self: &Arc<Self>,
+        &self,
         work: impl Future<Output = Result<T, HostError>> + Send + 'static,
     ) -> Result<T, HostError> {
-        let place = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| HostError::Busy)?;
-        let me = Arc::clone(self);
-        let task = tokio::spawn(async move {
-            let _turn = me.turn.lock().await;
-            let done = work.await;
-            drop(place);
-            done
-        });
-        task.await.unwrap_or(Err(HostError::Busy))
+        self.turns.take(work).await.unwrap_or(Err(HostError::Busy))
     }
 
     /// Makes a host's new record durable together with what is told of it.

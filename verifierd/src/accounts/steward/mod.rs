@@ -15,7 +15,6 @@ use std::future::Future;
 use std::sync::Arc;
 
 use ledger::{Change, Entry, Ledger, Outcome};
-use tokio::sync::{Mutex, Semaphore};
 
 pub use claims::{Edit, EditedClaim};
 pub use import::NewHardware;
@@ -28,9 +27,7 @@ use crate::audit::{self, AuditRecord, Reference, rfc3339};
 use crate::clock::Clock;
 use crate::keys::{KeyError, NameHasher, Sealer, random_bytes};
 use crate::notify::Notifier;
-
-/// How many changes may wait: the first codes of a thousand people who enrol in the same moment.
-const WAITING_MAX: usize = 1_024;
+use crate::turns::Turns;
 
 /// Who makes a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,9 +155,7 @@ pub struct Steward {
     notifier: Arc<Notifier>,
     /// Names recovery codes.
     recovery_hasher: NameHasher,
-    /// Held for the whole of a change, its commit included; given in the order of asking.
-    turn: Mutex<()>,
-    waiting: Arc<Semaphore>,
+    turns: Turns,
 }
 
 /// What a steward works with.
@@ -184,9 +179,8 @@ impl Steward {
     /// A steward.
     pub fn new(tools: Tools) -> Arc<Self> {
         let Tools { accounts, ledger, sealer, clock, notifier, recovery_hasher } = tools;
-        let waiting = Arc::new(Semaphore::new(WAITING_MAX));
-        let turn = Mutex::new(());
-        Arc::new(Self { accounts, ledger, sealer, clock, notifier, recovery_hasher, turn, waiting })
+        let turns = Turns::new();
+        Arc::new(Self { accounts, ledger, sealer, clock, notifier, recovery_hasher, turns })
     }
 
     /// Names recovery codes.
@@ -209,21 +203,12 @@ impl Steward {
         .await
     }
 
-    /// Does `work` when all that was asked for before is done. A caller that goes away has it done all the
-    /// same.
+    /// As [`Turns::take`]; too many waiting is an error like others.
     async fn in_turn<T: Send + 'static>(
-        self: &Arc<Self>,
+        &self,
         work: impl Future<Output = Result<T, ChangeError>> + Send + 'static,
     ) -> Result<T, ChangeError> {
-        let place = Arc::clone(&self.waiting).try_acquire_owned().map_err(|_| ChangeError::Busy)?;
-        let me = Arc::clone(self);
-        let task = tokio::spawn(async move {
-            let _turn = me.turn.lock().await;
-            let done = work.await;
-            drop(place);
-            done
-        });
-        task.await.unwrap_or(Err(ChangeError::Busy))
+        self.turns.take(work).await.unwrap_or(Err(ChangeError::Busy))
     }
 
     fn event(&self, event: &str, by: &Actor) -> AuditRecord {

@@ -151,6 +151,23 @@ async fn a_batch_with_a_malformed_request_decides_nothing() {
     assert_eq!(verdict(&trial, "alice", &code).await, Verdict::Allow);
 }
 
+// covers: F10
+#[tokio::test]
+async fn a_batch_has_32_codes_on_the_long_way_at_once() {
+    let trial = Trial::new().await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    let before = tasks();
+    let asked = (0..100).map(|_| request(&trial, "nobody", "123456")).collect();
+    let mut batch = std::pin::pin!(trial.service.dialogue.verify_batch(asked, None));
+    tokio::select! {
+        biased;
+        _ = &mut batch => panic!("refusals take their time"),
+        () = std::future::ready(()) => {}
+    }
+    assert_eq!(tasks() - before, 32);
+    assert!(batch.await.unwrap().iter().all(|told| told.verdict == Verdict::Deny));
+}
+
 // covers: G02
 #[tokio::test]
 async fn what_the_ledger_does_not_answer_for_is_no_accept() {
