@@ -1,4 +1,4 @@
-//! Removes one guard at a time from a copy of the workspace, and demands that a test notices.
+//! Removes one guard at a time from copies of the workspace, and demands that a test notices.
 //!
 //! The table is `xtask/mutants.toml`. Deliberately textual and by hand: each mutant is a guard that a check names,
 //! not a random change. The workspace itself is never touched.
@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::Deserialize;
 
 use crate::build;
@@ -94,32 +95,23 @@ pub fn run(only: Option<&str>, tally: &mut Tally) -> Result<()> {
     ensure!(!table.mutant.is_empty(), "{TABLE} has no such mutant");
 
     let room = root.join("target/mutants");
-    let tree = room.join("tree");
-    copy_workspace(&root, &tree)?;
-    let runner = Runner { tree: &tree, build: room.join("build") };
-
+    let first = Lane::at(&room.join("1"));
+    copy_workspace(&root, &first.tree)?;
     table.mutant.sort_by(|a, b| a.program().cmp(&b.program()));
     for mutants in table.mutant.chunk_by(|a, b| a.program() == b.program()) {
-        runner.test_unharmed(mutants)?;
+        first.test_unharmed(mutants)?;
     }
-    let (mut caught, mut missed) = (0, 0);
+    let second = first.copy_to(&room.join("2"))?;
+
     // Those that remove the same guard share one build, and those of one file what is built upon its package.
     table.mutant.sort_by(|a, b| a.removal().cmp(&b.removal()));
-    for same in table.mutant.chunk_by(|a, b| a.removal() == b.removal()) {
-        let undo = runner.apply(&same[0]).with_context(|| format!("mutant {}", same[0].id))?;
-        for mutant in same {
-            let (word, why) = match runner.test(mutant)? {
-                Outcome::Failed => ("caught", ""),
-                Outcome::Passed => ("NOT CAUGHT", ": its test passes although the guard is gone"),
-                Outcome::NotBuilt => ("NOT CAUGHT", ": the mutated copy does not build"),
-                Outcome::NoTest => ("NOT CAUGHT", ": the test is gone with the guard"),
-            };
-            println!("mutant {} ({}) ... {word}{why}", mutant.id, mutant.checks.join(", "));
-            if word == "caught" { caught += 1 } else { missed += 1 }
-        }
-        undo.run()?;
-    }
-    let word = if missed == 0 { "ok" } else { "FAILED" };
+    let guards = Mutex::new(table.mutant.chunk_by(|a, b| a.removal() == b.removal()));
+    let missed = std::thread::scope(|scope| {
+        let second = scope.spawn(|| second.remove_each(&guards));
+        let missed = first.remove_each(&guards)?;
+        anyhow::Ok(missed + second.join().map_err(|_| anyhow!("the second lane panicked"))??)
+    })?;
+    let (caught, word) = (table.mutant.len() - missed, if missed == 0 { "ok" } else { "FAILED" });
     let closing = format!("test result: {word}. {caught} passed; {missed} failed; 0 ignored");
     println!("\n{closing}");
     tally.read_line(&closing);
@@ -146,13 +138,52 @@ fn mutate(text: &str, mutant: &Mutant) -> Result<String> {
     Ok(text.replace(&mutant.find, &mutant.replace))
 }
 
-/// Builds and runs tests in the copy.
-struct Runner<'a> {
-    tree: &'a Path,
+/// A copy of the workspace, and what is built of it. There are two beside each other, because half of the time only one
+/// thread of a compiler is at work.
+struct Lane {
+    tree: PathBuf,
     build: PathBuf,
 }
 
-impl Runner<'_> {
+impl Lane {
+    fn at(room: &Path) -> Self {
+        Self { tree: room.join("tree"), build: room.join("build") }
+    }
+
+    /// The same at another place, with all that is built.
+    fn copy_to(&self, room: &Path) -> Result<Self> {
+        let copy = Self::at(room);
+        if room.exists() {
+            fs::remove_dir_all(room).with_context(|| room.display().to_string())?;
+        }
+        fs::create_dir_all(room).with_context(|| room.display().to_string())?;
+        // Times are kept: by them cargo knows that nothing has to be built again.
+        let copying = ["--archive", "--reflink=auto"];
+        build::run(Command::new("cp").args(copying).args([&self.tree, &self.build]).arg(room))?;
+        Ok(copy)
+    }
+
+    /// Removes one guard after the other, as long as some are left. Tells how many were not caught.
+    fn remove_each<'a>(&self, guards: &Mutex<impl Iterator<Item = &'a [Mutant]>>) -> Result<usize> {
+        let next = || guards.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let mut missed = 0;
+        while let Some(same) = next() {
+            let undo = self.apply(&same[0]).with_context(|| format!("mutant {}", same[0].id))?;
+            for mutant in same {
+                let (word, why) = match self.test(mutant)? {
+                    Outcome::Failed => ("caught", ""),
+                    Outcome::Passed => ("NOT CAUGHT", ": its test passes although the guard is gone"),
+                    Outcome::NotBuilt => ("NOT CAUGHT", ": the mutated copy does not build"),
+                    Outcome::NoTest => ("NOT CAUGHT", ": the test is gone with the guard"),
+                };
+                println!("mutant {} ({}) ... {word}{why}", mutant.id, mutant.checks.join(", "));
+                missed += usize::from(word != "caught");
+            }
+            undo.run()?;
+        }
+        Ok(missed)
+    }
+
     /// Removes the guard from the copy.
     fn apply(&self, mutant: &Mutant) -> Result<Undo> {
         let path = self.tree.join(&mutant.file);
@@ -200,7 +231,7 @@ impl Runner<'_> {
     fn cargo(&self, mutant: &Mutant) -> Command {
         let mut command = build::cargo();
         command
-            .current_dir(self.tree)
+            .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.build)
             .env("PROPTEST_FAILURE_PERSISTENCE", "off")
             .args(["test", "--locked", "--no-fail-fast", "-p", &mutant.package])
