@@ -1,0 +1,104 @@
+//! How long a refusal takes tells nothing about the account.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+use system_tests::fob::Fob;
+use system_tests::login_socket::{exchange, random_id};
+use system_tests::machine::Machine;
+use system_tests::postern;
+use system_tests::time;
+use system_tests::verifier::Verifier;
+use wire::verify::VERIFY_PATH;
+
+/// Logins of each kind of account.
+const LOGINS: usize = 100;
+
+/// Logins at the same time.
+const AT_ONCE: usize = 20;
+
+/// Wrong codes after which a user is throttled wherever he comes from, and some more.
+const FAILURES: usize = 12;
+
+/// How far the chance that a login of one kind takes longer than one of another may be from a half. With 100 of each it
+/// is off by 0.04 at random (the standard deviation of the Mann-Whitney statistic): this is five times that.
+const DISTANCE_MAX: f64 = 0.2;
+
+/// One wrong code from an address of its own, since a source that tries many accounts is refused for all alike; and how
+/// long its refusal took.
+fn refused(user: &str, number: usize) -> Duration {
+    let (id, from) = (random_id().expect("an id"), format!("10.0.{}.{}", number / 250, number % 250 + 1));
+    let asked = json!({"request_id": id, "user": user, "service": "sshd", "rhost": from, "code": "000000"});
+    let begun = time::now();
+    let answer = exchange(Path::new(wire::LOGIN_SOCKET), VERIFY_PATH, asked.to_string().as_bytes());
+    let took = begun.elapsed();
+    let answer = answer.expect("a verdict");
+    assert!(String::from_utf8_lossy(&answer).contains("\"deny\""), "{user}");
+    took
+}
+
+/// Does that for many, some at a time, and in this order.
+fn refuse_all(users: &[&str]) -> Vec<Duration> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut times = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(user) = users.get(number) else { return times };
+            times.push((number, refused(user, number)));
+        }
+    };
+    let mut times = thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("refusals")).collect::<Vec<_>>()
+    });
+    times.sort();
+    times.into_iter().map(|(_, took)| took).collect()
+}
+
+/// The chance that one of the first takes longer than one of the second.
+fn chance_of_longer(first: &[Duration], second: &[Duration]) -> f64 {
+    let pairs = first.iter().flat_map(|a| second.iter().map(move |b| a.cmp(b)));
+    let halves: usize = pairs.map(|order| (order as i8 + 1) as usize).sum();
+    halves as f64 / (2 * first.len() * second.len()) as f64
+}
+
+// covers: E07
+#[test]
+fn refusals_of_all_kinds_of_accounts_take_as_long() {
+    let machine = Machine::new();
+    let _verifier = Verifier::start_with("version = 1\nkey_file = \"/etc/postern/master.key\"\n");
+    let users = machine.add_bare_users("user", 4 * LOGINS);
+    let mut kinds = users.chunks(LOGINS);
+    let mut kind = || kinds.next().expect("users").to_vec();
+    let (enrolled, disabled, locked, unenrolled) = (kind(), kind(), kind(), kind());
+    let unknown: Vec<String> = (0..LOGINS).map(|number| format!("ghost{number}")).collect();
+    for (number, user) in enrolled.iter().chain(&disabled).chain(&locked).enumerate() {
+        postern::add_token(&Fob::with_button(&format!("47{number:08}")), Some(user));
+    }
+    for (number, _) in disabled.iter().enumerate() {
+        postern::done(&["token", "disable", "--yes", &format!("47{:08}", LOGINS + number)]);
+    }
+    for _ in 0..FAILURES {
+        refuse_all(&locked.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    let kinds = [enrolled, disabled, locked, unenrolled, unknown];
+    // One of each in turns, so that whatever else the machine does befalls all alike.
+    let order: Vec<&str> =
+        (0..LOGINS).flat_map(|number| kinds.iter().map(move |kind| &*kind[number])).collect();
+    let times = refuse_all(&order);
+    let of_kind = |kind: usize| times.iter().skip(kind).step_by(kinds.len()).copied().collect::<Vec<_>>();
+    for (first, second) in (0..kinds.len()).flat_map(|second| (0..second).map(move |first| (first, second))) {
+        let chance = chance_of_longer(&of_kind(first), &of_kind(second));
+        println!("{} over {}: {chance:.3}", kinds[first][0], kinds[second][0]);
+        assert!(
+            (chance - 0.5).abs() <= DISTANCE_MAX,
+            "{} over {}: {chance}",
+            kinds[first][0],
+            kinds[second][0]
+        );
+    }
+}
