@@ -1,6 +1,6 @@
 //! `postern user`: who is asked for a one-time password.
 
-use wire::admin::{EnrolWith, OnOff, SetOtp, TokenType, Unlocked, User, UserList};
+use wire::admin::{EnrolWith, OnOff, SetOtp, Unlocked, User, UserList};
 
 use super::token;
 use crate::args::{Switch, UserVerb, Way};
@@ -108,7 +108,7 @@ fn grace(user: &User) -> String {
 
 fn told(user: &User) -> String {
     let name = &user.name;
-    let is_handed = user.tokens.iter().any(|token| token.token_type == TokenType::Hotp);
+    let is_handed = user.tokens.iter().any(|token| !token.is_app);
     match (user.otp, user.activated) {
         (OnOff::On, true) => format!("every login of {name} asks for a one-time password"),
         (OnOff::On, false) if user.tokens.is_empty() => {
@@ -122,12 +122,12 @@ fn told(user: &User) -> String {
 
 #[cfg(test)]
 mod tests {
-    use wire::admin::{TokenState, UserToken};
+    use wire::admin::{TokenState, TokenType, UserToken};
 
     use super::*;
 
-    fn token(token_type: TokenType) -> UserToken {
-        UserToken { serial: "PT1".into(), token_type, state: TokenState::Assigned }
+    fn token(is_app: bool) -> UserToken {
+        UserToken { serial: "PT1".into(), token_type: TokenType::Totp, is_app, state: TokenState::Assigned }
     }
 
     fn alice() -> User {
@@ -138,7 +138,7 @@ mod tests {
             grace_until: Some("2026-12-01T00:00:00Z".into()),
             grace_logins_left: Some(3),
             last_login: None,
-            tokens: vec![token(TokenType::Totp)],
+            tokens: vec![token(true)],
             recovery_codes_left: Some(9),
         }
     }
@@ -157,7 +157,7 @@ mod tests {
         check(alice(), "the next login of alice shows the QR code");
         let without = User { tokens: Vec::new(), ..alice() };
         check(without, "the next login of alice asks for the serial number of a token");
-        let handed = User { tokens: vec![token(TokenType::Hotp)], ..alice() };
+        let handed = User { tokens: vec![token(false)], ..alice() };
         check(handed, "the next login of alice asks for a code of the token");
         check(User { otp: OnOff::Off, ..alice() }, "no one-time password is demanded of alice");
     }

@@ -260,7 +260,7 @@ fn alice() -> User {
 }
 
 fn token(state: TokenState) -> UserToken {
-    UserToken { serial: SERIAL.to_owned(), token_type: TokenType::Hotp, state }
+    UserToken { serial: SERIAL.to_owned(), token_type: TokenType::Hotp, is_app: false, state }
 }
 
 fn problems(report: &Report) -> Vec<&Finding> {

@@ -91,6 +91,7 @@ mod tests {
         let token = |serial: &&str| UserToken {
             serial: (*serial).to_owned(),
             token_type: TokenType::Hotp,
+            is_app: false,
             state: TokenState::Associated,
         };
         User {

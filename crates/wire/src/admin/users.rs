@@ -48,6 +48,8 @@ pub struct UserToken {
     /// Event- or time-based.
     #[serde(rename = "type")]
     pub token_type: TokenType,
+    /// Whether its secret was drawn for an authenticator app: a login shows it until a code was given.
+    pub is_app: bool,
     /// Where it is in its life.
     pub state: TokenState,
 }

@@ -22,7 +22,7 @@ use crate::config::{Config, Grace, Lenience, Rule};
 use crate::dialogue::ask_for_memberships;
 use crate::hosts::{HostIdentity, HostName};
 use crate::login::Login;
-use crate::policy::{Demand, Leave, Memberships, Ruled, SetBy, Setting, Settings, Terms, that_may_hold};
+use crate::policy::{Demand, Leave, Memberships, Ruled, SetBy, Setting, Settings, Terms, remembered_for, that_may_hold};
 
 type Admin = State<Arc<Administration>>;
 
@@ -169,7 +169,7 @@ fn parse_time(text: &str) -> Result<UnixTime, Refusal> {
 
 async fn memberships_of(user: &UserName, rules: &[Rule]) -> Memberships {
     let groups: BTreeSet<_> = rules.iter().flat_map(|rule| rule.user_groups.iter().cloned()).collect();
-    if groups.is_empty() { Memberships::new() } else { ask_for_memberships(user.clone(), groups).await }
+    if groups.is_empty() { Memberships::new() } else { ask_for_memberships(None, user.clone(), groups).await }
 }
 
 fn effective_settings(host: Option<&HostIdentity>, config: &Config) -> Vec<EffectiveSetting> {
@@ -198,7 +198,22 @@ fn effective_settings(host: Option<&HostIdentity>, config: &Config) -> Vec<Effec
     ]
     .into_iter()
     .flatten()
+    .chain(remembered(host, config))
     .collect()
+}
+
+/// For how long a code counts, for each service of which that is said somewhere.
+fn remembered(host: Option<&HostIdentity>, config: &Config) -> Vec<EffectiveSetting> {
+    let own = host.and_then(|host| config.hosts.get(&host.name));
+    let of_group = host.and_then(|host| config.groups.get(host.group.as_ref()?));
+    let said = [own, of_group].into_iter().flatten().map(|said| &said.remember);
+    let services: BTreeSet<_> = said.chain([&config.remember]).flat_map(|said| said.keys()).collect();
+    let shown = services.into_iter().map(|service| {
+        let Setting { value, set_by } = remembered_for(host, service, config);
+        let (name, source) = (format!("remember.{service}"), source_of(set_by, host));
+        EffectiveSetting { name, value: duration(value), source }
+    });
+    shown.collect()
 }
 
 /// The three settings that say a grace.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wire::admin::{OnOff, RecoveryStatus, TokenType, UserToken};
 
 use super::Administration;
-use crate::accounts::{DRIFT_WINDOW, Factor, Token, User, UserName};
+use crate::accounts::{DRIFT_WINDOW, Factor, Origin, Token, User, UserName};
 use crate::audit::rfc3339;
 use crate::policy::grace_left;
 
@@ -85,7 +85,12 @@ pub(super) fn on_off(is_on: bool) -> OnOff {
 }
 
 fn user_token(token: &Token) -> UserToken {
-    UserToken { serial: token.record.serial.clone(), token_type: token_type(token), state: token.state() }
+    UserToken {
+        serial: token.record.serial.clone(),
+        token_type: token_type(token),
+        is_app: token.record.origin == Origin::App,
+        state: token.state(),
+    }
 }
 
 fn token_type(token: &Token) -> TokenType {

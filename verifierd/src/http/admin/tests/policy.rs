@@ -218,7 +218,8 @@ async fn a_policy_is_shown_with_who_says_each_value_and_the_rules_that_may_decid
     trial.set_otp("alice", true).await;
     reload(
         &trial,
-        "[group.web]\nrequire_token = true\n[host.web1]\nenrolment = { grace = \"limited\", grace_period = \"14d\" }\n\
+        "[remember]\nsu = \"0s\"\nsudo = \"10m\"\n[group.web]\nrequire_token = true\nremember.sudo = \"5m\"\n\
+         [host.web1]\nenrolment = { grace = \"limited\", grace_period = \"14d\" }\n\
          [[access.rule]]\nname = \"first\"\nuser = [\"bob\"]\nthen = \"deny\"\n\
          [[access.rule]]\nname = \"second\"\ngroup = [\"web\"]\nsource = [\"192.0.2.0/24\", \"2001:db8::/32\"]\n\
          time = \"mon 08:00-18:00\"\nthen = \"require-token\"\n\
@@ -240,6 +241,8 @@ async fn a_policy_is_shown_with_who_says_each_value_and_the_rules_that_may_decid
         setting("enrolment.at_hosts", "false", "default"),
         setting("enrolment.grace", "limited", "host web1"),
         setting("enrolment.grace_period", "14days", "host web1"),
+        setting("remember.su", "0s", "default"),
+        setting("remember.sudo", "5m", "group web"),
     ];
     assert_eq!(policy.settings, expected);
     let [rule] = policy.rules.as_slice() else { panic!("{:?}", policy.rules) };
