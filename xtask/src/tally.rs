@@ -1,6 +1,6 @@
 //! Passes the output of test runners through and adds up their closing lines (`test result: ...`).
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
@@ -19,11 +19,27 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Adds what another has.
+    pub fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.ignored += other.ignored;
+        self.runners += other.runners;
+    }
+
     /// Runs a test runner, shows what it says and adds its closing lines.
     ///
     /// # Errors
     /// When it cannot be run, ends with a failure, or says no closing line.
     pub fn run(&mut self, command: &mut Command) -> Result<()> {
+        self.run_into(&mut std::io::stdout(), command)
+    }
+
+    /// The same, with what it says written to `shown`.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and when `shown` cannot be written to.
+    pub fn run_into(&mut self, shown: &mut impl Write, command: &mut Command) -> Result<()> {
         let program = command.get_program().to_owned();
         let mut child = command
             .stdin(Stdio::null())
@@ -35,7 +51,7 @@ impl Tally {
         for line in BufReader::new(output).split(b'\n') {
             let line = line.context("reading the runner's output")?;
             let line = String::from_utf8_lossy(&line);
-            println!("{line}");
+            writeln!(shown, "{line}").context("showing the runner's output")?;
             self.read_line(&line);
         }
         let status = child.wait().context("waiting for the runner")?;

@@ -4,6 +4,7 @@
 //! was skipped, or a tool that is missing, is a failure.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -122,21 +123,45 @@ fn unit_tests(tally: &mut Tally) -> Result<()> {
     tally.run(&mut command)
 }
 
-/// Runs each test program in a sandbox of its own, one test after the other: there is one port and one `/etc`.
+/// Runs each test program in a sandbox of its own, one test after the other: there is one port and one `/etc`. Two
+/// programs run beside each other, because most of their time is waiting: for sshd, for clocks, for beats. Those of the
+/// fleet measure how thousands share a machine, so they have it to themselves.
 ///
 /// # Errors
 /// When any of them failed; all of them are run.
-pub fn run_sandboxed(programs: &[TestProgram], tally: &mut Tally) -> Result<()> {
-    let mut failed = Vec::new();
-    for program in programs {
-        println!("      {}", program.name);
-        let mut command = sandbox::command(&program.executable);
-        command.current_dir(&program.folder).arg("--test-threads=1");
-        if let Err(error) = tally.run(&mut command) {
-            println!("      {}: {error:#}", program.name);
-            failed.push(program.name.as_str());
+fn run_sandboxed(programs: &[TestProgram], tally: &mut Tally) -> Result<()> {
+    let (alone, shared): (Vec<_>, Vec<_>) =
+        programs.iter().partition(|program| program.folder.ends_with("fleet"));
+    let sum = Mutex::new((Tally::default(), Vec::new()));
+    let lane = |queue: &Mutex<std::vec::IntoIter<_>>| {
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+        while let Some(program) = next() {
+            run_one(program, &sum);
         }
-    }
+    };
+    let queue = Mutex::new(shared.into_iter());
+    std::thread::scope(|scope| {
+        scope.spawn(|| lane(&queue));
+        lane(&queue);
+    });
+    lane(&Mutex::new(alone.into_iter()));
+    let (counted, failed) = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    tally.add(counted);
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
     Ok(())
+}
+
+/// Runs a program, shows what it said when it has ended, and adds it to the sum.
+fn run_one<'a>(program: &'a TestProgram, sum: &Mutex<(Tally, Vec<&'a str>)>) {
+    let mut command = sandbox::command(&program.executable);
+    command.current_dir(&program.folder).arg("--test-threads=1");
+    let (mut said, mut tally) = (Vec::new(), Tally::default());
+    let outcome = tally.run_into(&mut said, &mut command);
+    let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+    println!("      {}\n{}", program.name, String::from_utf8_lossy(&said));
+    sum.0.add(tally);
+    if let Err(error) = outcome {
+        println!("      {}: {error:#}", program.name);
+        sum.1.push(&program.name);
+    }
 }
