@@ -210,7 +210,7 @@ pub struct Record {
 /// An audit line as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditLine {
-    /// Position in the chain, from 1, without gaps.
+    /// Position in the chain, from 1; never used again, and missing where a line was removed.
     pub sequence: u64,
     /// As in [`AuditEntry`].
     pub reference: [u8; 8],
@@ -240,8 +240,10 @@ pub enum StartState {
 /// What a walk along the audit chain found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditReport {
-    /// How many lines carry the right chain value, counted from the first.
+    /// How many lines are there and carry the right chain value, counted from the first.
     pub records: u64,
+    /// How many lines were removed between them, by [`Ledger::audit_remove`].
+    pub removed: u64,
     /// The sequence at which the chain does not hold, if there is one.
     pub broken_at: Option<u64>,
     /// The chain value of the last good line; zeros for an empty trail.
@@ -340,13 +342,27 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         Ok(contents)
     }
 
-    /// Up to `limit` audit lines after sequence `after`, oldest first.
+    /// Up to `limit` audit lines after sequence `after`, oldest first; fewer only at the end of the trail, or where the
+    /// engine gives no more at a time. Lines that were removed are passed over.
     fn audit_after(&self, after: u64, limit: usize) -> Result<Vec<AuditLine>, ReadError>;
 
     /// The sequence of the newest audit line; 0 for an empty trail.
     fn audit_newest(&self) -> Result<u64, ReadError>;
 
-    /// The newest audit line with this reference.
+    /// Whether the chain has this value at line `sequence`, or had it before the line was removed; zeros at 0, before the
+    /// first. Of a removed line eight bytes are compared.
+    fn audit_holds(&self, sequence: u64, head: [u8; 32]) -> Result<bool, ReadError>;
+
+    /// Takes lines out of the trail for good; tells how many. The chain goes on over their places, and a walk counts them.
+    ///
+    /// * `sequences`: which ones, up to some 500 that are near each other: others wait meanwhile. The newest line always
+    ///   stays, and what is not there is passed over.
+    ///
+    /// # Errors
+    /// Where a line there is not as it was written: then none is removed.
+    fn audit_remove(&self, sequences: Vec<u64>) -> Result<u64, ReadError>;
+
+    /// The newest audit line with this reference; none where it was removed.
     fn audit_by_reference(&self, reference: [u8; 8]) -> Result<Option<AuditLine>, ReadError>;
 
     /// Walks the whole chain.

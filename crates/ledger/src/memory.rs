@@ -46,6 +46,8 @@ struct State {
     standings: Standings,
     records: BTreeMap<(u8, Vec<u8>), Vec<u8>>,
     audit: Vec<AuditLine>,
+    /// Chain values of lines that were removed.
+    removed: BTreeMap<u64, [u8; 32]>,
     held: Vec<(oneshot::Sender<Outcome>, Outcome)>,
     /// Each entry is a commit of its own.
     figures: Figures,
@@ -129,6 +131,22 @@ impl Ledger for MemoryLedger {
         Ok(state.audit.iter().filter(|line| line.sequence > after).take(limit).cloned().collect())
     }
 
+    fn audit_holds(&self, sequence: u64, head: [u8; 32]) -> Result<bool, ReadError> {
+        let state = self.state();
+        let line = state.audit.iter().find(|line| line.sequence == sequence).map(|line| line.chain);
+        let first = (sequence == 0).then_some([0; 32]);
+        Ok(first.or(line).or(state.removed.get(&sequence).copied()) == Some(head))
+    }
+
+    fn audit_remove(&self, sequences: Vec<u64>) -> Result<u64, ReadError> {
+        let mut state = self.state();
+        let newest = state.audit.last().map_or(0, |line| line.sequence);
+        let is_wanted = |line: &mut AuditLine| line.sequence < newest && sequences.contains(&line.sequence);
+        let gone: Vec<_> = state.audit.extract_if(.., is_wanted).collect();
+        state.removed.extend(gone.iter().map(|line| (line.sequence, line.chain)));
+        Ok(gone.len() as u64)
+    }
+
     fn settle_loss(&self) -> Result<(), ReadError> {
         Ok(())
     }
@@ -144,7 +162,8 @@ impl Ledger for MemoryLedger {
     fn audit_verify(&self) -> Result<AuditReport, ReadError> {
         let state = self.state();
         let head = state.audit.last().map_or([0; 32], |line| line.chain);
-        Ok(AuditReport { records: state.audit.len() as u64, broken_at: None, head })
+        let (records, removed) = (state.audit.len() as u64, state.removed.len() as u64);
+        Ok(AuditReport { records, removed, broken_at: None, head })
     }
 
     fn close(&self) -> Result<(), ReadError> {

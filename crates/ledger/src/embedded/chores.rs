@@ -196,6 +196,16 @@ impl Writer {
         }
     }
 
+    /// What is due after lines were taken out of the trail: the log may still hold them.
+    pub(super) fn after_removal(&mut self) -> Result<(), Failure> {
+        self.chores.has_deleted = true;
+        self.look_at_log()?;
+        if self.chores.log_pages < self.reserve.log_pages_max() {
+            return Ok(());
+        }
+        self.empty_log(Checkpoint::Keep)
+    }
+
     /// Brings the mark up to date where it is as far behind as it may be: no commit is made that it could miss.
     pub(super) fn keep_mark_in_bounds(&mut self) -> Result<(), Failure> {
         if self.last.saturating_sub(self.mark.last) < MARK_COMMITS_MAX {

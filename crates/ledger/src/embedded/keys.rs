@@ -24,6 +24,7 @@ pub(super) struct RowKeys {
     pub(super) record: MacKey,
     pub(super) audit: MacKey,
     pub(super) references: MacKey,
+    pub(super) removed: MacKey,
 }
 
 impl RowKeys {
@@ -35,6 +36,7 @@ impl RowKeys {
             record: key("record"),
             audit: key("audit"),
             references: key("references"),
+            removed: key("removed"),
         }
     }
 }

@@ -4,13 +4,13 @@
 //!
 //! * `queue`: how they reach the writer's thread;
 //! * `writer`: gathers entries, decides, commits, answers; `tallies`: counts it;
-//! * `journal`, `trail`, `leaf`: the bytes of the rows;
+//! * `journal`, `trail`, `link`, `leaf`: the bytes of the rows;
 //! * `chores`, `fold`: what happens beside commits;
 //! * `store`: the only file that speaks SQL; `meta`: what its tables must add up to;
 //! * `mark`, `reserve`, `place`: the other files of the directory, their checks and the lock;
 //! * `open`: making and opening, where everything is verified;
 //! * `format1`: stores of the first format, with their own SQL, and how they are brought up to date;
-//! * `reads`: loading, and the audit trail.
+//! * `reads`: loading, and the audit trail; `removal`: what is taken out of the trail.
 //!
 //! Does not make backups, and does not heal damage: a store in which something is not as it was written is
 //! refused with the name of the row. Why SQLite, and why like this: decision records 0001 and 0011.
@@ -22,12 +22,14 @@ mod format1;
 mod journal;
 mod keys;
 mod leaf;
+mod link;
 mod mark;
 mod meta;
 mod open;
 mod place;
 mod queue;
 mod reads;
+mod removal;
 mod reserve;
 mod store;
 mod tallies;
@@ -52,8 +54,8 @@ use std::thread::JoinHandle;
 
 pub use self::error::LedgerOpenError;
 use self::queue::{Queue, Refused};
+use self::reads::Walk;
 use self::tallies::Shown;
-use self::trail::AuditEnd;
 pub use self::writer::FatalHook;
 use self::writer::{Request, Writer};
 use crate::{
@@ -244,7 +246,25 @@ impl Ledger for EmbeddedLedger {
 
     /// Gives at most 1,024 lines at a time.
     fn audit_after(&self, after: u64, limit: usize) -> Result<Vec<AuditLine>, ReadError> {
-        self.ask(move |writer| writer.audit_after(after, limit))
+        let limit = limit.min(reads::AUDIT_LINES_MAX);
+        let (mut lines, mut after) = (Vec::new(), after);
+        loop {
+            let wanted = limit - lines.len();
+            let piece = self.ask(move |writer| writer.audit_piece(after, wanted))?;
+            lines.extend(piece.lines);
+            if piece.is_last || lines.len() >= limit {
+                return Ok(lines);
+            }
+            after = piece.through;
+        }
+    }
+
+    fn audit_holds(&self, sequence: u64, head: [u8; 32]) -> Result<bool, ReadError> {
+        self.ask(move |writer| writer.audit_holds(sequence, &head))
+    }
+
+    fn audit_remove(&self, sequences: Vec<u64>) -> Result<u64, ReadError> {
+        self.ask(move |writer| writer.audit_remove(&sequences))
     }
 
     fn settle_loss(&self) -> Result<(), ReadError> {
@@ -260,7 +280,7 @@ impl Ledger for EmbeddedLedger {
     }
 
     fn audit_verify(&self) -> Result<AuditReport, ReadError> {
-        let mut walk = AuditEnd::default();
+        let mut walk = Walk::default();
         loop {
             let (gone, report) = self.ask(move |writer| {
                 let report = writer.audit_walk(&mut walk)?;

@@ -18,7 +18,7 @@ use super::place::{self, Lock, MARK, Place, STORE, STORE_NEW};
 use super::reserve::Reserve;
 use super::store::{self, Checkpoint, Failure};
 use super::tallies::Tallies;
-use super::trail::{self, AuditEnd, OpenReferences};
+use super::trail::{self, AuditEnd, Item, OpenReferences};
 use super::writer::{FatalHook, Rows, Writer};
 use super::{Progress, format1, journal, leaf};
 use crate::StartState;
@@ -226,9 +226,9 @@ impl Reading<'_> {
         let mut last = AuditEnd::default();
         let mut is_readable = true;
         store::each_trail_row(self.db, end.sequence.max(1), |first, row| {
-            for line in trail::lines(first, row) {
-                match line {
-                    Ok(line) => last = AuditEnd { sequence: line.sequence, head: line.chain },
+            for item in trail::items(first, row) {
+                match item {
+                    Ok(item) => last = item.end(),
                     Err(_) => is_readable = false,
                 }
             }
@@ -241,12 +241,14 @@ impl Reading<'_> {
         Err(Problem::Row("audit line", end.sequence.to_string(), problem))
     }
 
-    /// The references that no run holds. Lines that are damaged keep their place: reading the trail tells of them.
+    /// The references that no run holds. Lines that are damaged or removed keep their place: reading the trail tells of
+    /// them.
     fn read_references(&self, found: &mut Found) -> Result<(), Problem> {
         let first = trail::first_line(self.meta.runs);
         let mut next = first;
         store::each_trail_row(self.db, first, |start, row| {
-            for line in trail::lines(start, row).map_while(Result::ok) {
+            for item in trail::items(start, row).map_while(Result::ok) {
+                let Item::Line(line) = item else { continue };
                 if line.sequence >= next && line.sequence <= found.audit.sequence {
                     found.references.extend((next..line.sequence).map(|_| [0; 8]));
                     found.references.push(line.reference);

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use super::store::{self, RecordKey};
-use super::trail::{self, AuditEnd};
+use super::trail::{self, AuditEnd, Item};
 use super::writer::Writer;
-use crate::mac::MAC_BYTES;
+use crate::mac::{MAC_BYTES, Mac};
 use crate::{AuditLine, AuditReport, Credential, CredentialId, ReadError, Record};
 
 /// Most audit lines that one reading takes: the writer does nothing else meanwhile.
-const AUDIT_LINES_MAX: usize = 1024;
+pub(super) const AUDIT_LINES_MAX: usize = 1024;
+
+/// Most links that one reading takes besides: half a megabyte.
+const AUDIT_LINKS_MAX: usize = 64;
 
 /// Most credentials in one piece of a loading.
 pub(super) const CREDENTIALS_MAX: usize = 4096;
@@ -21,6 +24,24 @@ pub(super) const RECORDS_MAX: usize = 512;
 
 /// A piece of what is stored, and the record after which the next one begins; none where it was the last.
 pub(super) type RecordsPiece = (Vec<Record>, Option<RecordKey>);
+
+/// A piece of the audit trail.
+pub(super) struct AuditPiece {
+    /// The lines in it, oldest first.
+    pub(super) lines: Vec<AuditLine>,
+    /// The line that it ends with, there or removed.
+    pub(super) through: u64,
+    /// Whether the trail ended there.
+    pub(super) is_last: bool,
+}
+
+/// How far a walk along the trail has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Walk {
+    end: AuditEnd,
+    /// Lines on the way that were removed.
+    removed: u64,
+}
 
 impl Writer {
     /// Credentials by id, from `from` on.
@@ -78,18 +99,49 @@ impl Writer {
     }
 
     /// Audit lines after a sequence, checked against the chain.
-    pub(super) fn audit_after(&self, after: u64, limit: usize) -> Result<Vec<AuditLine>, ReadError> {
+    pub(super) fn audit_piece(&self, after: u64, limit: usize) -> Result<AuditPiece, ReadError> {
         if after >= self.audit.sequence || limit == 0 {
-            return Ok(Vec::new());
+            return Ok(AuditPiece { lines: Vec::new(), through: after, is_last: true });
         }
-        let mut walk = AuditEnd { sequence: after, head: self.chain_value(after)? };
-        let (lines, is_whole) = self.audit_lines(after + 1, limit.min(AUDIT_LINES_MAX))?;
-        match lines.iter().find(|line| !walk.step(&self.keys.audit, line)) {
-            // Also where the very next line is the one that is missing.
-            Some(_) => Err(damaged_line(walk.sequence + 1)),
-            None if lines.is_empty() || !is_whole => Err(damaged_line(walk.sequence + 1)),
-            None => Ok(lines),
+        let (items, is_whole) = self.audit_items(after + 1, limit.min(AUDIT_LINES_MAX))?;
+        let mut items = items.into_iter().peekable();
+        // A link that begins earlier is stepped over: what follows says whether it ends as it should.
+        let mut walk = match items.next_if(|item| item.first() <= after) {
+            Some(link) => link.end(),
+            None => AuditEnd { sequence: after, head: self.chain_value(after)? },
+        };
+        let mut lines = Vec::new();
+        for item in items {
+            if !walk.step(&self.keys, &item) {
+                return Err(damaged_line(walk.sequence.wrapping_add(1)));
+            }
+            if let Item::Line(line) = item {
+                lines.push(line);
+            }
         }
+        // Also where the very next line is the one that is missing.
+        if !is_whole || walk.sequence == after {
+            return Err(damaged_line(walk.sequence.wrapping_add(1)));
+        }
+        Ok(AuditPiece { lines, through: walk.sequence, is_last: walk.sequence >= self.audit.sequence })
+    }
+
+    /// Whether the chain has or had this value at a line; zeros before the first.
+    pub(super) fn audit_holds(&self, sequence: u64, head: &Mac) -> Result<bool, ReadError> {
+        if sequence == 0 || sequence > self.audit.sequence {
+            return Ok(sequence == 0 && *head == [0; MAC_BYTES]);
+        }
+        let item = self.audit_items(sequence, 1)?.0.into_iter().next();
+        let item = item.filter(|item| item.first() <= sequence).ok_or_else(|| damaged_line(sequence))?;
+        let before = item.first().wrapping_sub(1);
+        let mut walk = AuditEnd { sequence: before, head: self.chain_value(before)? };
+        if !walk.step(&self.keys, &item) {
+            return Err(damaged_line(item.first()));
+        }
+        Ok(match item {
+            Item::Line(line) => line.chain == *head,
+            Item::Link(link) => link.had(sequence, head),
+        })
     }
 
     /// The newest audit line with a reference, checked against the chain.
@@ -106,47 +158,71 @@ impl Writer {
                 .map_err(|_| damaged("list of audit references", number.to_string()))?;
         }
         let Some(sequence) = found else { return Ok(None) };
-        let line = self.audit_after(sequence - 1, 1)?.into_iter().next();
-        line.filter(|line| line.reference == reference).map(Some).ok_or_else(|| damaged_line(sequence))
+        let line = self.audit_piece(sequence - 1, 1)?.lines.into_iter().next();
+        // A line that was removed is still in its list.
+        let line = line.filter(|line| line.sequence == sequence);
+        match line {
+            Some(line) if line.reference != reference => Err(damaged_line(sequence)),
+            line => Ok(line),
+        }
     }
 
     /// Goes on with a walk along the trail; gives a report when it has ended.
-    pub(super) fn audit_walk(&self, walk: &mut AuditEnd) -> Result<Option<AuditReport>, ReadError> {
-        let (lines, is_whole) = self.audit_lines(walk.sequence + 1, AUDIT_LINES_MAX)?;
-        let is_broken = lines.iter().any(|line| !walk.step(&self.keys.audit, line)) || !is_whole;
-        if !is_broken && !lines.is_empty() {
+    pub(super) fn audit_walk(&self, walk: &mut Walk) -> Result<Option<AuditReport>, ReadError> {
+        let Walk { end, removed } = walk;
+        let (items, is_whole) = self.audit_items(end.sequence + 1, AUDIT_LINES_MAX)?;
+        let mut is_broken = !is_whole;
+        for item in &items {
+            if !end.step(&self.keys, item) {
+                is_broken = true;
+                break;
+            }
+            if let Item::Link(link) = item {
+                *removed += link.stumps.len() as u64;
+            }
+        }
+        if !is_broken && !items.is_empty() {
             return Ok(None);
         }
-        let broken_at = (is_broken || *walk != self.audit).then_some(walk.sequence + 1);
-        Ok(Some(AuditReport { records: walk.sequence, broken_at, head: walk.head }))
+        let broken_at = (is_broken || *end != self.audit).then_some(end.sequence + 1);
+        let records = end.sequence - *removed;
+        Ok(Some(AuditReport { records, removed: *removed, broken_at, head: end.head }))
     }
 
-    fn chain_value(&self, sequence: u64) -> Result<crate::mac::Mac, ReadError> {
+    /// The chain value of a line that is there, or is the last that a link stands for.
+    pub(super) fn chain_value(&self, sequence: u64) -> Result<Mac, ReadError> {
         if sequence == 0 {
             return Ok([0; MAC_BYTES]);
         }
-        let line = self.audit_lines(sequence, 1)?.0.into_iter().next();
-        line.filter(|line| line.sequence == sequence)
-            .map(|line| line.chain)
+        let item = self.audit_items(sequence, 1)?.0.into_iter().next();
+        item.map(|item| item.end())
+            .filter(|end| end.sequence == sequence)
+            .map(|end| end.head)
             .ok_or_else(|| damaged_line(sequence))
     }
 
-    /// Up to `limit` lines from sequence `from` on, oldest first; and whether all of them could be read.
-    fn audit_lines(&self, from: u64, limit: usize) -> Result<(Vec<AuditLine>, bool), ReadError> {
+    /// What stands from line `from` on, oldest first, up to `limit` lines and some links; and whether all of it could be
+    /// read.
+    fn audit_items(&self, from: u64, limit: usize) -> Result<(Vec<Item>, bool), ReadError> {
         let (mut found, mut is_whole) = (Vec::new(), true);
+        let (mut lines, mut links) = (0, 0);
         store::each_trail_row(&self.db, from, |first, row| {
-            for line in trail::lines(first, row) {
-                match line {
-                    Ok(line) if line.sequence < from => {}
-                    Ok(line) if found.len() < limit => found.push(line),
-                    Ok(_) => return false,
+            for item in trail::items(first, row) {
+                match item {
+                    Ok(item) if item.last() < from => continue,
+                    Ok(_) if lines == limit || links == AUDIT_LINKS_MAX => return false,
+                    Ok(item) => {
+                        let count = if matches!(item, Item::Line(_)) { &mut lines } else { &mut links };
+                        *count += 1;
+                        found.push(item);
+                    }
                     Err(_) => {
                         is_whole = false;
                         return false;
                     }
                 }
             }
-            found.len() < limit
+            lines < limit
         })?;
         Ok((found, is_whole))
     }
@@ -162,6 +238,6 @@ fn damaged(what: &'static str, row: String) -> ReadError {
     ReadError::Damaged { what, row }
 }
 
-fn damaged_line(sequence: u64) -> ReadError {
+pub(super) fn damaged_line(sequence: u64) -> ReadError {
     damaged("audit line", sequence.to_string())
 }

@@ -352,6 +352,16 @@ pub(super) fn add_trail_row(db: &Connection, first: u64, body: &[u8]) -> rusqlit
     statement.execute(params![first.cast_signed(), body]).map(drop)
 }
 
+/// Writes a row of the trail, whatever was there.
+pub(super) fn put_trail_row(db: &Connection, first: u64, body: &[u8]) -> rusqlite::Result<()> {
+    let mut statement = db.prepare_cached("INSERT OR REPLACE INTO trail(first, body) VALUES(?1, ?2)")?;
+    statement.execute(params![first.cast_signed(), body]).map(drop)
+}
+
+pub(super) fn remove_trail_row(db: &Connection, first: u64) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM trail WHERE first = ?1")?.execute([first.cast_signed()]).map(drop)
+}
+
 /// Calls `each` with the trail's rows, from the one on that should hold line `from`, while it says so.
 pub(super) fn each_trail_row(
     db: &Connection,

@@ -1,7 +1,8 @@
 //! The audit trail: the lines of a batch in one row, each chained to the one before; and how a line is found again.
 //!
 //! A row is numbered by its first line. A line in it is its reference, the length of its body (4 bytes, big-endian),
-//! the body, and its chain value. Rows are written with the batch and never again.
+//! the body, and its chain value. Rows are written with the batch; again only where lines are removed, which leaves
+//! links (see `link`) in their place.
 //!
 //! References are found in *runs*: for every 16,384 lines, 64 lists, each with the references that a hash sends there
 //! and where in the run they stand. So a search reads one list a run, newest run first, and writing a run costs no
@@ -10,6 +11,7 @@
 //! Does not speak SQL, and does not decide when something is written.
 
 use super::keys::RowKeys;
+use super::link::{LINK, Link};
 use crate::mac::{MAC_BYTES, Mac, MacKey};
 use crate::reader::{DecodeError, Reader};
 use crate::{AuditEntry, AuditLine, RECORD_BYTES_MAX};
@@ -41,14 +43,53 @@ impl AuditEnd {
         *self = Self { sequence, head };
     }
 
-    /// Goes one line further; false where the line is not the next one, or not as it was written.
-    pub(super) fn step(&mut self, key: &MacKey, line: &AuditLine) -> bool {
-        let expected = chain(key, &self.head, line.sequence, &line.reference, &line.body);
-        if line.sequence != self.sequence.wrapping_add(1) || line.chain != expected {
-            return false;
+    /// Goes past a line or a link; false where it is not the next one, or not as it was written.
+    pub(super) fn step(&mut self, keys: &RowKeys, item: &Item) -> bool {
+        let end = match item {
+            Item::Line(line) => {
+                let expected = chain(&keys.audit, &self.head, line.sequence, &line.reference, &line.body);
+                let is_next = line.sequence == self.sequence.wrapping_add(1) && line.chain == expected;
+                is_next.then_some(Self { sequence: line.sequence, head: line.chain })
+            }
+            Item::Link(link) => link.end_after(self, keys),
+        };
+        *self = end.unwrap_or(*self);
+        end.is_some()
+    }
+}
+
+/// A piece of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Item {
+    /// A line.
+    Line(AuditLine),
+    /// What stands for removed ones.
+    Link(Link),
+}
+
+impl Item {
+    /// Its line, or the first that it stands for.
+    pub(super) fn first(&self) -> u64 {
+        match self {
+            Self::Line(line) => line.sequence,
+            Self::Link(link) => link.first,
         }
-        *self = Self { sequence: line.sequence, head: line.chain };
-        true
+    }
+
+    /// Its line, or the last that it stands for.
+    pub(super) fn last(&self) -> u64 {
+        match self {
+            Self::Line(line) => line.sequence,
+            Self::Link(link) => link.last(),
+        }
+    }
+
+    /// Where the trail stands behind it, if it is as it was written.
+    pub(super) fn end(&self) -> AuditEnd {
+        match self {
+            Self::Line(line) => AuditEnd { sequence: line.sequence, head: line.chain },
+            Self::Link(link) => AuditEnd { sequence: link.last(), head: link.chain },
+        }
     }
 }
 
@@ -66,8 +107,8 @@ pub(super) fn put_line(row: &mut Vec<u8>, reference: &[u8; 8], body: &[u8], chai
     row.extend_from_slice(chain);
 }
 
-/// The lines of a row, oldest first. An error ends them: what follows it cannot be told apart.
-pub(super) fn lines(first: u64, row: &[u8]) -> impl Iterator<Item = Result<AuditLine, DecodeError>> {
+/// What a row holds, oldest first. An error ends it: what follows cannot be told apart.
+pub(super) fn items(first: u64, row: &[u8]) -> impl Iterator<Item = Result<Item, DecodeError>> {
     let mut reader = Reader::new(row);
     let mut sequence = first;
     let mut has_failed = false;
@@ -75,19 +116,25 @@ pub(super) fn lines(first: u64, row: &[u8]) -> impl Iterator<Item = Result<Audit
         if reader.is_at_end() || has_failed {
             return None;
         }
-        let line = line(&mut reader, sequence);
-        sequence = sequence.wrapping_add(1);
-        has_failed = line.is_err();
-        Some(line)
+        let item = item(&mut reader, sequence);
+        match &item {
+            Ok(item) => sequence = item.last().wrapping_add(1),
+            Err(_) => has_failed = true,
+        }
+        Some(item)
     })
 }
 
-fn line(reader: &mut Reader<'_>, sequence: u64) -> Result<AuditLine, DecodeError> {
+fn item(reader: &mut Reader<'_>, sequence: u64) -> Result<Item, DecodeError> {
     let reference = reader.array()?;
     let too_long = reader.error("longer than an audit body may be");
-    let len = usize::try_from(reader.u32()?).ok().filter(|len| *len <= RECORD_BYTES_MAX).ok_or(too_long)?;
+    let len = reader.u32()?;
+    if len == LINK {
+        return Link::read(reader, sequence, u64::from_be_bytes(reference)).map(Item::Link);
+    }
+    let len = usize::try_from(len).ok().filter(|len| *len <= RECORD_BYTES_MAX).ok_or(too_long)?;
     let body = reader.bytes(len)?.to_vec();
-    Ok(AuditLine { sequence, reference, body, chain: reader.array()? })
+    Ok(Item::Line(AuditLine { sequence, reference, body, chain: reader.array()? }))
 }
 
 /// The references of all lines after the last run, oldest first.
@@ -183,23 +230,29 @@ mod tests {
     proptest! {
         #[test]
         fn lines_are_read_as_they_were_written(bodies in prop::collection::vec((any::<[u8; 8]>(), any::<Vec<u8>>()), 0..20)) {
-            let key = key();
+            let keys = keys();
             let (mut end, mut row) = (AuditEnd { sequence: 6, head: [9; 32] }, Vec::new());
             for (reference, body) in &bodies {
-                end.append(&mut row, &key, &AuditEntry { reference: *reference, body: body.clone() });
+                end.append(&mut row, &keys.audit, &AuditEntry { reference: *reference, body: body.clone() });
             }
-            let read: Vec<AuditLine> = lines(7, &row).collect::<Result<_, _>>().expect("it was just written");
-            prop_assert!(read.iter().map(|line| (line.reference, line.body.clone())).eq(bodies));
+            let read: Vec<Item> = items(7, &row).collect::<Result<_, _>>().expect("it was just written");
+            let content = |item: &Item| match item {
+                Item::Line(line) => Some((line.reference, line.body.clone())),
+                Item::Link(_) => None,
+            };
+            prop_assert!(read.iter().map(content).eq(bodies.into_iter().map(Some)));
             let mut walk = AuditEnd { sequence: 6, head: [9; 32] };
-            prop_assert!(read.iter().all(|line| walk.step(&key, line)));
+            prop_assert!(read.iter().all(|item| walk.step(&keys, item)));
             prop_assert_eq!(walk, end);
         }
 
         // covers: G05
         #[test]
         fn no_bytes_panic_as_a_row_or_a_list(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let count = lines(1, &bytes).count();
-            prop_assert!(count <= bytes.len());
+            let link = [&[0; 7], &[1, 0xff, 0xff, 0xff, 0xff][..], &bytes].concat();
+            for (first, row) in [(1, &bytes), (1, &link), (u64::MAX, &link)] {
+                prop_assert!(items(first, row).count() <= row.len());
+            }
             prop_assert!(search(&bytes, 0, [0; 8], &keys()).is_err());
         }
     }
@@ -228,10 +281,6 @@ mod tests {
         assert!(!open.fill_a_run());
         assert_eq!(open.newest(reference(RUN_LINES), 4), Some(first_line(4)));
         assert_eq!(open.newest([0xff; 8], 4), None);
-    }
-
-    fn key() -> MacKey {
-        MacKey::derive(&[1; 32], "test", &[])
     }
 
     fn keys() -> RowKeys {

@@ -5,7 +5,7 @@ use crate::embedded::EmbeddedLedger;
 use crate::embedded::trail::RUN_LINES;
 use crate::{AuditEntry, AuditLine, Entry, Ledger, Outcome, ReadError};
 
-// covers: G05
+// covers: G05, P7
 #[test]
 fn a_row_that_was_removed_or_moved_breaks_the_chain_there() {
     let changes = [

@@ -224,7 +224,7 @@ fn put(key: &[u8]) -> Change {
 }
 
 /// Where the commits in a log end. A frame that ends one says how large the database is.
-fn commit_ends(log: &[u8]) -> Vec<usize> {
+pub(super) fn commit_ends(log: &[u8]) -> Vec<usize> {
     let salt = &log[16..24];
     let frames = log[LOG_HEADER..].chunks_exact(FRAME).enumerate();
     let commits = frames.filter(|(_, frame)| &frame[8..16] == salt && frame[4..8] != [0; 4]);

@@ -12,6 +12,7 @@ mod loading;
 mod model;
 mod moves;
 mod quiet;
+mod removal;
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
