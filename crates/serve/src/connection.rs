@@ -67,13 +67,23 @@ pub async fn converse<H: Handle>(
     mut stop: watch::Receiver<bool>,
 ) {
     let pace = Pace::new(handler.terms(connection.peer));
+    let call_to_go = connection.share.as_ref().and_then(Share::call_to_go);
+    let turned_away = Arc::clone(&tally);
     let call = Call { peer: connection.peer, share: connection.share, handler, tally, pace };
-    match connection.stream {
-        Stream::Unix(stream) => call.answer_plain(stream, &mut stop).await,
-        Stream::Tcp(stream) => match call.handler.tls() {
-            None => call.answer_plain(stream, &mut stop).await,
-            Some(tls) => call.answer_encrypted(tls.accept(stream), &mut stop).await,
-        },
+    let conversation = async {
+        match connection.stream {
+            Stream::Unix(stream) => call.answer_plain(stream, &mut stop).await,
+            Stream::Tcp(stream) => match call.handler.tls() {
+                None => call.answer_plain(stream, &mut stop).await,
+                Some(tls) => call.answer_encrypted(tls.accept(stream), &mut stop).await,
+            },
+        }
+    };
+    let Some(call_to_go) = call_to_go else { return conversation.await };
+    tokio::select! {
+        biased;
+        () = conversation => {}
+        () = call_to_go.notified() => turned_away.count_turned_away(),
     }
 }
 
@@ -135,6 +145,9 @@ impl<H: Handle> Call<H> {
         let Some(guest) = guest else { return self.tally.count_without_key() };
         if self.handler.is_counted_by_name(&guest) {
             drop(self.share.take());
+            self.pace.know();
+        } else if let Some(share) = &mut self.share {
+            share.meet();
         }
         if is_http2 {
             self.answer_http2(stream, Zeroizing::default(), guest, stop).await;

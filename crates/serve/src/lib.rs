@@ -13,6 +13,7 @@
 //! | [`pace`] | ends what is too slow |
 //! | [`body`], [`reply`] | what is read and what is told |
 //! | [`tally`] | counts what happened |
+//! | [`leader`] | says whether the process of a session is still there |
 //! | [`process`] | is what the machine sees of it all: signals, systemd, the log |
 
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@
 pub mod body;
 pub mod connection;
 mod heads;
+pub mod leader;
 pub mod listener;
 pub mod pace;
 pub mod process;
@@ -96,6 +98,12 @@ pub trait Handle: Clone + Send + Sync + 'static {
     /// How many connections are served at once, where the process may open as many descriptors.
     fn connections_max(&self) -> usize {
         CONNECTIONS_MAX
+    }
+
+    /// Whether whoever comes is a stranger until [`Self::is_counted_by_name`]: strangers have half of the connections, and
+    /// the one who came first makes room for the next, instead of being refused as one too many of his address.
+    fn has_strangers(&self) -> bool {
+        false
     }
 }
 

@@ -108,6 +108,14 @@ pub struct Terms {
     pub bounds_requests: bool,
     /// Seconds for the connection as a whole.
     pub conversation: Option<u32>,
+    /// Seconds until the first head of a caller who has not shown who he is, the TLS handshake included; as for anybody
+    /// else ([`HEAD_SECONDS_MAX`]) where there is none.
+    pub stranger: Option<u32>,
+}
+
+impl Terms {
+    /// Requests are bounded; how many there are on a connection, nobody counts.
+    pub const BOUNDED: Self = Self { bounds_requests: true, conversation: None, stranger: None };
 }
 
 /// Looks at one connection.
@@ -145,6 +153,11 @@ impl Pace {
     /// Where the connection leaves its marks.
     pub fn marks(&self) -> &Arc<Marks> {
         &self.marks
+    }
+
+    /// The caller has shown who he is.
+    pub fn know(&mut self) {
+        self.terms.stranger = None;
     }
 
     /// Waits until something is too slow. Nothing is lost when the wait is given up and begun again.
@@ -194,7 +207,8 @@ impl Pace {
         let has_head_begun = begun == 0 || (!self.is_multiplexed && marks.has_read.load(Ordering::Relaxed));
         seconds.head = if has_head_begun { seconds.head + 1 } else { 0 };
         marks.head.store(seconds.head, Ordering::Relaxed);
-        match (seconds.head >= HEAD_SECONDS_MAX, seconds.idle >= IDLE_SECONDS_MAX) {
+        let head_max = self.terms.stranger.filter(|_| begun == 0).unwrap_or(HEAD_SECONDS_MAX);
+        match (seconds.head >= head_max, seconds.idle >= IDLE_SECONDS_MAX) {
             (true, _) => Some(Overdue::Head),
             (false, true) => Some(Overdue::Idle),
             (false, false) => None,

@@ -1,5 +1,7 @@
 //! What a process that serves is to its machine: signals, systemd, the log, and what it may have open.
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_appender::non_blocking::WorkerGuard;
@@ -59,10 +61,23 @@ impl Signals {
 pub fn abort_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        abort_soon();
         report(panic);
         std::process::abort();
     }));
 }
+
+/// Ends the process within a second, whatever holds it up: whoever says why it ends may write to a log that nobody reads.
+pub fn abort_soon() {
+    // Where there is no thread to be had, the end waits for the log.
+    let _ = std::thread::Builder::new().spawn(|| {
+        std::thread::park_timeout(LAST_WORDS_MAX);
+        std::process::abort();
+    });
+}
+
+/// How long a process that must end may take to say why: a log that is read takes a line in microseconds.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 
 /// A core file would hold secrets.
 pub fn forbid_core_dumps() {

@@ -1,6 +1,10 @@
 //! How many connections one listener serves at once, and how many of them one caller may have.
 //!
-//! Each listener has seats of its own, so that a crowd at one of them keeps nobody from another.
+//! Each listener has seats of its own, so that a crowd at one of them keeps nobody from another. Where callers show who
+//! they are only after they sat down, those who have not are `strangers`: they have a part of the seats, and the one who
+//! came first gives way to the next.
+
+mod strangers;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use crate::listener::Peer;
+use strangers::{Stranger, Strangers};
 
 /// Connections served at once on each listener. sshd alone keeps to 100 unauthenticated ones (MaxStartups); a
 /// busy machine's sudo adds some; beyond this, callers wait in the listen queue. `verifierd.service` allows
@@ -21,9 +26,9 @@ pub const FLEET_CONNECTIONS_MAX: usize = 8_192;
 /// Listeners that a daemon may have: login, admin, user, api, fleet.
 pub const LISTENERS_MAX: usize = 5;
 
-/// Descriptors that a daemon with all listeners asks for.
+/// Descriptors that a daemon with all listeners asks for; one for each question that is at the name service.
 pub const DESCRIPTORS_WANTED: usize =
-    (LISTENERS_MAX - 1) * CONNECTIONS_MAX + FLEET_CONNECTIONS_MAX + DESCRIPTORS_KEPT;
+    (LISTENERS_MAX - 1) * CONNECTIONS_MAX + FLEET_CONNECTIONS_MAX + DESCRIPTORS_KEPT + 64;
 
 /// Descriptors that connections never use: some 35 for the store, the listeners and the threads, the rest for
 /// commands, the name service and the program that is told of events.
@@ -55,11 +60,23 @@ pub struct Seats {
     left: Notify,
 }
 
-/// Locked once when a connection comes and once when it goes.
+/// Locked once when a connection comes, when it is known by a better name, and when it goes.
 #[derive(Debug, Default)]
 struct Taken {
     by_peer: HashMap<Peer, usize>,
     all: usize,
+    /// Where callers become known by a better name than where they come from: those who have not yet.
+    strangers: Option<Strangers>,
+}
+
+/// What somebody finds who wants a seat.
+enum Found {
+    /// One for him, and what he keeps of it.
+    Seat(Share),
+    /// He has as many as he may have.
+    Enough,
+    /// None is free. Where that is because of strangers, one of them was told to go.
+    Nothing,
 }
 
 impl Seats {
@@ -68,60 +85,77 @@ impl Seats {
         Self { most, taken: Mutex::default(), left: Notify::new() }
     }
 
+    /// The same where whoever comes is a stranger, until he is known by a better name.
+    pub fn for_strangers(most: usize) -> Self {
+        let taken = Taken { strangers: Some(Strangers::of(most)), ..Taken::default() };
+        Self { most, taken: Mutex::new(taken), left: Notify::new() }
+    }
+
     /// Takes a seat for a caller, once there is one, and a part of his share; none when he has as many as he may have.
     pub async fn take(self: &Arc<Self>, peer: Peer) -> Option<Share> {
         loop {
-            if let Some(is_taken) = self.try_take(peer) {
-                return is_taken.then(|| Share { seats: Arc::clone(self), peer });
+            // Before the look: who leaves in between is noticed.
+            let left = self.left.notified();
+            match self.try_take(peer) {
+                Found::Seat(share) => return Some(share),
+                Found::Enough => return None,
+                // Somebody who came by another thread was faster, or a stranger is about to go.
+                Found::Nothing => left.await,
             }
-            // Somebody who came by another thread was faster.
-            self.has_one_free().await;
         }
     }
 
-    /// The same at once; `None` when all are taken.
-    fn try_take(&self, peer: Peer) -> Option<bool> {
+    /// The same at once.
+    fn try_take(self: &Arc<Self>, peer: Peer) -> Found {
         let mut taken = self.lock();
-        if taken.all >= self.most {
-            return None;
-        }
-        let own = taken.by_peer.entry(peer).or_default();
-        if *own >= most_of(peer) {
-            return Some(false);
-        }
-        *own += 1;
-        taken.all += 1;
-        Some(true)
+        let Taken { by_peer, all, strangers } = &mut *taken;
+        let own = by_peer.get(&peer).copied().unwrap_or_default();
+        let stranger = match strangers {
+            None if *all >= self.most => return Found::Nothing,
+            None if own >= most_of(peer) => return Found::Enough,
+            None => None,
+            Some(strangers) => match strangers.make_room(peer, own, *all >= self.most) {
+                false => return Found::Nothing,
+                true => Some(strangers.admit(peer)),
+            },
+        };
+        *by_peer.entry(peer).or_default() += 1;
+        *all += 1;
+        Found::Seat(Share { seats: Arc::clone(self), peer, stranger })
     }
 
     /// Gives a seat back. The caller's share is another matter.
     pub fn leave(&self) {
-        let is_last = {
+        let is_for_everybody = {
             let mut taken = self.lock();
             taken.all = taken.all.saturating_sub(1);
-            taken.all == 0
+            taken.all == 0 || taken.strangers.is_some()
         };
-        // One seat is for one of those who wait for it; that all have left is for everybody.
-        if is_last {
+        // One seat is for one of those who wait for it; that all have left is for everybody, and so is a stranger's seat,
+        // which not everybody may take.
+        if is_for_everybody {
             self.left.notify_waiters();
         }
         self.left.notify_one();
     }
 
-    /// Waits until somebody else can sit down.
+    /// Waits until somebody else can sit down, if need be in the place of a stranger.
     pub async fn has_one_free(&self) {
-        self.wait_until(|taken| taken < self.most).await;
+        self.wait_until(|taken| {
+            taken.all < self.most || taken.strangers.as_ref().is_some_and(Strangers::can_go)
+        })
+        .await;
     }
 
     /// Waits until all have left.
     pub async fn are_empty(&self) {
-        self.wait_until(|taken| taken == 0).await;
+        self.wait_until(|taken| taken.all == 0).await;
     }
 
-    async fn wait_until(&self, holds: impl Fn(usize) -> bool) {
+    async fn wait_until(&self, holds: impl Fn(&Taken) -> bool) {
         loop {
             let left = self.left.notified();
-            if holds(self.lock().all) {
+            if holds(&self.lock()) {
                 return;
             }
             left.await;
@@ -134,22 +168,46 @@ impl Seats {
 }
 
 /// A part of what one caller may have, given back when it is dropped. It may end before the connection does: who is known
-/// by a better name than his address is counted by that.
+/// by a better name than his address is counted by that, and is no stranger any more.
 #[derive(Debug)]
 pub struct Share {
     seats: Arc<Seats>,
     peer: Peer,
+    stranger: Option<Stranger>,
+}
+
+impl Share {
+    /// The caller has come through the handshake, and may have something to ask.
+    pub(crate) fn meet(&mut self) {
+        if let Some(stranger) = &mut self.stranger
+            && let Some(strangers) = &mut self.seats.lock().strangers
+        {
+            strangers.meet(stranger);
+        }
+    }
+
+    /// Told when the caller has to make room for another. Nobody tells it of one whose share has ended.
+    pub(crate) fn call_to_go(&self) -> Option<Arc<Notify>> {
+        self.stranger.as_ref().map(Stranger::call)
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        let mut taken = self.seats.lock();
-        if let Some(own) = taken.by_peer.get_mut(&self.peer) {
-            *own = own.saturating_sub(1);
-            if *own == 0 {
-                taken.by_peer.remove(&self.peer);
+        {
+            let mut taken = self.seats.lock();
+            if let Some(own) = taken.by_peer.get_mut(&self.peer) {
+                *own = own.saturating_sub(1);
+                if *own == 0 {
+                    taken.by_peer.remove(&self.peer);
+                }
+            }
+            let Some(stranger) = &self.stranger else { return };
+            if let Some(strangers) = &mut taken.strangers {
+                strangers.forget(stranger);
             }
         }
+        self.seats.left.notify_waiters();
     }
 }
 
@@ -166,19 +224,28 @@ fn most_of(peer: Peer) -> usize {
 mod tests {
     use super::*;
 
-    fn all_taken(seats: &Seats, peer: Peer) -> usize {
-        (0..2 * CONNECTIONS_MAX).filter(|_| seats.try_take(peer) == Some(true)).count()
+    /// As many as one caller gets, his shares kept.
+    fn all_taken(seats: &Arc<Seats>, peer: Peer) -> Vec<Share> {
+        (0..2 * CONNECTIONS_MAX).filter_map(|_| taken(seats, peer)).collect()
+    }
+
+    fn taken(seats: &Arc<Seats>, peer: Peer) -> Option<Share> {
+        match seats.try_take(peer) {
+            Found::Seat(share) => Some(share),
+            Found::Enough | Found::Nothing => None,
+        }
     }
 
     // covers: I05
     #[test]
     fn one_account_has_eight_seats_and_another_has_its_own() {
         let seats = Arc::new(Seats::new(CONNECTIONS_MAX));
-        assert_eq!(all_taken(&seats, Peer::Account(1000)), CONNECTIONS_PER_ACCOUNT_MAX);
-        assert_eq!(seats.try_take(Peer::Account(1001)), Some(true));
-        drop(Share { seats: Arc::clone(&seats), peer: Peer::Account(1000) });
-        assert_eq!(seats.try_take(Peer::Account(1000)), Some(true));
-        assert_eq!(seats.try_take(Peer::Account(1000)), Some(false));
+        let mut own = all_taken(&seats, Peer::Account(1000));
+        assert_eq!(own.len(), CONNECTIONS_PER_ACCOUNT_MAX);
+        let _other = taken(&seats, Peer::Account(1001)).unwrap();
+        own.pop();
+        let _next = taken(&seats, Peer::Account(1000)).unwrap();
+        assert!(matches!(seats.try_take(Peer::Account(1000)), Found::Enough));
     }
 
     // covers: F06
@@ -186,25 +253,26 @@ mod tests {
     fn one_source_has_an_eighth_of_the_seats_and_another_has_its_own() {
         let seats = Arc::new(Seats::new(CONNECTIONS_MAX));
         let source = |last: u8| Peer::Source([192, 0, 2, last].into());
-        assert_eq!(all_taken(&seats, source(1)), CONNECTIONS_PER_SOURCE_MAX);
-        assert_eq!(seats.try_take(source(2)), Some(true));
+        let crowd = all_taken(&seats, source(1));
+        assert_eq!(crowd.len(), CONNECTIONS_PER_SOURCE_MAX);
+        assert!(taken(&seats, source(2)).is_some());
     }
 
     #[test]
     fn root_may_have_them_all_and_no_more() {
         let seats = Arc::new(Seats::new(CONNECTIONS_MAX));
-        assert_eq!(all_taken(&seats, Peer::Account(0)), CONNECTIONS_MAX);
-        assert_eq!(seats.try_take(Peer::Account(1000)), None);
+        let crowd = all_taken(&seats, Peer::Account(0));
+        assert_eq!(crowd.len(), CONNECTIONS_MAX);
+        assert!(matches!(seats.try_take(Peer::Account(1000)), Found::Nothing));
         seats.leave();
-        assert_eq!(seats.try_take(Peer::Account(1000)), Some(true));
+        assert!(taken(&seats, Peer::Account(1000)).is_some());
     }
 
     #[test]
     fn nothing_is_kept_of_who_is_gone() {
         let seats = Arc::new(Seats::new(CONNECTIONS_MAX));
         for uid in 1..=500 {
-            assert_eq!(seats.try_take(Peer::Account(uid)), Some(true));
-            drop(Share { seats: Arc::clone(&seats), peer: Peer::Account(uid) });
+            assert!(taken(&seats, Peer::Account(uid)).is_some());
             seats.leave();
         }
         let taken = seats.lock();
@@ -239,7 +307,7 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_for_a_seat_gets_the_next_one() {
         let seats = Arc::new(Seats::new(1));
-        assert_eq!(seats.try_take(Peer::Account(0)), Some(true));
+        let _first = taken(&seats, Peer::Account(0)).unwrap();
         let waiting = || async { assert!(seats.take(Peer::Account(0)).await.is_some()) };
         let leaving = async {
             seats.leave();

@@ -19,7 +19,7 @@ pub struct Tally {
 pub struct Tallied {
     /// Connections that were served.
     pub accepted: u64,
-    /// Connections of callers who had all that one caller may have.
+    /// Connections of callers who had all that one caller may have, and of strangers who made room for others.
     pub turned_away: u64,
     /// Times that none could be taken, for want of descriptors or memory.
     pub failures: u64,

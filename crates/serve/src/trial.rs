@@ -30,6 +30,38 @@ impl Handle for Measure {
     }
 
     fn terms(&self, _: Peer) -> Terms {
-        Terms { bounds_requests: true, conversation: None }
+        Terms::BOUNDED
+    }
+}
+
+/// The same at a listener with 16 seats for strangers, of which 8 are theirs and 2 those of one source.
+#[derive(Clone, Copy, Debug)]
+pub struct MeasureStrangers;
+
+impl Handle for MeasureStrangers {
+    type Guest = ();
+
+    fn welcome(&self, peer: Peer, certificates: Option<&[CertificateDer<'static>]>) -> Option<()> {
+        Measure.welcome(peer, certificates)
+    }
+
+    async fn answer(&self, guest: &(), tally: &Tally, request: Request<Incoming>) -> Reply {
+        Measure.answer(guest, tally, request).await
+    }
+
+    fn is_multiplexed(&self) -> bool {
+        Measure.is_multiplexed()
+    }
+
+    fn terms(&self, peer: Peer) -> Terms {
+        Measure.terms(peer)
+    }
+
+    fn connections_max(&self) -> usize {
+        16
+    }
+
+    fn has_strangers(&self) -> bool {
+        true
     }
 }

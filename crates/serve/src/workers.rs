@@ -30,7 +30,8 @@ pub const WORKERS_MAX: usize = 16;
 /// as much as a request; one more is what a login makes that comes while another is decided.
 const UNEVEN_BY: usize = 2;
 
-/// Threads of each runtime that may block, in the name service: as many as callers that wait for it there at once.
+/// Threads of each runtime that may block: looks into the store that nobody waits for long. What asks the name service has
+/// threads of its own.
 const BLOCKING_THREADS_MAX: usize = 4;
 
 /// How long requests that were begun may take when the daemon stops.
@@ -108,7 +109,7 @@ impl Workers {
     ) -> io::Result<Task<()>> {
         let listener = listener.into();
         let tally = Arc::clone(listener.tally());
-        self.crew.serve(listener, seats(handler.connections_max()), stop, move |connection, stop| {
+        self.crew.serve(listener, seats(&handler), stop, move |connection, stop| {
             connection::converse(connection, handler.clone(), Arc::clone(&tally), stop)
         })
     }
@@ -124,8 +125,9 @@ impl Workers {
         stop: watch::Receiver<bool>,
         converse: impl Fn(Connection) -> F + Send + Sync + 'static,
     ) -> io::Result<Task<()>> {
-        self.crew
-            .serve(listener.into(), seats(CONNECTIONS_MAX), stop, move |connection, _| converse(connection))
+        self.crew.serve(listener.into(), Seats::new(possible(CONNECTIONS_MAX)), stop, move |connection, _| {
+            converse(connection)
+        })
     }
 
     /// Runs something on each thread, and gives back what comes of it.
@@ -167,15 +169,20 @@ pub fn serve_here(
     let hand = Hand { runtime: runtime::Handle::current(), connections: AtomicUsize::new(0) };
     let listener = listener.into();
     let tally = Arc::clone(listener.tally());
-    Crew(Arc::new([hand])).serve(listener, seats(handler.connections_max()), stop, move |connection, stop| {
+    Crew(Arc::new([hand])).serve(listener, seats(&handler), stop, move |connection, stop| {
         connection::converse(connection, handler.clone(), Arc::clone(&tally), stop)
     })
 }
 
+fn seats(handler: &impl Handle) -> Seats {
+    let most = possible(handler.connections_max());
+    if handler.has_strangers() { Seats::for_strangers(most) } else { Seats::new(most) }
+}
+
 /// At most so many, and as the descriptors of this process allow.
-fn seats(most: usize) -> Seats {
+fn possible(most: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    Seats::new(connections_possible(limit.unwrap_or(u64::MAX), most))
+    connections_possible(limit.unwrap_or(u64::MAX), most)
 }
 
 impl Crew {
@@ -309,11 +316,12 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
-    use tokio::net::UnixStream;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpStream, UnixStream};
 
     use super::*;
-    use crate::{Audience, Listener, Stream};
+    use crate::trial::MeasureStrangers;
+    use crate::{Audience, Listener, NetworkListener, Stream};
 
     // covers: G16
     #[tokio::test]
@@ -345,5 +353,29 @@ mod tests {
         served.unwrap().await.unwrap();
         assert!(!path.exists());
         tokio::task::spawn_blocking(|| workers.shutdown()).await.unwrap();
+    }
+
+    // covers: F06
+    #[tokio::test]
+    async fn a_silent_stranger_makes_room_for_whoever_comes_from_the_same_address() {
+        let listener = NetworkListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.address();
+        let listener = AnyListener::from(listener);
+        let tally = Arc::clone(listener.tally());
+        let (_stop, stopping) = watch::channel(false);
+        serve_here(listener, MeasureStrangers, stopping).unwrap();
+        let mut silent = Vec::new();
+        for _ in 0..2 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut caller = TcpStream::connect(address).await.unwrap();
+        assert_eq!(silent[0].read(&mut [0]).await.unwrap(), 0, "the first one goes, without a word");
+        let request = "POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}";
+        caller.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        caller.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_eq!((tally.read().accepted, tally.read().turned_away), (3, 1));
+        assert_eq!(silent[1].try_read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock, "it stays");
     }
 }

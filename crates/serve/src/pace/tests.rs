@@ -6,7 +6,7 @@ use super::*;
 use crate::trial::Measure;
 use crate::{Connection, Peer, Stream, connection};
 
-const BOUNDED: Terms = Terms { bounds_requests: true, conversation: None };
+const BOUNDED: Terms = Terms::BOUNDED;
 
 fn looks_until_overdue(pace: &mut Pace, most: u32) -> Option<(u32, Overdue)> {
     (1..=most).find_map(|second| Some((second, pace.look()?)))
@@ -16,6 +16,22 @@ fn looks_until_overdue(pace: &mut Pace, most: u32) -> Option<(u32, Overdue)> {
 #[tokio::test]
 async fn a_connection_without_a_byte_has_ten_seconds() {
     assert_eq!(looks_until_overdue(&mut Pace::new(BOUNDED), 99), Some((10, Overdue::Head)));
+}
+
+// covers: F06
+#[tokio::test]
+async fn a_stranger_has_his_own_time_until_his_first_request_and_who_is_known_has_ten_seconds() {
+    let strangers = Terms { stranger: Some(3), ..BOUNDED };
+    assert_eq!(looks_until_overdue(&mut Pace::new(strangers), 99), Some((3, Overdue::Head)));
+
+    let mut pace = Pace::new(strangers);
+    assert_eq!(looks_until_overdue(&mut pace, 2), None);
+    pace.know();
+    assert_eq!(looks_until_overdue(&mut pace, 99), Some((8, Overdue::Head)));
+
+    let mut pace = Pace::new(strangers);
+    drop(pace.marks().begin());
+    assert_eq!(looks_until_overdue(&mut pace, 99), Some((60, Overdue::Idle)));
 }
 
 // covers: F07
@@ -91,7 +107,7 @@ async fn where_many_requests_share_a_connection_other_bytes_are_no_head() {
 
 #[tokio::test]
 async fn long_requests_go_on_where_only_the_whole_is_bounded() {
-    let mut pace = Pace::new(Terms { bounds_requests: false, conversation: Some(300) });
+    let mut pace = Pace::new(Terms { conversation: Some(300), ..Terms::default() });
     let _walk = pace.marks().begin();
     pace.marks().note_writing(true);
     assert_eq!(looks_until_overdue(&mut pace, 999), Some((300, Overdue::Conversation)));
