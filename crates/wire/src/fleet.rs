@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `POST /v1/login/begin`, `/v1/login/continue` | as [`crate::login`], with [`crate::login::Reply::host`] |
 //! | `POST /v1/verify`, `/v1/verify/batch` | as [`crate::verify`], with [`crate::verify::Verified::host`] |
+//! | `POST /v1/session/open`, `/v1/session/close` | as [`crate::session`] |
 //! | `POST /v1/host/renew` with [`Renew`] | [`Certified`] |
 //! | `POST /v1/host/report` with [`Report`] | [`Reported`] |
 //!
@@ -15,6 +16,8 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::session::NamedSession;
 
 /// Path of a join.
 pub const JOIN_PATH: &str = "/v1/host/join";
@@ -33,6 +36,17 @@ pub const CHECKPOINT_HEADER: &str = "postern-checkpoint";
 
 /// Longest checkpoint. The present form has 155 bytes.
 pub const CHECKPOINT_BYTES_MAX: usize = 256;
+
+/// The header in which a host tells a key for the answer: [`REPLY_KEY_BYTES`] random bytes in base 64 (RFC 4648 §5, without
+/// padding), others in each request. A verifier seals the answer to a step of a login under it (AES-256-GCM, the nonce all
+/// zero, no bound text) and says so by [`SEALED_HEADER`]; what it answers otherwise is not sealed.
+pub const REPLY_KEY_HEADER: &str = "postern-reply-key";
+
+/// Length of the key of an answer.
+pub const REPLY_KEY_BYTES: usize = 32;
+
+/// The header of an answer that is sealed.
+pub const SEALED_HEADER: &str = "postern-sealed";
 
 /// What a host's certificate names it by, followed by its id as a UUID: its one subject alternative name, a URI.
 pub const HOST_URN_PREFIX: &str = "urn:postern:host:";
@@ -81,6 +95,9 @@ pub struct Joined {
     pub name: String,
     /// Its certificate.
     pub certificate: Certificate,
+    /// Where this very verifier is found, `https://NAME:PORT` for each of its names; empty where it does not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub found_at: Vec<String>,
 }
 
 /// A host's certificate.
@@ -143,4 +160,11 @@ pub struct Reported {
     pub group: Option<String>,
     /// The verifier's clock, seconds since the Unix epoch.
     pub clock: u64,
+    /// Why the verifier decides no login now, in one line for people; absent while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing_still: Option<String>,
+    /// Sessions that the verifier takes for open, of many another part each time: the host says which of them are over.
+    /// At most [`crate::session::NAMED_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<NamedSession>,
 }

@@ -9,6 +9,7 @@ pub mod admin;
 pub mod error;
 pub mod fleet;
 pub mod login;
+pub mod session;
 pub mod verify;
 
 /// The version both ends of a message must name. A receiver refuses any other.

@@ -19,7 +19,7 @@ pub struct Decision {
 /// One audit record. It is kept in this form too, without the two fields that the ledger keeps beside it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct AuditRecord {
-    /// Position in the chain, from 1; absent in what is kept.
+    /// Position in the chain, from 1; missing where retention removed a record; absent in what is kept.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub sequence: u64,
     /// When, RFC 3339.
@@ -100,6 +100,9 @@ pub struct AuditCheck {
     pub whole: bool,
     /// How many records were read.
     pub records: u64,
+    /// How many records retention removed between them.
+    #[serde(default)]
+    pub removed: u64,
     /// Where the chain breaks, in words; absent when it is whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub broken: Option<String>,

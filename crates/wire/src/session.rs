@@ -1,0 +1,114 @@
+//! Sessions: what the PAM module says when one begins and when it ends, beside the login.
+//!
+//! `POST /v1/session/open` with [`OpenSession`] and `POST /v1/session/close` with [`CloseSession`], on the login socket
+//! and at the fleet's listener; both answer 200 with [`SessionNoted`]. Nothing is decided by them: whoever is told of a
+//! session can neither refuse nor end it. Saying the same twice is saying it once.
+
+use serde::{Deserialize, Serialize};
+
+/// Path of the report that a session has begun.
+pub const OPEN_PATH: &str = "/v1/session/open";
+
+/// Path of the report that a session is over.
+pub const CLOSE_PATH: &str = "/v1/session/close";
+
+/// The variable of the PAM environment in which the module keeps the reference of the login for the session that
+/// follows. It reaches the environment of the session, too, and is no secret.
+pub const LOGIN_VARIABLE: &str = "POSTERN_LOGIN";
+
+/// Longest text that is kept of a session, in bytes; what is longer is cut. As long as the longest user name, host name
+/// and terminal of Linux.
+pub const TEXT_BYTES_MAX: usize = 255;
+
+/// Largest report in bytes: five texts as long as the module sends them (`FIELD_BYTES_MAX` of the login), a user, and
+/// the names around. What is larger is no report.
+pub const REPORT_BYTES_MAX: usize = 8 * 1024;
+
+/// Most sessions that one answer to a host's report names: 256 of at most 160 bytes are two thirds of the largest
+/// body.
+pub const NAMED_MAX: usize = 256;
+
+/// The process that a session lives as long as. A number of a process is used again; with its start it is not, as long
+/// as the machine runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leader {
+    /// Its number.
+    pub pid: i32,
+    /// When it started, in ticks since the machine did (proc_pid_stat(5), field 22).
+    pub start: u64,
+}
+
+/// A session has begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenSession {
+    /// [`crate::API_VERSION`].
+    pub api_version: u16,
+    /// 32 lower-case hexadecimal digits, random: names the session from now on.
+    pub session: String,
+    /// Whose (PAM_USER).
+    pub user: String,
+    /// The PAM service.
+    pub service: String,
+    /// Where from; absent when local.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rhost: Option<String>,
+    /// PAM_TTY.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tty: Option<String>,
+    /// PAM_RUSER.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ruser: Option<String>,
+    /// The reference of the login that led here; absent where none did, as with a key alone. It counts only if the
+    /// trail has that login, of the same user, service and host, and from a few minutes before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
+    /// The machine's start (`/proc/sys/kernel/random/boot_id`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+    /// Who ends last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<Leader>,
+    /// How many seconds ago: an agent says it that could not say all of this at once.
+    #[serde(default)]
+    pub ago_seconds: u64,
+}
+
+/// A session is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CloseSession {
+    /// [`crate::API_VERSION`].
+    pub api_version: u16,
+    /// Which.
+    pub session: String,
+    /// Whether nobody said so: its leader is gone.
+    #[serde(default)]
+    pub is_lost: bool,
+    /// As in [`OpenSession::ago_seconds`].
+    #[serde(default)]
+    pub ago_seconds: u64,
+}
+
+/// It was heard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionNoted {
+    /// [`crate::API_VERSION`].
+    pub api_version: u16,
+    /// The session that was spoken of.
+    pub session: String,
+}
+
+/// A session that a verifier takes for open, and asks its host about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedSession {
+    /// Which.
+    pub session: String,
+    /// As in [`OpenSession::boot`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+    /// As in [`OpenSession::leader`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<Leader>,
+}
