@@ -114,12 +114,20 @@ impl Ledger for VolatileLedger {
         Ok(0)
     }
 
+    fn audit_holds(&self, sequence: u64, _head: [u8; 32]) -> Result<bool, ReadError> {
+        Ok(sequence == 0)
+    }
+
+    fn audit_remove(&self, _sequences: Vec<u64>) -> Result<u64, ReadError> {
+        Ok(0)
+    }
+
     fn audit_by_reference(&self, _reference: [u8; 8]) -> Result<Option<AuditLine>, ReadError> {
         Ok(None)
     }
 
     fn audit_verify(&self) -> Result<AuditReport, ReadError> {
-        Ok(AuditReport { records: 0, broken_at: None, head: [0; 32] })
+        Ok(AuditReport { records: 0, removed: 0, broken_at: None, head: [0; 32] })
     }
 
     fn settle_loss(&self) -> Result<(), ReadError> {

@@ -10,7 +10,7 @@
 //! | [`engine`] | throttles, matches and claims codes |
 //! | [`audit`] | forms the record of each decision |
 //!
-//! [`accounts`] holds users and tokens, [`hosts`] the machines of the fleet, [`notify`] tells administrators of some
+//! [`accounts`] holds users and tokens, [`hosts`] the machines of the fleet, [`sessions`] who is in, [`notify`] tells administrators of some
 //! events, [`service`] puts the parts together. The library reads no clock and draws no time of its own: `main.rs` makes
 //! the one clock.
 
@@ -30,6 +30,7 @@ pub mod login;
 pub mod notify;
 pub mod policy;
 pub mod service;
+pub mod sessions;
 #[cfg(test)]
 mod trial;
 mod turns;

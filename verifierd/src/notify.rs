@@ -1,8 +1,9 @@
 //! Tells a program of the administrator's about events that somebody should hear of.
 //!
 //! One program run for one event, one after the other. Whoever causes an event never waits for it: what does
-//! not fit into the queue is dropped, counted, and the count logged. What the program sends on to whom is its
-//! own affair; a code or a secret never reaches it, because no audit record holds one.
+//! not fit into the queue is dropped, counted, and the count logged. What says that somebody has got in, or may, has a
+//! queue of its own and goes first: many joins or associations cannot push it out. What the program sends on to whom is
+//! its own affair; a code or a secret never reaches it, because no audit record holds one.
 
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -14,31 +15,30 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::MissedTickBehavior;
 
 use crate::audit::AuditRecord;
 
-/// What is told, by the record's `event`.
-const EVENTS: [&str; 12] = [
+/// What is told before all else, by the record's `event`: an attack, or that a token is of no use any more. Nobody from
+/// outside makes many of them: the throttles stand between.
+const FIRST: [&str; 4] = ["token_disabled", "token_lost", "guesses_from_one_source", "store_behind"];
+
+/// What else is told.
+const EVENTS: [&str; 8] = [
     "token_associated",
-    "token_disabled",
-    "token_lost",
     "token_disassociated",
     "recovery_codes_made",
     "user_unlocked",
     "user_otp_off",
-    "guesses_from_one_source",
     "host_joined",
     "host_join_refused",
     "host_revoked",
-    "store_behind",
 ];
 
 /// Logins that are told, by the record's `reason`: a token was associated at the prompt or showed its first code, a
 /// recovery code was used.
 const LOGINS: [&str; 3] = ["associated", "activated", "recovery_code"];
 
-/// How many events may wait: at a second each, which is long for a program that hands a line over, four
+/// How many events of either kind may wait: at a second each, which is long for a program that hands a line over, four
 /// minutes' worth. A record has some 500 bytes.
 const EVENTS_MAX: usize = 256;
 
@@ -47,9 +47,6 @@ const RUN_MAX: Duration = Duration::from_secs(10);
 
 /// How long the daemon waits at its end for those that are still to be told.
 const FINISH_MAX: Duration = Duration::from_secs(2);
-
-/// Dropped events are logged at most this often.
-const DROPS_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
 /// The one variable of the program's environment.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -61,8 +58,34 @@ type Program = ArcSwapOption<Vec<String>>;
 #[derive(Debug)]
 pub struct Notifier {
     program: Arc<Program>,
-    queue: mpsc::Sender<Task>,
-    dropped: Arc<AtomicU64>,
+    first: mpsc::Sender<Task>,
+    rest: mpsc::Sender<Task>,
+    dropped: Arc<Dropped>,
+}
+
+/// What did not fit. The numbers say nothing to each other, so `Relaxed` is enough.
+#[derive(Debug, Default)]
+struct Dropped {
+    all: AtomicU64,
+    /// Since the queues were empty last.
+    of_late: AtomicU64,
+}
+
+impl Dropped {
+    fn count(&self) {
+        self.all.fetch_add(1, Ordering::Relaxed);
+        if self.of_late.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!("events are dropped: the notify command is too slow");
+        }
+    }
+
+    /// Says how many there were, now that the queues are empty.
+    fn settle(&self) {
+        let count = self.of_late.swap(0, Ordering::Relaxed);
+        if count > 0 {
+            tracing::warn!(count, "events were not told: the notify command was too slow");
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -83,22 +106,24 @@ impl Notifier {
     }
 
     fn with_time(command: Option<Vec<String>>, run_max: Duration) -> Self {
-        let (queue, tasks) = mpsc::channel(EVENTS_MAX);
-        let notifier =
-            Self { program: Arc::new(ArcSwapOption::from_pointee(command)), queue, dropped: Arc::default() };
+        let (first, mut first_tasks) = mpsc::channel(EVENTS_MAX);
+        let (rest, mut rest_tasks) = mpsc::channel(EVENTS_MAX);
+        let program = Arc::new(ArcSwapOption::from_pointee(command));
+        let notifier = Self { program, first, rest, dropped: Arc::default() };
         let (program, dropped) = (Arc::clone(&notifier.program), Arc::clone(&notifier.dropped));
         tokio::spawn(async move {
-            let mut every = tokio::time::interval(DROPS_LOGGED_EVERY);
-            every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let mut tasks: mpsc::Receiver<Task> = tasks;
             loop {
-                tokio::select! {
-                    _ = every.tick() => log_dropped(&dropped),
-                    task = tasks.recv() => match task {
-                        Some(task) => work(task, &program, run_max).await,
-                        None => return,
-                    }
+                if first_tasks.is_empty() && rest_tasks.is_empty() {
+                    dropped.settle();
                 }
+                let task = tokio::select! {
+                    biased;
+                    task = first_tasks.recv() => task,
+                    task = rest_tasks.recv() => task,
+                };
+                // Both senders go with the notifier.
+                let Some(task) = task else { return };
+                work(task, &program, run_max).await;
             }
         });
         notifier
@@ -116,16 +141,23 @@ impl Notifier {
         }
         let mut line = serde_json::to_string(record).expect("a record holds only numbers and texts");
         line.push('\n');
-        if self.queue.try_send(Task::Tell { event: record.event.clone(), line }).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+        let queue = if FIRST.contains(&record.event.as_str()) { &self.first } else { &self.rest };
+        if queue.try_send(Task::Tell { event: record.event.clone(), line }).is_err() {
+            self.dropped.count();
         }
+    }
+
+    /// How many events were dropped since the start.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.all.load(Ordering::Relaxed)
     }
 
     /// Waits until what was told so far is out, for a short while.
     pub async fn finish(&self) {
         let (mark, reached) = oneshot::channel();
         let told = async {
-            if self.queue.send(Task::Mark(mark)).await.is_ok() {
+            // Behind everything: what goes first has gone by then.
+            if self.rest.send(Task::Mark(mark)).await.is_ok() {
                 // A task that is gone has nothing left to tell.
                 let _ = reached.await;
             }
@@ -133,7 +165,7 @@ impl Notifier {
         if tokio::time::timeout(FINISH_MAX, told).await.is_err() {
             tracing::warn!("stopped before the notify command was told everything");
         }
-        log_dropped(&self.dropped);
+        self.dropped.settle();
     }
 }
 
@@ -143,15 +175,8 @@ fn is_told(record: &AuditRecord) -> bool {
     happened
         && match record.event.as_str() {
             "login" => LOGINS.contains(&record.reason.as_str()),
-            event => EVENTS.contains(&event),
+            event => FIRST.contains(&event) || EVENTS.contains(&event),
         }
-}
-
-fn log_dropped(dropped: &AtomicU64) {
-    let count = dropped.swap(0, Ordering::Relaxed);
-    if count > 0 {
-        tracing::warn!(count, "events were not told: the notify command is too slow");
-    }
 }
 
 async fn work(task: Task, program: &Program, run_max: Duration) {
@@ -271,7 +296,7 @@ mod tests {
     // covers: I11, A15
     #[test]
     fn just_the_events_of_the_list_are_told() {
-        for event in EVENTS {
+        for event in FIRST.iter().chain(&EVENTS) {
             assert!(is_told(&record(event, "administrator")), "{event}");
         }
         for event in ["token_added", "token_assigned", "user_otp_on", "recovery_code", "service_started", ""]
@@ -343,16 +368,34 @@ mod tests {
         assert!(!second.path("told").exists());
     }
 
+    // covers: I11
     #[tokio::test]
-    async fn what_does_not_fit_is_dropped_and_counted() {
-        let script = Script::new("exec sleep 1000");
+    async fn what_does_not_fit_is_dropped_and_counted_and_leaves_room_for_what_goes_first() {
+        let script = Script::new("cat >> \"$1/told\"");
         let notifier = script.notifier();
-        // Nothing is taken from the queue before this test waits for something.
+        // Nothing is taken from the queues before this test waits for something.
         for _ in 0..EVENTS_MAX + 5 {
-            notifier.tell(&record("token_lost", ""));
+            notifier.tell(&record("host_join_refused", ""));
         }
-        assert_eq!(notifier.dropped.load(Ordering::Relaxed), 5);
-        log_dropped(&notifier.dropped);
-        assert_eq!(notifier.dropped.load(Ordering::Relaxed), 0);
+        assert_eq!(notifier.dropped(), 5);
+        for event in FIRST {
+            notifier.tell(&record(event, ""));
+        }
+        assert_eq!(notifier.dropped(), 5, "these have a queue of their own");
+        let told = wait_for_lines(&script, FIRST.len()).await;
+        for (line, event) in told.iter().zip(FIRST) {
+            assert!(line.contains(&format!("\"event\":\"{event}\"")), "{line}");
+        }
+    }
+
+    /// What was told, once it is so many lines.
+    async fn wait_for_lines(script: &Script, count: usize) -> Vec<String> {
+        loop {
+            let told: Vec<String> = script.read("told").lines().map(str::to_owned).collect();
+            if told.len() >= count {
+                return told;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 }

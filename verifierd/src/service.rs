@@ -11,6 +11,7 @@ use std::sync::atomic::AtomicBool;
 use arc_swap::ArcSwap;
 use ledger::embedded::{EmbeddedLedger, LedgerOpenError};
 use ledger::{Entry, Ledger, ReadError, StartState, Stored};
+use serve::process::abort_soon;
 use serve::{AnyListener, Listener, NetworkListener, Workers, serve_here};
 use tokio::sync::watch;
 
@@ -18,6 +19,7 @@ use crate::accounts::{
     self, Accounts, ChangeError, Leftovers, Loader, RecordError, Steward, Token, UncleanStop,
 };
 use crate::audit::checkpoint::CheckpointKey;
+use crate::audit::sinks::Sinks;
 use crate::audit::witness::Witness;
 use crate::audit::{self, AuditRecord, Reference, rfc3339};
 use crate::clock::Clock;
@@ -32,6 +34,7 @@ use crate::http::fleet::{Fleet, FleetError};
 use crate::http::{Administration, Handler};
 use crate::keys::{IndexHasher, KeyError, MasterKey, NameHasher, Sealer};
 use crate::notify::Notifier;
+use crate::sessions::{self, SessionRecordError, Sessions};
 
 pub use reload::{ReloadError, Reloader};
 
@@ -67,6 +70,9 @@ pub enum StartError {
     /// What the store holds of the fleet cannot be understood.
     #[error("cannot understand the store")]
     Host(#[from] HostRecordError),
+    /// What the store holds of sessions cannot be understood.
+    #[error("cannot understand the store")]
+    Session(#[from] SessionRecordError),
     /// The fleet has no authority.
     #[error("cannot get the fleet's authority ready")]
     Founding(#[from] FoundingError),
@@ -188,7 +194,7 @@ impl Service {
         };
         let loaded =
             tokio::task::spawn_blocking(|| loading.load()).await.map_err(|_| ReadError::Closed)??;
-        let Loaded { accounts, throttles, leftovers, fleet } = loaded;
+        let Loaded { accounts, throttles, leftovers, fleet, sessions } = loaded;
         let quarantine = (start_state != StartState::Clean)
             .then(|| accounts.quarantine.last().next(clock.now(), !accounts.has_recovery_codes()));
         record_start(&*ledger, &*clock, start_state, quarantine).await?;
@@ -221,6 +227,7 @@ impl Service {
             witness: Arc::clone(&witness),
             nobody: Arc::new(Token::of_nobody(&token_sealer)?),
         });
+        let sessions = Arc::new(Sessions::new(sessions, Arc::clone(&ledger), Arc::clone(&clock)));
         let dialogue = Arc::new(Dialogue {
             accounts,
             steward,
@@ -233,13 +240,13 @@ impl Service {
             host,
             recent: Recent::default(),
             witness,
+            sessions,
             remembered: Remembered::new("remembered"),
             shown: Remembered::new("shown"),
             has_loss: AtomicBool::new(matches!(start_state, StartState::Short { .. })),
         });
         let fleet = Fleet::serving(&dialogue, &registrar)?;
-        let administration =
-            Arc::new(Administration::new(Arc::clone(&dialogue), registrar, Arc::clone(&ledger), start_state));
+        let administration = administration(&dialogue, registrar, &ledger, start_state).await?;
         Ok(Self { dialogue, administration, fleet, ledger, throttles, notifier, config_path })
     }
 
@@ -282,22 +289,13 @@ impl Service {
                 Handler::Admin(_) => serve_here(listener, handler, stop.clone())?,
             });
         }
-        tasks.push(tokio::spawn(chores::publish_checkpoints(
-            Arc::clone(&self.dialogue.witness),
-            stop.clone(),
-        )));
-        tasks.push(tokio::spawn(chores::sweep(
-            Arc::clone(&self.throttles),
-            Arc::clone(&self.administration),
-            self.fleet.clone(),
-            Arc::clone(&self.dialogue.clock),
-            stop,
-        )));
+        tasks.extend(self.begin_chores(&stop));
         for task in tasks {
             // A task that panicked ended the process.
             let _ = task.await;
         }
         self.notifier.finish().await;
+        end_sinks(Arc::clone(&self.administration.sinks)).await;
         close(Arc::clone(&self.ledger)).await;
         Ok(())
     }
@@ -318,6 +316,7 @@ struct Loaded {
     throttles: Arc<Throttles>,
     leftovers: Leftovers,
     fleet: hosts::table::Loaded,
+    sessions: sessions::Loaded,
 }
 
 impl Loading {
@@ -326,7 +325,8 @@ impl Loading {
         let Self { ledger, sealer, clock, throttles, names } = self;
         let accounts = Arc::new(Accounts::new(names));
         let mut loader = Loader::new(&accounts, &sealer);
-        let (mut fleet, mut fault) = (hosts::table::Loaded::default(), None);
+        let (mut fleet, mut sessions) = (hosts::table::Loaded::default(), sessions::Loaded::default());
+        let mut fault = None;
         ledger.load_each(&mut |stored| {
             if fault.is_some() {
                 return;
@@ -334,6 +334,7 @@ impl Loading {
             if let Stored::Record(record) = &stored {
                 throttles.take(record, &*clock);
                 fault = fleet.take(record, &*clock).map_err(StartError::from).err();
+                fault = fault.take().or_else(|| sessions.take(record).map_err(StartError::from).err());
             }
             fault = fault.take().or_else(|| loader.take(&stored).map_err(StartError::from).err());
         })?;
@@ -341,7 +342,7 @@ impl Loading {
             return Err(fault);
         }
         let leftovers = loader.finish()?;
-        Ok(Loaded { accounts, throttles: Arc::new(throttles), leftovers, fleet })
+        Ok(Loaded { accounts, throttles: Arc::new(throttles), leftovers, fleet, sessions })
     }
 }
 
@@ -393,6 +394,27 @@ async fn read_witness(
     Ok(Arc::new(read.await.map_err(|_| ReadError::Closed)??))
 }
 
+/// What administrators ask, and the threads that take the audit trail elsewhere.
+async fn administration(
+    dialogue: &Arc<Dialogue>,
+    registrar: Arc<Registrar>,
+    ledger: &Arc<dyn Ledger>,
+    start_state: StartState,
+) -> Result<Arc<Administration>, StartError> {
+    let (trail, clock) = (Arc::clone(ledger), Arc::clone(&dialogue.clock));
+    let config = dialogue.config.load().audit.clone();
+    let started = tokio::task::spawn_blocking(move || Sinks::start(&config, &trail, &clock));
+    let sinks = Arc::new(started.await.map_err(|_| ReadError::Closed)??);
+    let (dialogue, ledger) = (Arc::clone(dialogue), Arc::clone(ledger));
+    Ok(Arc::new(Administration::new(dialogue, registrar, ledger, sinks, start_state)))
+}
+
+async fn end_sinks(sinks: Arc<Sinks>) {
+    if let Err(error) = tokio::task::spawn_blocking(move || sinks.end()).await {
+        tracing::warn!(%error, "nobody waited for the sinks of the audit trail");
+    }
+}
+
 async fn record_start(
     ledger: &dyn Ledger,
     clock: &dyn Clock,
@@ -439,6 +461,7 @@ async fn close(ledger: Arc<dyn Ledger>) {
 
 /// Half a store must not keep answering: after a failed commit nobody can tell what is durable.
 fn end_at_once(fault: &str) {
+    abort_soon();
     tracing::error!(fault, "the store failed: stopping at once, nothing more is accepted");
     eprintln!("verifierd: the store failed: {fault}");
     std::process::abort();

@@ -4,7 +4,10 @@
 //! never holds a code, a secret or an answer.
 
 pub mod checkpoint;
+pub mod class;
 mod reference;
+pub mod retention;
+pub mod sinks;
 pub mod witness;
 
 use ledger::{AuditEntry, AuditLine};
@@ -174,6 +177,12 @@ pub fn record(line: &AuditLine) -> AuditRecord {
     AuditRecord { sequence: line.sequence, reference, ..kept }
 }
 
+/// What [`rfc3339`] wrote, in seconds since the Unix epoch; `None` where it is no such time.
+pub fn unix_time(at: &str) -> Option<UnixTime> {
+    let time = OffsetDateTime::parse(at, &Rfc3339).ok()?;
+    Some(u64::try_from(time.unix_timestamp()).unwrap_or(0))
+}
+
 /// RFC 3339 in UTC. Times past the year 9999 are shown as its last second.
 pub fn rfc3339(at: UnixTime) -> String {
     const LAST: i64 = 253_402_300_799;
@@ -194,6 +203,8 @@ mod tests {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
         assert_eq!(rfc3339(2_147_483_648), "2038-01-19T03:14:08Z");
         assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59Z");
+        assert_eq!(unix_time("2038-01-19T03:14:08Z"), Some(2_147_483_648));
+        assert_eq!(unix_time("unknown"), None);
     }
 
     #[test]

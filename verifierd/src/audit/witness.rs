@@ -225,7 +225,7 @@ impl Witness {
         let looked = tokio::task::spawn_blocking(move || {
             let newest = me.ledger.audit_newest()?;
             let is_reached = shown.epoch == epoch && shown.sequence <= newest;
-            Ok::<_, ReadError>((newest, is_reached && me.head(shown.sequence)? == shown.head))
+            Ok::<_, ReadError>((newest, is_reached && me.ledger.audit_holds(shown.sequence, shown.head)?))
         });
         let (newest, is_held) = looked.await.map_err(|_| ReadError::Closed)??;
         if is_held {

@@ -6,6 +6,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `api` | the listener of the network |
+//! | `audit` | where the audit trail goes, and how long it is kept |
 //! | `fleet` | the listener of the fleet |
 //! | `policy` | what holds at some hosts instead of the defaults, and the roll-out |
 //! | `remember` | for how long a code given at a terminal counts |
@@ -15,6 +16,7 @@
 //! | `window` | times of the week |
 
 mod api;
+mod audit;
 mod fleet;
 mod policy;
 mod raw;
@@ -32,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use wire::admin::EnrolWith;
 
 pub use api::{ApiConfig, CertificateFiles};
+pub use audit::{AuditConfig, KEPT_MIN, Retention};
 pub use fleet::{FleetConfig, NAMES_MAX};
 pub use policy::{Lenience, Named, Overrides, Rollout};
 pub use remember::{REMEMBER_MAX, Remember};
@@ -83,6 +86,8 @@ pub struct Config {
     pub groups: BTreeMap<GroupName, Overrides>,
     /// What holds at a host instead, its group or not.
     pub hosts: BTreeMap<HostName, Overrides>,
+    /// Where the audit trail goes besides the store, and for how long it is kept.
+    pub audit: AuditConfig,
     /// The program that is told of some events, an absolute path, and its arguments; nobody is told where
     /// there is none.
     pub notify: Option<Vec<String>>,
@@ -228,6 +233,8 @@ impl Config {
             ("sockets.user", self.user_socket != newer.user_socket),
             ("api.listen", listen(self) != listen(newer)),
             ("fleet", fleet(self) != fleet(newer)),
+            ("audit.journald", self.audit.journald != newer.audit.journald),
+            ("audit.json_lines", self.audit.json_lines != newer.audit.json_lines),
         ]
         .into_iter()
         .filter_map(|(name, differs)| differs.then_some(name))

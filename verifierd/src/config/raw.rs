@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use wire::admin::{EnrolWith, RolloutMode};
 
 use super::api::RawApi;
+use super::audit::RawAudit;
 use super::fleet::RawFleet;
 use super::policy::{RawPlaces, check_places, check_rollout, raw_places};
 use super::remember::{RawRemember, check_remember, written};
@@ -41,6 +42,8 @@ pub(super) struct RawConfig {
     access: RawAccess,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     remember: RawRemember,
+    #[serde(default)]
+    audit: RawAudit,
     #[serde(default)]
     notify: RawNotify,
     #[serde(default)]
@@ -185,6 +188,7 @@ impl From<&Config> for RawConfig {
                 rule: config.rules.iter().map(RawRule::from).collect(),
             },
             remember: written(&config.remember),
+            audit: RawAudit::from(&config.audit),
             notify: RawNotify { command: config.notify.clone() },
             roles: RawRoles::from(&config.roles),
             group: raw_places(&config.groups),
@@ -212,6 +216,7 @@ impl RawConfig {
         }
         let enrolment = self.enrolment.check(&mut faults);
         let look_ahead = self.token.check(&mut faults);
+        let audit = self.audit.check(&mut faults);
         let notify = self.notify.check(&mut faults);
         let roles = self.roles.check(&mut faults);
         let remember = check_remember("remember", self.remember, &mut faults);
@@ -240,6 +245,7 @@ impl RawConfig {
             rules,
             groups,
             hosts,
+            audit,
             notify,
             roles,
         })

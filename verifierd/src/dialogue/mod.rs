@@ -6,6 +6,7 @@
 mod answers;
 mod direct;
 mod enrolment;
+mod name_service;
 mod remembered;
 mod state;
 mod terms;
@@ -30,6 +31,7 @@ use crate::hosts::HostIdentity;
 use crate::keys::{IndexHasher, KeyError, Sealer};
 use crate::login::Login;
 use crate::policy::{Demand, Leave, Terms, demand, remembered_for};
+use crate::sessions::Sessions;
 use enrolment::Enrolment;
 use remembered::AtTerminal;
 pub use remembered::Remembered;
@@ -72,6 +74,8 @@ pub struct Dialogue {
     pub shown: Remembered,
     /// What hosts have seen of the audit trail.
     pub witness: Arc<Witness>,
+    /// What logins lead to. The dialogue itself has no use for it.
+    pub sessions: Arc<Sessions>,
     /// Whether commits are missing in the store, and nobody has settled it: who needs no code is not known then.
     pub has_loss: AtomicBool,
 }

@@ -162,6 +162,11 @@ impl Engine {
         &self.counters
     }
 
+    /// Who tells people.
+    pub fn notifier(&self) -> &Notifier {
+        &self.tools.notifier
+    }
+
     /// Decides about a code typed at a login.
     ///
     /// * `admission`: what the throttles gave a first look at this code, if there was one.

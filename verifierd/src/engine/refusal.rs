@@ -75,7 +75,8 @@ impl Engine {
     }
 
     /// Refuses whatever was typed, and counts it as a wrong code is counted: neither the answer nor the throttles tell
-    /// that nobody looked at it.
+    /// that nobody looked at it. But where no rule could be decided, nobody is to blame but a name service that is away:
+    /// that counts for nothing, or all who tried meanwhile would have to wait when it is back.
     ///
     /// * `admission`: what the throttles gave already, if they were asked.
     pub async fn refuse_whatever(
@@ -91,6 +92,12 @@ impl Engine {
                 Err(refused) => return self.throttled(&attempt.occasion, refused).await,
             },
         };
+        if ruling.reason == Reason::RuleUndecidable {
+            let decision = self.record(&attempt.occasion, ruling).await;
+            // Until here it was one of those in flight, of which there may be so many.
+            drop(admission);
+            return decision;
+        }
         self.failed(&attempt, admission, &[], ruling).await
     }
 

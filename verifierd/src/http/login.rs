@@ -1,4 +1,4 @@
-//! The requests of the login socket.
+//! The requests of the login socket: a dialogue here, a verdict in `verify`, what follows a login in `sessions`.
 
 use std::sync::Arc;
 
@@ -7,7 +7,9 @@ use hyper::{Method, Request};
 use serde::de::DeserializeOwned;
 use wire::error::ErrorCode;
 use wire::login::{BEGIN_PATH, CONTINUE_PATH};
+use wire::session::{CLOSE_PATH, OPEN_PATH};
 
+use super::sessions;
 use super::verify::{Asker, Route, not_a_request, told};
 use crate::dialogue::Dialogue;
 use crate::hosts::HostIdentity;
@@ -39,6 +41,8 @@ async fn converse(dialogue: &Arc<Dialogue>, host: Option<HostIdentity>, request:
             Ok(proceed) => dialogue.proceed(proceed, host).await,
             Err(refusal) => return refusal,
         },
+        (&Method::POST, OPEN_PATH) => return sessions::open(&dialogue.sessions, host, request).await,
+        (&Method::POST, CLOSE_PATH) => return sessions::close(&dialogue.sessions, host, request).await,
         (_, path) => {
             return error_reply(ErrorCode::NotFound, format!("nothing is at {path:?} on this socket"));
         }
@@ -46,7 +50,7 @@ async fn converse(dialogue: &Arc<Dialogue>, host: Option<HostIdentity>, request:
     told(replied)
 }
 
-async fn parse<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Reply> {
+pub(super) async fn parse<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Reply> {
     let body = body::read(request).await?;
     serde_json::from_slice(&body).map_err(|_| not_a_request())
 }

@@ -2,9 +2,9 @@
 //!
 //! | listener | answers | speaks | routes |
 //! | --- | --- | --- | --- |
-//! | login | root, that is, the PAM module | HTTP/1.1, HTTP/2 | four, matched by hand |
+//! | login | root, that is, the PAM module | HTTP/1.1, HTTP/2 | six, matched by hand |
 //! | api | who shows its key, over TCP and TLS | HTTP/1.1, HTTP/2 | two, matched by hand |
-//! | fleet | hosts, by their certificates, over TCP and TLS | HTTP/2 | seven, matched by hand |
+//! | fleet | hosts, by their certificates, over TCP and TLS | HTTP/2 | nine, matched by hand |
 //! | admin | root | HTTP/1.1 | `wire::admin`, through a router |
 //! | user | every account, as far as its role goes (see [`roles`]) | HTTP/1.1 | the same |
 //!
@@ -17,6 +17,7 @@ pub mod fleet;
 mod imports;
 mod login;
 pub mod roles;
+mod sessions;
 mod verify;
 
 use std::sync::Arc;
@@ -90,10 +91,10 @@ impl Handle for Handler {
 
     fn terms(&self, peer: Peer) -> Terms {
         match self {
-            Self::Login(_) | Self::Api(_) => Terms { bounds_requests: true, conversation: None },
+            Self::Login(_) | Self::Api(_) => Terms::BOUNDED,
             Self::Admin(_) => {
                 let is_root = peer == Peer::Account(0);
-                Terms { bounds_requests: false, conversation: (!is_root).then_some(CONVERSATION_SECONDS_MAX) }
+                Terms { conversation: (!is_root).then_some(CONVERSATION_SECONDS_MAX), ..Terms::default() }
             }
         }
     }

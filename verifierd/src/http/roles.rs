@@ -84,6 +84,8 @@ pub enum Verb {
     BanList,
     /// End somebody's wait.
     BanLift,
+    /// Who is in.
+    SessionList,
     /// All hosts.
     HostList,
     /// One host.
@@ -131,7 +133,7 @@ use Right::{All, Nothing, Own};
 
 /// Verbs and what each role may do with them.
 #[rustfmt::skip]
-const TABLE: [(Verb, [Right; 5]); 37] = [
+const TABLE: [(Verb, [Right; 5]); 38] = [
     //                           user     auditor  helpdesk admin    super
     (Verb::SelfShow,            [Own,     Own,     Own,     Own,     Own]),
     (Verb::UserList,            [Nothing, All,     All,     All,     All]),
@@ -155,6 +157,7 @@ const TABLE: [(Verb, [Right; 5]); 37] = [
     (Verb::TokenEnable,         [Nothing, Nothing, Nothing, All,     All]),
     (Verb::BanList,             [Nothing, All,     All,     All,     All]),
     (Verb::BanLift,             [Nothing, Nothing, All,     All,     All]),
+    (Verb::SessionList,         [Own,     All,     All,     All,     All]),
     (Verb::HostList,            [Nothing, All,     All,     All,     All]),
     (Verb::HostShow,            [Nothing, All,     All,     All,     All]),
     (Verb::HostEnrol,           [Nothing, Nothing, Nothing, All,     All]),
@@ -216,7 +219,7 @@ mod tests {
             Role::Helpdesk => match verb {
                 UserList | UserShow | TokenList | TokenShow | HostList | HostShow => All,
                 TokenAssociate | TokenResync | TokenTest | TokenLost => All,
-                UserUnlock | BanList | BanLift => All,
+                UserUnlock | BanList | BanLift | SessionList => All,
                 PolicyShow | PolicyTry | RolloutStatus => All,
                 RecoveryStatus | Explain | Status | Metrics => All,
                 RecoveryRegenerate | TokenDisassociate => Own,
@@ -224,13 +227,13 @@ mod tests {
             },
             Role::Auditor => match verb {
                 UserList | UserShow | TokenList | TokenShow | HostList | HostShow => All,
-                PolicyShow | PolicyTry | RolloutStatus | BanList => All,
+                PolicyShow | PolicyTry | RolloutStatus | BanList | SessionList => All,
                 RecoveryStatus | Explain | AuditShow | AuditVerify | Status | Metrics => All,
                 RecoveryRegenerate | TokenResync | TokenTest | TokenLost | TokenDisassociate => Own,
                 _ => Nothing,
             },
             Role::User => match verb {
-                RecoveryStatus | RecoveryRegenerate => Own,
+                RecoveryStatus | RecoveryRegenerate | SessionList => Own,
                 TokenShow | TokenResync | TokenTest | TokenLost | TokenDisassociate => Own,
                 _ => Nothing,
             },

@@ -6,13 +6,17 @@ use std::time::Duration;
 use ledger::Entry;
 use serve::stopped;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use super::Service;
+use crate::audit::retention::{self, Expiry};
 use crate::audit::witness::{PUBLISH_EVERY, Witness};
 use crate::clock::Clock;
 use crate::engine::throttle::Throttles;
 use crate::http::Administration;
 use crate::http::fleet::Fleet;
+use crate::sessions;
 
 /// How often what is old is looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
@@ -23,8 +27,38 @@ const SWEEP_BATCH_MAX: usize = 1_000;
 /// How long a sweep stands still between two batches, so that a million things that end at once cost logins little.
 const SWEEP_PAUSE: Duration = Duration::from_millis(1);
 
+impl Service {
+    /// Begins all of it, until `stop` says so.
+    pub(super) fn begin_chores(&self, stop: &watch::Receiver<bool>) -> [JoinHandle<()>; 4] {
+        let Self { dialogue, administration, .. } = self;
+        let registrar = Arc::clone(&administration.registrar);
+        let expiry = Expiry::new(
+            Arc::clone(&self.ledger),
+            Arc::clone(&dialogue.clock),
+            Arc::clone(&dialogue.config),
+            Arc::clone(&administration.sinks),
+        );
+        [
+            tokio::spawn(publish_checkpoints(Arc::clone(&dialogue.witness), stop.clone())),
+            tokio::spawn(sessions::chores::look_after(
+                Arc::clone(&dialogue.sessions),
+                move |session| sessions::chores::is_of_revoked(registrar.hosts(), session),
+                stop.clone(),
+            )),
+            tokio::spawn(expire(expiry, stop.clone())),
+            tokio::spawn(sweep(
+                Arc::clone(&self.throttles),
+                Arc::clone(administration),
+                self.fleet.clone(),
+                Arc::clone(&dialogue.clock),
+                stop.clone(),
+            )),
+        ]
+    }
+}
+
 /// Makes checkpoints of the audit trail: every ten seconds, and sooner where much is recorded.
-pub(super) async fn publish_checkpoints(witness: Arc<Witness>, mut stop: watch::Receiver<bool>) {
+async fn publish_checkpoints(witness: Arc<Witness>, mut stop: watch::Receiver<bool>) {
     let mut every = tokio::time::interval(PUBLISH_EVERY);
     let mut look = tokio::time::interval(SWEEP_EVERY);
     loop {
@@ -38,7 +72,39 @@ pub(super) async fn publish_checkpoints(witness: Arc<Witness>, mut stop: watch::
     }
 }
 
-pub(super) async fn sweep(
+/// Removes old records of the audit trail, every few hours.
+async fn expire(mut expiry: Expiry, mut stop: watch::Receiver<bool>) {
+    let first = tokio::time::Instant::now() + retention::RUN_FIRST;
+    let mut every = tokio::time::interval_at(first, retention::RUN_EVERY);
+    let mut between = tokio::time::interval(retention::PAUSE);
+    between.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            _ = every.tick() => expiry.begin(),
+        }
+        let mut has_more = true;
+        while has_more {
+            between.tick().await;
+            let is_ending = *stop.borrow();
+            let step = tokio::task::spawn_blocking(move || {
+                if is_ending {
+                    expiry.end();
+                }
+                let stepped = expiry.step();
+                (expiry, stepped)
+            });
+            let stepped;
+            (expiry, stepped) = step.await.expect("a panic ends the process");
+            has_more = stepped.unwrap_or_else(|error| {
+                tracing::warn!(%error, "old records stay in the audit trail");
+                false
+            });
+        }
+    }
+}
+
+async fn sweep(
     throttles: Arc<Throttles>,
     administration: Arc<Administration>,
     fleet: Option<Fleet>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::Service;
+use crate::audit::sinks::Sinks;
 use crate::config::{Config, ConfigError};
 use crate::http::api::{ApiSecretError, ApiSecrets};
 use crate::notify::Notifier;
@@ -20,6 +21,7 @@ impl Service {
             path: self.config_path.clone(),
             config: Arc::clone(&self.dialogue.config),
             notifier: Arc::clone(&self.notifier),
+            sinks: Arc::clone(&self.administration.sinks),
         }
     }
 }
@@ -30,6 +32,7 @@ pub struct Reloader {
     path: PathBuf,
     config: Arc<ArcSwap<Config>>,
     notifier: Arc<Notifier>,
+    sinks: Arc<Sinks>,
     api: Option<Arc<ArcSwap<ApiSecrets>>>,
 }
 
@@ -56,6 +59,8 @@ impl Reloader {
     /// # Errors
     /// See [`ReloadError`].
     pub fn reload(&self) -> Result<(), ReloadError> {
+        // Whoever moved the file of the audit trail says so by the same signal, and has no fault in the configuration.
+        self.sinks.reopen();
         let newer = Config::load(&self.path)?;
         let secrets = newer.api.as_ref().map(ApiSecrets::load).transpose()?;
         let loses_tls = |present: &Arc<ArcSwap<ApiSecrets>>| {

@@ -37,6 +37,10 @@ pub mod kind {
     pub const AUTHORITY: u8 = 9;
     /// How the store stands to what hosts have seen of it (see `audit::witness`); one record.
     pub const STANDING: u8 = 10;
+    /// `sessions::Session`, by host id and session id.
+    pub const SESSION: u8 = 11;
+    /// The last record of the audit trail that a sink took over (see `audit::sinks`), by the sink's name.
+    pub const SINK: u8 = 12;
 }
 
 /// The newest format.

@@ -274,6 +274,25 @@ async fn where_groups_cannot_be_told_everybody_is_refused_on_every_way() {
 
 // covers: I14
 #[tokio::test]
+async fn who_is_refused_because_nobody_can_tell_is_not_slowed_and_whom_a_rule_denies_is() {
+    for (rules, is_slowed) in
+        [(rule("then = \"allow\"\nuser_group = [0]"), false), (rule("then = \"deny\""), true)]
+    {
+        let trial = Trial::new().await;
+        let key = trial.activate("nobody-here").await;
+        let code = trial.code(&key, 0);
+        reload(&trial, &rules);
+        for _ in 0..30 {
+            assert_eq!(verify_at(&trial, None, "nobody-here", &code).await.verdict, Verdict::Deny);
+        }
+        reload(&trial, "");
+        let verdict = verify_at(&trial, None, "nobody-here", &code).await.verdict;
+        assert_eq!(verdict, if is_slowed { Verdict::Deny } else { Verdict::Allow }, "{rules}");
+    }
+}
+
+// covers: I14
+#[tokio::test]
 async fn membership_is_that_of_the_machine_and_only_members_are_meant() {
     let trial = Trial::new().await;
     trial.activate("root").await;

@@ -87,6 +87,7 @@ pub(super) async fn verify(
         kind: "audit_check".into(),
         whole: report.broken_at.is_none(),
         records: report.records,
+        removed: report.removed,
         broken: report
             .broken_at
             .map(|sequence| format!("record {sequence} does not follow from the one before")),

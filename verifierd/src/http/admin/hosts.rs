@@ -116,7 +116,7 @@ impl Administration {
     }
 }
 
-fn host_name(text: &str) -> Result<HostName, Refusal> {
+pub(super) fn host_name(text: &str) -> Result<HostName, Refusal> {
     HostName::new(text).map_err(|error| refusal(ErrorCode::Malformed, format!("{text:?}: {error}")))
 }
 

@@ -66,6 +66,9 @@ impl Administration {
         let results = [("allow", allowed), ("deny", refused)];
         counters(to, "verifications", "Logins that were decided", "result", results);
         counters(to, "codes_evaluated", "Codes compared with tokens", "kind", [("all", codes)]);
+        let dropped = self.dialogue.engine.notifier().dropped();
+        let help = "Events that the notify command was not told of, being too slow";
+        counters(to, "events_dropped", help, "kind", [("all", dropped)]);
         let of = |read: fn(Tallied) -> u64| {
             let listeners = self.listeners.get().into_iter().flatten();
             listeners.map(move |(name, tally)| (*name, read(tally.read())))
@@ -79,6 +82,13 @@ impl Administration {
         counters(to, "accept_failures", help, "listener", of(|tally| tally.failures));
         let help = "Requests without the key, and handshakes that failed";
         counters(to, "unauthorized", help, "listener", of(|tally| tally.without_key));
+        let sessions = self.dialogue.sessions.count() as u64;
+        gauges(to, "sessions", "Sessions that are open, of all hosts", "kind", [("open", sessions)]);
+        let sinks = self.sinks.figures(self.dialogue.clock.now());
+        let lag = sinks.iter().map(|sink| (sink.name, sink.lag_records));
+        gauges(to, "audit_lag_records", "Audit records that wait for a sink", "sink", lag);
+        let lag = sinks.iter().map(|sink| (sink.name, sink.lag_seconds));
+        gauges(to, "audit_lag_seconds", "Age of the oldest audit record that waits for a sink", "sink", lag);
         let fleet = self.registrar.hosts().figures();
         let hosts = [("pending", fleet.pending), ("active", fleet.active), ("revoked", fleet.revoked)];
         gauges(to, "hosts", "Hosts of the fleet", "state", hosts);

@@ -15,6 +15,7 @@ mod recovery;
 mod refusals;
 mod rollout;
 mod routes;
+mod sessions;
 mod shown;
 mod store;
 mod tokens;
@@ -35,6 +36,7 @@ use wire::error::ErrorCode;
 use super::imports::Imports;
 use super::read_body;
 use super::roles::{Caller, Verb};
+use crate::audit::sinks::Sinks;
 use crate::clock::UnixTime;
 use crate::dialogue::Dialogue;
 use crate::hosts::Registrar;
@@ -59,6 +61,8 @@ pub struct Administration {
     pub ledger: Arc<dyn Ledger>,
     /// When the daemon started.
     pub started: UnixTime,
+    /// Where the audit trail goes besides.
+    pub sinks: Arc<Sinks>,
     /// The import that is on its way.
     pub imports: Imports,
     /// What happens at the listeners, by name; set once they are served.
@@ -74,6 +78,7 @@ impl Administration {
         dialogue: Arc<Dialogue>,
         registrar: Arc<Registrar>,
         ledger: Arc<dyn Ledger>,
+        sinks: Arc<Sinks>,
         store_start: StartState,
     ) -> Self {
         Self {
@@ -81,6 +86,7 @@ impl Administration {
             dialogue,
             registrar,
             ledger,
+            sinks,
             imports: Imports::default(),
             listeners: OnceLock::new(),
             store_start,
@@ -204,6 +210,7 @@ fn routes() -> Routes {
         .add(Verb::TokenImport, DELETE, "/v1/imports/{id}", imports::abandon)
         .add(Verb::BanList, GET, "/v1/bans", bans::list)
         .add(Verb::BanLift, POST, "/v1/bans/{id}/lift", bans::lift)
+        .add(Verb::SessionList, GET, "/v1/sessions", sessions::list)
         .add(Verb::HostList, GET, "/v1/hosts", hosts::list)
         .add(Verb::HostEnrol, POST, "/v1/hosts", hosts::enrol)
         .add(Verb::HostShow, GET, "/v1/hosts/{name}", hosts::show)

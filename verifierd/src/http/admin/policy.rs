@@ -22,7 +22,9 @@ use crate::config::{Config, Grace, Lenience, Rule};
 use crate::dialogue::ask_for_memberships;
 use crate::hosts::{HostIdentity, HostName};
 use crate::login::Login;
-use crate::policy::{Demand, Leave, Memberships, Ruled, SetBy, Setting, Settings, Terms, remembered_for, that_may_hold};
+use crate::policy::{
+    Demand, Leave, Memberships, Ruled, SetBy, Setting, Settings, Terms, remembered_for, that_may_hold,
+};
 
 type Admin = State<Arc<Administration>>;
 

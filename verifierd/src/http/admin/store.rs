@@ -14,6 +14,7 @@ use super::refusals::{Refusal, refusal};
 use super::routes::Granted;
 use crate::accounts::ChangeError;
 use crate::audit::rfc3339;
+use crate::audit::sinks::SinkFigures;
 
 type Admin = State<Arc<Administration>>;
 
@@ -61,12 +62,14 @@ impl Administration {
         };
         let behind = self.dialogue.witness.loss().map(|loss| loss.told());
         let reasons = [behind, self.loss(), waiting(self.waiting_users(&users))];
+        let lags = self.sinks.figures(self.dialogue.clock.now());
+        let lags = lags.iter().filter_map(SinkFigures::alarm);
         Status {
             api_version: wire::API_VERSION,
             kind: "status".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             ready: !self.dialogue.witness.is_behind(),
-            reasons: reasons.into_iter().flatten().collect(),
+            reasons: reasons.into_iter().flatten().chain(lags).collect(),
             started: rfc3339(self.started),
             users: users.len() as u64,
             tokens: self.dialogue.accounts.token_count() as u64,

@@ -21,6 +21,7 @@ use crate::hosts::certificate::{SigningRequestFault, requested_key};
 use crate::hosts::presence::Said;
 use crate::hosts::registrar::JoinRequest;
 use crate::hosts::{Authority, Host, HostCertificate, HostError, JoinSecret, Registrar};
+use crate::sessions::Sessions;
 
 /// Longest version of an agent that is remembered, in bytes: `1.20.300-rc.4` and some more.
 const VERSION_BYTES_MAX: usize = 64;
@@ -57,7 +58,8 @@ pub(super) async fn join(parts: &Parts, source: IpAddr, tally: &Tally, request: 
             let host = certified.host.record.id.to_string();
             let name = certified.host.record.name.to_string();
             let certificate = shown(&parts.registrar, &certified.issued);
-            let joined = Joined { api_version: wire::API_VERSION, host, name, certificate };
+            let found_at = parts.found_at();
+            let joined = Joined { api_version: wire::API_VERSION, host, name, certificate, found_at };
             json_reply(StatusCode::OK, &joined)
         }
         Err(error) => {
@@ -113,8 +115,16 @@ pub(super) async fn renew(
     }
 }
 
-/// Hears how a host is, and says what it is called.
-pub(super) async fn report(registrar: &Registrar, host: &Host, request: Request<Incoming>) -> Reply {
+/// Hears how a host is, says what it is called, and asks about its sessions.
+///
+/// * `standing_still`: why no login is decided now.
+pub(super) async fn report(
+    registrar: &Registrar,
+    host: &Host,
+    sessions: &Sessions,
+    standing_still: Option<String>,
+    request: Request<Incoming>,
+) -> Reply {
     let said: Report = match parse(request).await {
         Ok(said) => said,
         Err(refusal) => return refusal,
@@ -138,6 +148,8 @@ pub(super) async fn report(registrar: &Registrar, host: &Host, request: Request<
         name: host.record.name.to_string(),
         group: host.record.group.as_ref().map(ToString::to_string),
         clock,
+        sessions: sessions.named(host.record.id),
+        standing_still,
     };
     json_reply(StatusCode::OK, &reported)
 }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `tls` | the verifier's own certificate and what a handshake demands |
 //! | `membership` | joining, renewing, reporting |
+//! | `sealed` | answers that the host's libraries cannot read |
 //! | `refusals` | which refusals are logged |
 //! | `wrong_joins` | who may not try to join for a while |
 //!
@@ -12,6 +13,7 @@
 
 mod membership;
 mod refusals;
+mod sealed;
 mod tls;
 mod wrong_joins;
 
@@ -35,15 +37,21 @@ pub use tls::FleetError;
 
 use super::login;
 use crate::audit::witness::Judged;
+use crate::config::FleetConfig;
 use crate::dialogue::Dialogue;
 use crate::hosts::presence::Seat;
 use crate::hosts::{Host, HostCertificate, HostError, Registrar};
 use refusals::Refusals;
+use sealed::ReplyKey;
 use tls::FleetTls;
 use wrong_joins::WrongJoins;
 
 /// Requests at once on one connection of a host: more logins than one machine has at a moment that is not an attack.
 const HOST_STREAMS_MAX: u32 = 64;
+
+/// Seconds in which whoever comes has shown a host's certificate, or has asked to join. A handshake takes two round trips,
+/// of half a second each at the end of the world; the rest is for a packet that is lost, which is sent again after one.
+const STRANGER_SECONDS_MAX: u32 = 3;
 
 /// Answers the hosts of the fleet.
 #[derive(Clone, Debug)]
@@ -128,7 +136,11 @@ impl Fleet {
             }
         };
         host.presence.see(registrar.clock().now());
+        let key = ReplyKey::of(&request);
         let mut reply = self.answer_known(visitor, shown, &host, tally, request).await;
+        if let Some(key) = key {
+            reply = key.seal(reply);
+        }
         if let Some(newest) = self.0.dialogue.witness.newest()
             && let Ok(text) = HeaderValue::from_str(&newest.text)
         {
@@ -150,7 +162,10 @@ impl Fleet {
             (&Method::POST, RENEW_PATH) => {
                 Box::pin(membership::renew(registrar, shown.certificate, request)).await
             }
-            (&Method::POST, REPORT_PATH) => Box::pin(membership::report(registrar, host, request)).await,
+            (&Method::POST, REPORT_PATH) => {
+                let (sessions, stands) = (&self.0.dialogue.sessions, self.0.standing_still());
+                Box::pin(membership::report(registrar, host, sessions, stands, request)).await
+            }
             (&Method::POST, JOIN_PATH) => {
                 visitor.dismiss(tally, request, "whoever shows a certificate has joined already".into()).await
             }
@@ -213,6 +228,19 @@ fn questions(request: &Request<Incoming>) -> u32 {
     }
     let bytes = request.body().size_hint().upper().unwrap_or(wire::BODY_BYTES_MAX as u64);
     u32::try_from(bytes / ITEM_BYTES).unwrap_or(u32::MAX).clamp(1, BATCH_ITEMS_MAX as u32)
+}
+
+impl Parts {
+    /// Why no login is decided, for hosts.
+    fn standing_still(&self) -> Option<String> {
+        let why = "its store is an older copy than the one that hosts have seen: see `postern status` there";
+        self.dialogue.witness.is_behind().then(|| why.to_owned())
+    }
+
+    /// Where agents find this verifier.
+    fn found_at(&self) -> Vec<String> {
+        self.dialogue.config.load().fleet.as_ref().map(FleetConfig::urls).unwrap_or_default()
+    }
 }
 
 impl Visitor {
@@ -289,11 +317,15 @@ impl Handle for Fleet {
     }
 
     fn terms(&self, _: Peer) -> Terms {
-        Terms { bounds_requests: true, conversation: None }
+        Terms { stranger: Some(STRANGER_SECONDS_MAX), ..Terms::BOUNDED }
     }
 
     fn connections_max(&self) -> usize {
         FLEET_CONNECTIONS_MAX
+    }
+
+    fn has_strangers(&self) -> bool {
+        true
     }
 }
 

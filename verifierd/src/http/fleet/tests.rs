@@ -2,6 +2,8 @@
 
 mod bad_certificates;
 mod bad_handshakes;
+mod sealed;
+mod sessions;
 mod stand;
 
 use std::io::{self, Write};
@@ -11,7 +13,7 @@ use std::time::Duration;
 use hyper::StatusCode;
 use rcgen::KeyPair;
 use rustls::pki_types::ServerName;
-use serde_json::json;
+use serde_json::{Value, json};
 use serve::{Handle, Peer};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -419,8 +421,9 @@ async fn a_host_sees_the_secret_of_nobody_who_enrols_unless_policy_lets_it() {
 #[tokio::test]
 async fn what_a_host_has_seen_counts_also_where_the_store_does_not_know_its_certificate() {
     let stand = Stand::new().await;
-    let member = stand.join("web1").await;
+    let (member, other) = (stand.join("web1").await, stand.join("web2").await);
     stand.registrar().revoke(HostName::new("web1").unwrap(), root()).await.unwrap();
+    assert_eq!(stand.agent(&other).await.report().await.unwrap().1["standing_still"], Value::Null);
     let master = crate::keys::MasterKey::parse(stand.trial.key_text.as_bytes()).unwrap();
     let seen = Checkpoint { epoch: 0, sequence: 1_000_000, head: [7; 32], at: 1 };
     let text = CheckpointKey::new(&master).sign(&seen);
@@ -438,6 +441,9 @@ async fn what_a_host_has_seen_counts_also_where_the_store_does_not_know_its_cert
             .told()
             .contains("host web1 has seen record 1000000")
     );
+    let (status, told) = stand.agent(&other).await.report().await.unwrap();
+    let why = told["standing_still"].as_str().unwrap_or_default();
+    assert!(status == StatusCode::OK && why.starts_with("its store is an older copy"), "{told}");
 }
 
 // covers: B08

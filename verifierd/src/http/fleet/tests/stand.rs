@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::http::response::Parts;
 use data_encoding::{BASE32_NOPAD, BASE64, HEXLOWER};
 use http_body_util::{BodyExt, Full};
 use hyper::StatusCode;
@@ -160,15 +161,26 @@ impl Agent {
         body: &Value,
         headers: &[(&str, &str)],
     ) -> Result<(StatusCode, Value), String> {
+        let (head, body) = self.exchange(path, body, headers).await?;
+        Ok((head.status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    /// The same as it came.
+    pub(super) async fn exchange(
+        &mut self,
+        path: &str,
+        body: &Value,
+        headers: &[(&str, &str)],
+    ) -> Result<(Parts, Vec<u8>), String> {
         let mut request = hyper::Request::post(format!("https://localhost{path}"));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(Bytes::from(body.to_string()))).unwrap();
         let reply = self.sender.send_request(request).await.map_err(|error| error.to_string())?;
-        let status = reply.status();
-        let body = reply.into_body().collect().await.map_err(|error| error.to_string())?.to_bytes();
-        Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+        let (head, body) = reply.into_parts();
+        let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+        Ok((head, body.to_vec()))
     }
 
     /// Renews with a new key.

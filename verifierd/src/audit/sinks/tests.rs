@@ -1,0 +1,105 @@
+//! Sinks on a ledger in memory: what is shipped, and what is kept of it.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Sender, channel};
+
+use ledger::memory::MemoryLedger;
+use ledger::{Entry, Outcome};
+
+use super::*;
+use crate::audit::{Reference, rfc3339};
+use crate::clock::ManualClock;
+
+const NOW: UnixTime = 1_800_000_000;
+
+/// Tells what it was given. Takes as many records as it is told, or all.
+struct Told {
+    taken: Sender<Vec<u64>>,
+    patience: VecDeque<usize>,
+}
+
+impl Outlet for Told {
+    fn take(&mut self, records: &[AuditRecord]) -> (usize, Result<(), OutletError>) {
+        let most = self.patience.pop_front().unwrap_or(usize::MAX);
+        let taken = records.len().min(most);
+        let sequences = records[..taken].iter().map(|record| record.sequence).collect();
+        self.taken.send(sequences).expect("the test listens");
+        let end = if taken == records.len() { Ok(()) } else { Err(OutletError::Store("full".into())) };
+        (taken, end)
+    }
+}
+
+fn trail(records: u64) -> (Arc<dyn Ledger>, Arc<dyn Clock>) {
+    let (ledger, clock) = (MemoryLedger::new(), ManualClock::at(NOW));
+    (0..records).for_each(|n| write(&ledger, NOW - 100 + n));
+    (Arc::new(ledger), Arc::new(clock))
+}
+
+fn write(ledger: &dyn Ledger, at: UnixTime) {
+    let record = AuditRecord { at: rfc3339(at), event: "login".into(), ..AuditRecord::default() };
+    let audit = Some(crate::audit::entry(&record, Reference::parse("0A1BZ9XK").unwrap()));
+    assert_eq!(ledger.submit(Entry { audit, ..Entry::default() }).wait(), Outcome::Committed);
+}
+
+// covers: P7, G14
+#[test]
+fn every_record_is_shipped_in_order_and_a_new_start_goes_on_where_the_last_one_stood() {
+    let (ledger, clock) = trail(600);
+    let (tell, taken) = channel();
+    let start = |patience: &[usize]| {
+        let patience = patience.iter().copied().collect();
+        let outlet = Box::new(Told { taken: tell.clone(), patience });
+        Sink::start("told", outlet, &ledger, &clock).unwrap()
+    };
+    let sinks = Sinks(vec![start(&[])]);
+    sinks.reopen();
+    let shipped: Vec<u64> = (0..3).flat_map(|_| taken.recv().unwrap()).collect();
+    assert!(shipped.into_iter().eq(1..=600));
+    sinks.end();
+    assert_eq!(sinks.taken_over(), 600);
+    assert!(sinks.figures(NOW).iter().all(|sink| (sink.lag_records, sink.lag_seconds) == (0, 0)));
+    write(&*ledger, NOW);
+    let sinks = Sinks(vec![start(&[])]);
+    assert_eq!(sinks.taken_over(), 600);
+    sinks.reopen();
+    assert_eq!(taken.recv().unwrap(), [601]);
+    sinks.end();
+}
+
+// covers: G14
+#[test]
+fn a_sink_that_takes_a_part_goes_on_behind_it_and_lags_meanwhile() {
+    let (ledger, clock) = trail(10);
+    let (tell, taken) = channel();
+    let outlet = Box::new(Told { taken: tell, patience: VecDeque::from([3, 0]) });
+    let sinks = Sinks(vec![Sink::start("told", outlet, &ledger, &clock).unwrap()]);
+    sinks.reopen();
+    assert_eq!(taken.recv().unwrap(), [1, 2, 3]);
+    sinks.reopen();
+    assert!(taken.recv().unwrap().is_empty());
+    // It has noted the first trouble before it was asked again.
+    let [figures] = &sinks.figures(NOW)[..] else { panic!("there is one") };
+    assert_eq!(
+        (figures.lag_records, figures.lag_seconds, figures.trouble.as_deref()),
+        (7, 97, Some("the store: full"))
+    );
+    let alarm = figures.alarm().unwrap();
+    assert!(
+        alarm.starts_with("7 records of the audit trail wait for told, the oldest for 97 s: the store: full"),
+        "{alarm}"
+    );
+    assert_eq!(sinks.figures(NOW - 97 + 60)[0].alarm(), None);
+    sinks.reopen();
+    assert_eq!(taken.recv().unwrap(), [4, 5, 6, 7, 8, 9, 10]);
+    sinks.end();
+    assert_eq!((sinks.taken_over(), sinks.figures(NOW)[0].trouble.clone()), (10, None));
+}
+
+// covers: G14
+#[test]
+fn without_a_sink_nothing_holds_the_trail_back() {
+    let (ledger, clock) = trail(1);
+    let sinks = Sinks::start(&AuditConfig::default(), &ledger, &clock).unwrap();
+    assert_eq!((sinks.taken_over(), sinks.figures(NOW)), (u64::MAX, vec![]));
+    sinks.end();
+}

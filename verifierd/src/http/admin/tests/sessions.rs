@@ -1,0 +1,58 @@
+//! Who sees who is in.
+
+use wire::session::OpenSession;
+
+use super::*;
+use crate::hosts::{HostId, HostIdentity, HostName};
+
+async fn open(trial: &Trial, number: u8, user: &str, host: Option<&HostIdentity>) {
+    let said = json!({"api_version": 1, "session": format!("{number:032x}"), "user": user, "service": "sshd",
+        "rhost": "192.0.2.7", "tty": "ssh"});
+    let said: OpenSession = serde_json::from_value(said).unwrap();
+    trial.service.dialogue.sessions.open(said, host).await.unwrap();
+}
+
+fn users(answer: &(StatusCode, Value)) -> Vec<&str> {
+    assert_eq!((answer.0, &answer.1["kind"]), (StatusCode::OK, &json!("session_list")), "{answer:?}");
+    answer.1["items"].as_array().unwrap().iter().map(|item| item["user"].as_str().unwrap()).collect()
+}
+
+// covers: R10, I05
+#[tokio::test]
+async fn the_staff_sees_all_sessions_and_a_user_his_own() {
+    let trial = Trial::new().await;
+    let name = HostName::new("web1").unwrap();
+    let web1 = HostIdentity { id: HostId::from_random([1; 16]), name, group: None };
+    open(&trial, 1, "alice", None).await;
+    open(&trial, 2, "bob", Some(&web1)).await;
+    let list = async |who: &Caller, query: &str| {
+        ask(&trial, who, Method::GET, &format!("/v1/sessions{query}"), "").await
+    };
+    for role in [Role::Auditor, Role::Helpdesk, Role::Admin, Role::Super] {
+        assert_eq!(users(&list(&caller("ann", role), "").await), ["alice", "bob"], "{role:?}");
+    }
+    let (ann, alice) = (caller("ann", Role::Admin), caller("alice", Role::User));
+    let of_bob = list(&ann, "?user=bob").await;
+    assert_eq!(users(&of_bob), ["bob"]);
+    let item = &of_bob.1["items"][0];
+    assert_eq!((&item["host"], &item["rhost"]), (&json!("web1"), &json!("192.0.2.7")));
+    assert_eq!((&item["since"], &item["login"]), (&json!("2027-01-15T08:00:15Z"), &Value::Null));
+    assert_eq!(users(&list(&alice, "").await), ["alice"]);
+    assert_eq!(users(&list(&alice, "?user=alice").await), ["alice"]);
+    for (who, query) in [(&alice, "?user=bob"), (&alice, "?user=nobody"), (&caller("uid 7", Role::User), "")]
+    {
+        let refused = list(who, query).await;
+        assert_eq!(
+            (refused.0, message(&refused)),
+            (StatusCode::FORBIDDEN, "this is not yours, or does not exist".to_owned())
+        );
+    }
+    let unknown = list(&ann, "?host=web1").await;
+    assert_eq!((unknown.0, message(&unknown).as_str()), (StatusCode::NOT_FOUND, "no host \"web1\""));
+    for query in ["?who=bob", "?host=Web1"] {
+        assert_eq!(list(&ann, query).await.0, StatusCode::BAD_REQUEST, "{query}");
+    }
+    let metrics = ask(&trial, &ann, Method::GET, "/metrics", "").await;
+    let metrics = metrics.1.as_str().unwrap();
+    assert!(metrics.contains("postern_sessions{kind=\"open\"} 2"), "{metrics}");
+}

@@ -1,0 +1,63 @@
+//! What the PAM module says when a session begins and when it ends.
+
+use hyper::body::Incoming;
+use hyper::{Request, StatusCode};
+use serve::{Reply, error_reply, json_reply, leader};
+use wire::API_VERSION;
+use wire::error::ErrorCode;
+use wire::session::{CloseSession, OpenSession, SessionNoted};
+
+use super::login::parse;
+use crate::hosts::HostIdentity;
+use crate::sessions::{SessionError, Sessions};
+
+/// A session has begun.
+///
+/// * `host`: who says so, by its certificate; none on this machine.
+pub(super) async fn open(
+    sessions: &Sessions,
+    host: Option<HostIdentity>,
+    request: Request<Incoming>,
+) -> Reply {
+    let mut said: OpenSession = match parse(request).await {
+        Ok(said) => said,
+        Err(refusal) => return refusal,
+    };
+    // Whoever counts processes in another way than we do, in a container say, names one that we cannot look after.
+    if host.is_none() && leader::is_over(None, said.leader) {
+        said.leader = None;
+    }
+    let session = said.session.clone();
+    told(session, sessions.open(said, host.as_ref()).await)
+}
+
+/// A session is over.
+pub(super) async fn close(
+    sessions: &Sessions,
+    host: Option<HostIdentity>,
+    request: Request<Incoming>,
+) -> Reply {
+    let said: CloseSession = match parse(request).await {
+        Ok(said) => said,
+        Err(refusal) => return refusal,
+    };
+    let closed = sessions.close(&said, host.map(|host| host.id)).await;
+    told(said.session, closed)
+}
+
+fn told(session: String, noted: Result<(), SessionError>) -> Reply {
+    let error = match noted {
+        Ok(()) => return json_reply(StatusCode::OK, &SessionNoted { api_version: API_VERSION, session }),
+        Err(error) => error,
+    };
+    let code = match error {
+        SessionError::Malformed(_) => ErrorCode::Malformed,
+        SessionError::TooMany => ErrorCode::Conflict,
+        SessionError::Unreadable(_) | SessionError::NotStored { .. } | SessionError::Random(_) => {
+            tracing::error!(?error, "a session was not noted");
+            // Not 503: an agent leaves a verifier alone that says so, its logins too.
+            ErrorCode::Throttled
+        }
+    };
+    error_reply(code, error.to_string())
+}

@@ -1,0 +1,248 @@
+//! Sessions beside logins, on a ledger in memory and a clock that stands.
+
+use std::time::Duration;
+
+use ledger::memory::Fate;
+use ledger::{Refusal, StartState};
+use wire::session::Leader;
+
+use super::*;
+use crate::hosts::HostName;
+use crate::trial::{STEP, Trial};
+
+const FIRST: &str = "00000000000000000000000000000001";
+const SECOND: &str = "00000000000000000000000000000002";
+
+/// Alice's session at sshd.
+fn opening(session: &str, login: Option<&str>) -> OpenSession {
+    OpenSession {
+        api_version: 1,
+        session: session.into(),
+        user: "alice".into(),
+        service: "sshd".into(),
+        rhost: None,
+        tty: Some("ssh".into()),
+        ruser: None,
+        login: login.map(Into::into),
+        boot: None,
+        leader: None,
+        ago_seconds: 0,
+    }
+}
+
+fn closing(session: &str) -> CloseSession {
+    CloseSession { api_version: 1, session: session.into(), is_lost: false, ago_seconds: 0 }
+}
+
+fn host(byte: u8) -> HostIdentity {
+    let name = HostName::new(&format!("web{byte}")).unwrap();
+    HostIdentity { id: HostId::from_random([byte; 16]), name, group: None }
+}
+
+fn sessions(trial: &Trial) -> &Sessions {
+    &trial.service.dialogue.sessions
+}
+
+/// The records of sessions: event, reason and detail.
+fn told(trial: &Trial) -> Vec<[String; 3]> {
+    let of_sessions = trial.audit().into_iter().filter(|record| record.event.starts_with("session_"));
+    of_sessions.map(|record| [record.event, record.reason, record.detail.unwrap_or_default()]).collect()
+}
+
+fn line(event: &str, reason: &str, detail: &str) -> [String; 3] {
+    [event, reason, detail].map(Into::into)
+}
+
+/// A trial in which alice has just logged in at sshd with her token, and the reference.
+async fn logged_in() -> (Trial, String) {
+    let trial = Trial::new().await;
+    let key = trial.activate("alice").await;
+    let reference = trial.login("alice", "sshd", &trial.code(&key, 0)).await.reference;
+    (trial, reference)
+}
+
+// covers: R10
+#[tokio::test]
+async fn a_session_is_listed_with_its_login_from_its_begin_to_its_end() {
+    let (trial, reference) = logged_in().await;
+    let since = trial.clock.now();
+    sessions(&trial).open(opening(FIRST, Some(&reference)), None).await.unwrap();
+    let all = sessions(&trial).all();
+    let [session] = &all[..] else { panic!("one session: {all:?}") };
+    assert_eq!((session.user.as_str(), session.since, sessions(&trial).count()), ("alice", since, 1));
+    let token = Some(trial.token().record.serial.clone());
+    let origin = Origin { reference: reference.clone(), reason: "accepted".into(), token };
+    assert_eq!(session.origin.as_ref(), Some(&origin));
+    trial.advance(Duration::from_secs(3_725));
+    sessions(&trial).close(&closing(FIRST), None).await.unwrap();
+    assert_eq!((sessions(&trial).all(), sessions(&trial).count()), (Vec::new(), 0));
+    let expected = [
+        line("session_opened", "opened", &format!("login {reference}")),
+        line("session_closed", "closed", &format!("login {reference}, open for 3725 s")),
+    ];
+    assert_eq!(told(&trial), expected);
+    assert_eq!(trial.explain(&reference).event, "login", "the reference is still the login's");
+}
+
+// covers: R10
+#[tokio::test]
+async fn open_sessions_outlive_a_restart_and_end_after_it() {
+    let (trial, reference) = logged_in().await;
+    sessions(&trial).open(opening(FIRST, Some(&reference)), None).await.unwrap();
+    sessions(&trial).open(opening(SECOND, None), Some(&host(1))).await.unwrap();
+    sessions(&trial).close(&closing(SECOND), Some(host(1).id)).await.unwrap();
+    let before = sessions(&trial).all();
+    let trial = trial.restart(StartState::Clean).await;
+    assert_eq!((sessions(&trial).all(), before.len()), (before, 1));
+    sessions(&trial).close(&closing(FIRST), None).await.unwrap();
+    let trial = trial.restart(StartState::Clean).await;
+    assert_eq!(sessions(&trial).count(), 0);
+}
+
+// covers: R10
+#[tokio::test]
+async fn a_login_that_is_not_in_the_trail_for_this_user_here_and_now_leads_nowhere() {
+    let (trial, reference) = logged_in().await;
+    let of = |login: &str, change: fn(&mut OpenSession)| {
+        let mut said = opening(FIRST, Some(login));
+        change(&mut said);
+        said
+    };
+    for said in [
+        of("0000-0000", |_| {}),
+        of("no reference\n", |_| {}),
+        of(&"A".repeat(100_000), |_| {}),
+        of(&reference, |said| said.user = "bob".into()),
+        of(&reference, |said| said.service = "sudo".into()),
+    ] {
+        sessions(&trial).open(said.clone(), None).await.unwrap();
+        assert_eq!(sessions(&trial).all()[0].origin, None, "{said:?}");
+        sessions(&trial).lock().remove(None, SessionId::parse(FIRST).unwrap());
+    }
+    sessions(&trial).open(opening(FIRST, Some(&reference)), Some(&host(1))).await.unwrap();
+    assert_eq!(sessions(&trial).all()[0].origin, None, "it was not at this host");
+    trial.advance(Duration::from_secs(601));
+    sessions(&trial).open(opening(SECOND, Some(&reference)), None).await.unwrap();
+    assert!(sessions(&trial).all().iter().all(|session| session.origin.is_none()), "it is too old");
+    // Told late, it began in time.
+    let third = OpenSession { ago_seconds: 600, ..opening(&FIRST.replace('1', "3"), Some(&reference)) };
+    sessions(&trial).open(third, None).await.unwrap();
+    assert_eq!(sessions(&trial).all().iter().filter(|session| session.origin.is_some()).count(), 1);
+}
+
+// covers: R10
+#[tokio::test]
+async fn what_is_said_twice_is_one_session_and_one_record() {
+    let (trial, reference) = logged_in().await;
+    for _ in 0..2 {
+        sessions(&trial).open(opening(FIRST, Some(&reference)), None).await.unwrap();
+    }
+    for _ in 0..2 {
+        sessions(&trial).close(&closing(FIRST), None).await.unwrap();
+        sessions(&trial).close(&closing(SECOND), None).await.unwrap();
+    }
+    // It was under way when the session ended.
+    sessions(&trial).open(opening(FIRST, Some(&reference)), None).await.unwrap();
+    assert_eq!((sessions(&trial).count(), told(&trial).len()), (0, 2));
+}
+
+// covers: R10
+#[tokio::test]
+async fn a_host_neither_ends_nor_hears_of_the_sessions_of_another() {
+    let trial = Trial::new().await;
+    let leader = Some(Leader { pid: 7, start: 9 });
+    let said = || OpenSession { leader, ..opening(FIRST, None) };
+    sessions(&trial).open(said(), Some(&host(1))).await.unwrap();
+    let lost = CloseSession { is_lost: true, ..closing(FIRST) };
+    for other in [None, Some(host(2).id)] {
+        sessions(&trial).close(&closing(FIRST), other).await.unwrap();
+        sessions(&trial).close(&lost, other).await.unwrap();
+    }
+    assert_eq!(sessions(&trial).count(), 1);
+    assert_eq!(sessions(&trial).named(host(2).id), []);
+    let named = NamedSession { session: FIRST.into(), boot: None, leader };
+    assert_eq!(sessions(&trial).named(host(1).id), [named]);
+    sessions(&trial).close(&lost, Some(host(1).id)).await.unwrap();
+    assert_eq!(sessions(&trial).count(), 0);
+    assert_eq!(told(&trial)[1], line("session_closed", "lost", "no login, open for 0 s"));
+}
+
+// covers: R10
+#[tokio::test]
+async fn what_the_store_does_not_take_is_neither_open_nor_over() {
+    let trial = Trial::new().await;
+    trial.ledger.set_fate(Fate::Refuse(Refusal::StorageFull));
+    let refused = sessions(&trial).open(opening(FIRST, None), None).await;
+    assert!(matches!(refused, Err(SessionError::NotStored { .. })), "{refused:?}");
+    assert_eq!(sessions(&trial).count(), 0);
+    trial.ledger.set_fate(Fate::Decide);
+    sessions(&trial).open(opening(FIRST, None), None).await.unwrap();
+    trial.ledger.set_fate(Fate::Refuse(Refusal::Busy));
+    let refused = sessions(&trial).close(&closing(FIRST), None).await;
+    assert!(matches!(refused, Err(SessionError::NotStored { .. })), "{refused:?}");
+    assert_eq!(sessions(&trial).count(), 1);
+    trial.ledger.set_fate(Fate::Decide);
+    sessions(&trial).close(&closing(FIRST), None).await.unwrap();
+    assert_eq!(told(&trial).len(), 2);
+}
+
+// covers: R10
+#[tokio::test]
+async fn sessions_whose_leader_is_gone_or_whose_host_was_revoked_are_ended() {
+    let trial = Trial::new().await;
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let start = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(19).unwrap().parse().unwrap();
+    let pid = i32::try_from(std::process::id()).unwrap();
+    let led = |session, start| OpenSession { leader: Some(Leader { pid, start }), ..opening(session, None) };
+    for said in [led(FIRST, start), led(SECOND, start + 1)] {
+        sessions(&trial).open(said.clone(), None).await.unwrap();
+        // Whoever leads there is not to be found here.
+        sessions(&trial).open(said, Some(&host(1))).await.unwrap();
+    }
+    trial.advance(STEP);
+    sessions(&trial).end_those_over(&|_: &Session| false).await;
+    let left = |trial: &Trial| -> Vec<_> {
+        let all = sessions(trial).all();
+        let mut left: Vec<_> = all.iter().map(|left| (left.place(), left.id.to_string())).collect();
+        left.sort();
+        left
+    };
+    let elsewhere = Some(host(1).id);
+    assert_eq!(left(&trial), [(None, FIRST.into()), (elsewhere, FIRST.into()), (elsewhere, SECOND.into())]);
+    sessions(&trial).end_those_over(&|session: &Session| session.place() == elsewhere).await;
+    assert_eq!(left(&trial), [(None, FIRST.into())]);
+    let ends: Vec<_> = told(&trial).into_iter().skip(4).map(|[_, reason, _]| reason).collect();
+    assert_eq!(ends, ["lost", "host_revoked", "host_revoked"]);
+}
+
+// covers: R10
+#[tokio::test]
+async fn texts_are_cut_and_what_is_no_report_is_refused() {
+    let trial = Trial::new().await;
+    let long = "\u{e9}".repeat(3_000);
+    let said = OpenSession {
+        user: long.clone(),
+        service: long.clone(),
+        rhost: Some(long.clone()),
+        tty: Some(String::new()),
+        boot: Some("\u{1}".repeat(36)),
+        ago_seconds: u64::MAX,
+        ..opening(FIRST, None)
+    };
+    sessions(&trial).open(said, Some(&host(1))).await.unwrap();
+    let session = &sessions(&trial).all()[0];
+    assert_eq!([&session.user, &session.service].map(String::len), [254, 254]);
+    assert_eq!((session.rhost.as_ref().map(String::len), &session.tty), (Some(254), &None));
+    assert_eq!(session.boot, None, "it is none");
+    assert_eq!(session.since, trial.clock.now() - 86_400, "nothing is told later than a day after");
+    for said in [
+        OpenSession { api_version: 2, ..opening(SECOND, None) },
+        OpenSession { session: "x".into(), ..opening(SECOND, None) },
+        OpenSession { user: String::new(), ..opening(SECOND, None) },
+    ] {
+        let refused = sessions(&trial).open(said, None).await;
+        assert!(matches!(refused, Err(SessionError::Malformed(_))), "{refused:?}");
+    }
+    let refused = sessions(&trial).close(&closing("x"), None).await;
+    assert!(matches!(refused, Err(SessionError::Malformed(_))), "{refused:?}");
+}
