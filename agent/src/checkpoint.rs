@@ -6,7 +6,8 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use data_encoding::BASE64URL_NOPAD;
 use wire::fleet::CHECKPOINT_BYTES_MAX;
@@ -23,6 +24,7 @@ const AGE_BYTES: usize = 12;
 pub struct Checkpoints {
     newest: Mutex<Newest>,
     state_dir: Option<PathBuf>,
+    is_being_kept: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +38,7 @@ impl Checkpoints {
     /// Reads what was kept; what is not there or not one says nothing.
     pub fn load(state_dir: PathBuf) -> Self {
         let kept = fs::read(state_dir.join(FILE)).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let checkpoints = Self { newest: Mutex::default(), state_dir: Some(state_dir) };
+        let checkpoints = Self { state_dir: Some(state_dir), ..Self::default() };
         if let Some(kept) = kept {
             checkpoints.take(kept.trim());
             checkpoints.lock().is_kept = true;
@@ -68,6 +70,22 @@ impl Checkpoints {
         if newest.text.is_empty() || age > newest.age {
             *newest = Newest { age, text: text.to_owned(), is_kept: false };
         }
+    }
+
+    /// Has the newest written down on another thread: a disk that hangs keeps no login waiting. One at a time; what is
+    /// newer by then, the next call writes. To be called on a runtime.
+    pub fn keep_aside(self: &Arc<Self>) {
+        // Nothing else is ordered by it: what is written, the lock says.
+        if self.is_being_kept.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let checkpoints = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = checkpoints.keep() {
+                tracing::warn!(%error, "the checkpoint of the audit trail cannot be kept");
+            }
+            checkpoints.is_being_kept.store(false, Ordering::Relaxed);
+        });
     }
 
     /// Writes the newest down, where that is not done. After a crash of the machine the one before may be there, which
@@ -133,6 +151,25 @@ mod tests {
         assert_eq!(load().newest(), Some(checkpoint(0, 300)), "not written down yet");
         checkpoints.keep().unwrap();
         assert_eq!(load().newest(), Some(checkpoint(1, 2)));
+    }
+
+    // covers: P7
+    #[tokio::test]
+    async fn a_disk_that_hangs_keeps_one_thread_waiting_and_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Arc::new(Checkpoints::load(folder.path().to_owned()));
+        // Whoever writes to a pipe waits until somebody reads.
+        let pipe = folder.path().join(FILE_BESIDE);
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+        checkpoints.take(&checkpoint(0, 1));
+        checkpoints.keep_aside();
+        checkpoints.take(&checkpoint(0, 2));
+        checkpoints.keep_aside();
+        assert_eq!(checkpoints.newest(), Some(checkpoint(0, 2)));
+        let read = tokio::task::spawn_blocking(move || fs::read_to_string(pipe).unwrap());
+        let written = read.await.unwrap();
+        assert_eq!(written.lines().count(), 1, "one writes at a time: {written}");
     }
 
     // covers: P7

@@ -9,13 +9,13 @@ use std::process::ExitCode;
 use agent::checkpoint::Checkpoints;
 use agent::config::{Config, VerifierAddress};
 use agent::identity::{Identity, IdentityError};
-use agent::join::{JoinError, JoinSecret};
+use agent::join::{JoinError, JoinSecret, same_verifier};
 use agent::{VERSION, status, tls};
 use anyhow::Context as _;
 use owned_files::{Access, read_ours};
 use zeroize::Zeroizing;
 
-use crate::Failure;
+use crate::{Failure, typed};
 
 /// Exit statuses beside 1 (failed) and 2 (usage, configuration).
 pub const NOT_RUNNING: u8 = 3;
@@ -64,6 +64,15 @@ pub fn join(
     }
     identity.keep(&config.state_dir).map_err(|error| Failure::new(1, error))?;
     println!("joined as {} ({})", joined.name, joined.host);
+    if let [one, others @ ..] = &same_verifier(&joined, &verifiers)[..] {
+        for other in others {
+            println!(
+                "{other} is another name of the verifier {one}: leave one of them out of {}, since each of `verifiers` \
+                 gets a share of the time that a login has",
+                path.display()
+            );
+        }
+    }
     if exists {
         let others = verifiers.iter().filter(|verifier| !config.verifiers.contains(verifier));
         for verifier in others {
@@ -83,10 +92,7 @@ fn read_secret(file: Option<&Path>) -> anyhow::Result<JoinSecret> {
         Some(path) => text.extend_from_slice(&Zeroizing::new(read_ours(path, Access::OnlyOurs)?)),
         None => {
             if io::stdin().is_terminal() {
-                eprint!("Join secret: ");
-                let mut line = Zeroizing::new(String::with_capacity(SECRET_TEXT_MAX as usize));
-                io::stdin().read_line(&mut line).context("cannot read the join secret")?;
-                text.extend_from_slice(line.as_bytes());
+                text.extend_from_slice(&typed::ask("Join secret (not shown): ", SECRET_TEXT_MAX as usize)?);
             } else {
                 let read = io::stdin().lock().take(SECRET_TEXT_MAX).read_to_end(&mut text);
                 read.context("cannot read the join secret")?;
@@ -116,7 +122,12 @@ fn write_config(path: &Path, verifiers: &[VerifierAddress]) -> anyhow::Result<()
 pub fn status(path: &Path, as_json: bool) -> Result<ExitCode, Failure> {
     let config = Config::load(path).map_err(|error| Failure::new(2, error))?;
     let status = status::ask(&config.login_socket).map_err(|error| match error {
-        status::AskError::NotRunning { .. } => Failure::new(NOT_RUNNING, error),
+        status::AskError::NotRunning { .. } => match Identity::load(&config.state_dir) {
+            Err(why @ IdentityError::NotJoined { .. }) => {
+                Failure::new(NOT_RUNNING, anyhow::anyhow!("{why}; {error}"))
+            }
+            Ok(_) | Err(_) => Failure::new(NOT_RUNNING, error),
+        },
         other @ status::AskError::NotAnAgent { .. } => Failure::new(1, other),
     })?;
     let text = if as_json {

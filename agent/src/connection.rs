@@ -14,11 +14,13 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
-use wire::fleet::CHECKPOINT_HEADER;
+use wire::error::ErrorBody;
+use wire::fleet::{CHECKPOINT_HEADER, REPLY_KEY_HEADER, SEALED_HEADER};
 use wire::verify::BATCH_REPLY_BYTES_MAX;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::config::VerifierAddress;
+use crate::reply_key::ReplyKey;
 
 /// Addresses of one name that are tried. More share the deadline to no use.
 const ADDRESSES_MAX: usize = 4;
@@ -33,6 +35,9 @@ const HEADER_BYTES_MAX: u32 = 16 * 1_024;
 
 /// Most bytes that are sent before an answer is read: the largest answer there is.
 const WINDOW_BYTES: u32 = BATCH_REPLY_BYTES_MAX as u32;
+
+/// Characters of a refusal that are kept: two lines of a terminal. A verifier's own have up to some 90.
+const SAID_CHARACTERS_MAX: usize = 160;
 
 /// Sends requests; closed when the connection is.
 pub type Sender = http2::SendRequest<Full<Bytes>>;
@@ -78,15 +83,24 @@ pub enum Fault {
     /// The answer is too large.
     #[error("the answer has more than {BATCH_REPLY_BYTES_MAX} bytes")]
     TooLarge,
+    /// The answer is sealed, and not under the key that we told.
+    #[error("the answer does not open under the key of its request")]
+    Sealed,
     /// Nothing came in time.
     #[error("no answer in time")]
     TimedOut,
     /// It says that it cannot answer now (503).
-    #[error("it cannot answer now")]
-    Busy,
-    /// It does not take this host for one of its fleet, or itself for a verifier of it.
-    #[error("it does not take this host for one of its fleet")]
-    NotOfTheFleet,
+    #[error("it cannot answer now: {said}")]
+    Busy {
+        /// Its words.
+        said: String,
+    },
+    /// It does not take this host for one of its fleet (403), or itself for a verifier of it.
+    #[error("it does not take this host for one of its fleet: {said}")]
+    NotOfTheFleet {
+        /// Its words.
+        said: String,
+    },
     /// The connection ended while nobody asked.
     #[error("the connection ended")]
     Ended,
@@ -104,6 +118,15 @@ pub struct Answer {
     pub checkpoint: Option<String>,
     /// The body.
     pub body: Zeroizing<Vec<u8>>,
+}
+
+impl Answer {
+    /// The words of a refusal, as a line that may be shown; those of its status where there are none.
+    pub fn said(&self) -> String {
+        let said = serde_json::from_slice::<ErrorBody>(&self.body).map(|body| body.error.message);
+        let said = said.unwrap_or_else(|_| self.status.to_string());
+        said.chars().filter(|character| !character.is_control()).take(SAID_CHARACTERS_MAX).collect()
+    }
 }
 
 /// Makes a connection.
@@ -173,7 +196,7 @@ async fn connect(address: &VerifierAddress, deadline: Instant) -> Result<TcpStre
 /// * `checkpoint`: the newest that we know of, base 64.
 ///
 /// # Errors
-/// [`Fault::Broken`] and [`Fault::TooLarge`].
+/// [`Fault::Broken`], [`Fault::TooLarge`] and [`Fault::Sealed`].
 pub async fn ask(
     sender: &mut Sender,
     address: &VerifierAddress,
@@ -184,6 +207,10 @@ pub async fn ask(
     let broken = |source| Fault::Broken { source };
     sender.ready().await.map_err(broken)?;
     let mut request = Request::post(format!("{address}{path}")).header(CONTENT_TYPE, "application/json");
+    let key = ReplyKey::draw();
+    if let Some(key) = &key {
+        request = request.header(REPLY_KEY_HEADER, key.header());
+    }
     if let Some(checkpoint) = checkpoint {
         request = request.header(CHECKPOINT_HEADER, checkpoint);
     }
@@ -194,7 +221,12 @@ pub async fn ask(
     let status = response.status();
     let told = response.headers().get(CHECKPOINT_HEADER).and_then(|told| told.to_str().ok());
     let checkpoint = told.map(str::to_owned);
-    Ok(Answer { status, checkpoint, body: read(response).await? })
+    let is_sealed = response.headers().contains_key(SEALED_HEADER);
+    let mut body = read(response).await?;
+    if is_sealed && !key.is_some_and(|key| key.open(&mut body)) {
+        return Err(Fault::Sealed);
+    }
+    Ok(Answer { status, checkpoint, body })
 }
 
 /// Reads a body into memory that is wiped.

@@ -138,6 +138,12 @@ pub async fn join(
     Err(JoinError::Unreachable(faults.join("\n")))
 }
 
+/// Those verifiers that are, by its own word, the one that answered: several names of one verifier.
+pub fn same_verifier<'a>(joined: &Joined, verifiers: &'a [VerifierAddress]) -> Vec<&'a VerifierAddress> {
+    let own: Vec<VerifierAddress> = joined.found_at.iter().filter_map(|text| text.parse().ok()).collect();
+    verifiers.iter().filter(|verifier| own.contains(verifier)).collect()
+}
+
 fn take_over(
     answer: &Answer,
     key: NewKey,
@@ -205,6 +211,19 @@ mod tests {
         let nobody = join(&secret_of(&ours), &["https://localhost:1".parse().unwrap()]).await;
         let told = nobody.expect_err("nobody is there").to_string();
         assert!(told.contains("https://localhost:1: no connection to"), "{told}");
+    }
+
+    #[test]
+    fn several_names_of_one_verifier_are_told_from_several_verifiers() {
+        let found_at = json!(["https://otp1.example.org:7443", "https://192.0.2.5:7443"]);
+        let mut answer = Authority::generate().joined();
+        answer["found_at"] = found_at;
+        let joined: Joined = serde_json::from_value(answer).unwrap();
+        let verifiers = ["https://OTP1.example.org", "https://otp2.example.org", "https://192.0.2.5"];
+        let verifiers = verifiers.map(|text| text.parse::<VerifierAddress>().unwrap());
+        assert_eq!(same_verifier(&joined, &verifiers), [&verifiers[0], &verifiers[2]]);
+        let older = Joined { found_at: Vec::new(), ..joined };
+        assert!(same_verifier(&older, &verifiers).is_empty());
     }
 
     fn secret_of(authority: &Authority) -> JoinSecret {

@@ -9,6 +9,7 @@
 //! | [`login`] | answers the login socket |
 //! | [`envelope`] | lets the state of a dialogue carry whose it is |
 //! | [`secret_body`] | keeps what is sent in memory that is wiped |
+//! | [`reply_key`] | keeps what a user is shown out of memory that is not |
 //! | [`verifiers`] | asks the first verifier that answers, up to a deadline |
 //! | [`connection`], [`tls`] | one connection: HTTP/2, whom it leads to, and who we are |
 //! | [`backoff`] | how long a verifier that failed is left alone |
@@ -22,6 +23,7 @@
 //! | [`join`] | makes this host one of the fleet |
 //! | [`identity`] | the host's key and certificate, on disk |
 //! | [`upkeep`] | keeps a connection open, reports, renews the certificate |
+//! | [`sessions`] | what is to be told of this host's sessions |
 //! | [`checkpoint`] | keeps how far the verifiers' audit trail had come, and shows it |
 //! | [`status`] | says how the agent is |
 //! | [`clock`], [`chance`] | time and chance, which are arguments |
@@ -39,7 +41,9 @@ pub mod identity;
 pub mod join;
 pub mod judgement;
 pub mod login;
+pub mod reply_key;
 pub mod secret_body;
+pub mod sessions;
 pub mod status;
 pub mod tls;
 pub mod upkeep;

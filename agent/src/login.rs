@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use wire::API_VERSION;
 use wire::error::{ErrorBody, ErrorCode};
 use wire::login::{BEGIN_PATH, Begin, CONTINUE_PATH, Continue, FIELD_BYTES_MAX, Next};
+use wire::session::{CLOSE_PATH, CloseSession, OPEN_PATH, OpenSession, REPORT_BYTES_MAX, SessionNoted};
 use wire::verify::{BATCH_PATH, Batch, BatchVerified, VERIFY_PATH, Verified, Verify};
 use zeroize::Zeroize as _;
 
@@ -23,11 +24,19 @@ use crate::connection::Answer;
 use crate::envelope::Envelope;
 use crate::judgement::{self, Asked, Mismatch, Step};
 use crate::secret_body;
+use crate::sessions::{Report, Sessions};
 use crate::status::{PATH as STATUS_PATH, Reporter};
-use crate::verifiers::Verifiers;
+use crate::verifiers::{Unanswered, Verifiers};
 
 /// What an answer says that is not one, to the PAM module; the log says more.
 const NOT_ANSWERED: &str = "no verifier can be asked now: try again later";
+
+/// What the module is told of an answer that does not belong to the login. Not that nobody answered: `fail=open` lets in
+/// there.
+const NOT_AN_ANSWER: &str = "what a verifier answered does not belong to this login: it is refused";
+
+/// What it is told where this host was refused.
+const NOT_OF_THE_FLEET: &str = "the verifiers do not take this host for one of their fleet";
 
 /// Answers the login socket.
 #[derive(Clone, Debug)]
@@ -40,13 +49,21 @@ struct Inner {
     host: String,
     timeout: Duration,
     reporter: Reporter,
+    sessions: Arc<Sessions>,
 }
 
 impl LoginSocket {
     /// * `host`: our own id.
     /// * `timeout`: for a whole request, over all verifiers.
-    pub fn new(verifiers: Arc<Verifiers>, host: String, timeout: Duration, reporter: Reporter) -> Self {
-        Self(Arc::new(Inner { verifiers, host, timeout, reporter }))
+    /// * `sessions`: takes what is said of sessions.
+    pub fn new(
+        verifiers: Arc<Verifiers>,
+        host: String,
+        timeout: Duration,
+        reporter: Reporter,
+        sessions: Arc<Sessions>,
+    ) -> Self {
+        Self(Arc::new(Inner { verifiers, host, timeout, reporter, sessions }))
     }
 }
 
@@ -68,7 +85,7 @@ impl Handle for LoginSocket {
     }
 
     fn terms(&self, _: Peer) -> Terms {
-        Terms { bounds_requests: true, conversation: None }
+        Terms::BOUNDED
     }
 }
 
@@ -83,6 +100,8 @@ enum Refusal {
     NotFound(String),
     /// No verifier answered.
     Unreachable,
+    /// A verifier has said that this host is none of its fleet.
+    Outcast(String),
     /// A verifier refused it, in its own words.
     Refused(StatusCode, Box<ErrorBody>),
     /// What came does not belong to what was asked.
@@ -104,13 +123,17 @@ impl Refusal {
                 tracing::error!("a login could not be decided: no verifier answered");
                 error_reply(ErrorCode::Unavailable, NOT_ANSWERED.into())
             }
+            Self::Outcast(said) => {
+                tracing::error!(said, "a login was refused: this host is none of the fleet");
+                error_reply(ErrorCode::NotAllowed, NOT_OF_THE_FLEET.into())
+            }
             Self::Refused(status, error) => {
                 tracing::warn!(%status, message = ?error.error.message, "a verifier refused a request");
                 json_reply(status, &*error)
             }
             Self::Mismatch(mismatch) => {
                 tracing::error!(%mismatch, "ALERT: refused an answer that does not belong to the login");
-                error_reply(ErrorCode::Unavailable, NOT_ANSWERED.into())
+                error_reply(ErrorCode::Conflict, NOT_AN_ANSWER.into())
             }
         }
     }
@@ -123,6 +146,8 @@ impl Inner {
             (&Method::POST, CONTINUE_PATH) => self.proceed(request, deadline).await,
             (&Method::POST, VERIFY_PATH) => self.verify(request, deadline).await,
             (&Method::POST, BATCH_PATH) => self.verify_batch(request, deadline).await,
+            (&Method::POST, OPEN_PATH) => self.open_session(request).await,
+            (&Method::POST, CLOSE_PATH) => self.close_session(request).await,
             (&Method::GET, STATUS_PATH) => {
                 Ok(json_reply(StatusCode::OK, &self.reporter.status(&self.verifiers)))
             }
@@ -185,6 +210,30 @@ impl Inner {
         Ok(json_reply(StatusCode::OK, &BatchVerified { items }))
     }
 
+    /// Taken, not told: no login waits until a verifier has heard of it.
+    async fn open_session(&self, request: Request<Incoming>) -> Result<HttpReply, Refusal> {
+        let mut said: OpenSession = report(request).await?;
+        // Whoever counts processes in another way than we do, in a container say, names one that we cannot look after.
+        if serve::leader::is_over(None, said.leader) {
+            said.leader = None;
+        }
+        let session = said.session.clone();
+        self.take(said.api_version, session, Report::Open(said))
+    }
+
+    async fn close_session(&self, request: Request<Incoming>) -> Result<HttpReply, Refusal> {
+        let said: CloseSession = report(request).await?;
+        self.take(said.api_version, said.session.clone(), Report::Close(said))
+    }
+
+    fn take(&self, api_version: u16, session: String, report: Report) -> Result<HttpReply, Refusal> {
+        if api_version != API_VERSION {
+            return Err(Refusal::Malformed);
+        }
+        self.sessions.take(report);
+        Ok(json_reply(StatusCode::OK, &SessionNoted { api_version: API_VERSION, session }))
+    }
+
     fn asked<'a>(&'a self, request_id: &'a str, user: &'a str, service: &'a str) -> Asked<'a> {
         Asked { request_id, user, service, host: &self.host }
     }
@@ -192,7 +241,11 @@ impl Inner {
     /// Asks the verifiers; only a 200 comes back.
     async fn ask(&self, path: &str, body: Bytes, deadline: Instant) -> Result<Answer, Refusal> {
         let asked = self.verifiers.ask(path, &body, deadline).await;
-        let answer = asked.map_err(|_| Refusal::Unreachable)?;
+        let answer = asked.map_err(|why| match why {
+            Unanswered::Unreachable => Refusal::Unreachable,
+            Unanswered::Refused(said) => Refusal::Outcast(said),
+            Unanswered::NotUnderstood => Refusal::Mismatch(Mismatch::Form),
+        })?;
         if answer.status == StatusCode::OK {
             return Ok(answer);
         }
@@ -229,6 +282,15 @@ impl Inner {
 
 async fn read(request: Request<Incoming>) -> Result<body::Body, Refusal> {
     body::read(request).await.map_err(|reply| Refusal::Body(Box::new(reply)))
+}
+
+/// What is said of a session. It may have to wait, and takes memory as long as it does.
+async fn report<T: serde::de::DeserializeOwned>(request: Request<Incoming>) -> Result<T, Refusal> {
+    let json = read(request).await?;
+    if json.len() > REPORT_BYTES_MAX {
+        return Err(Refusal::Malformed);
+    }
+    serde_json::from_slice(&json).map_err(|_| Refusal::Malformed)
 }
 
 fn parse<'a, T: serde::Deserialize<'a>>(body: &'a [u8]) -> Result<T, Refusal> {

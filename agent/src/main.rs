@@ -4,6 +4,7 @@
 
 mod commands;
 mod run;
+mod typed;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

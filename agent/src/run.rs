@@ -12,6 +12,7 @@ use agent::clock::SystemClock;
 use agent::config::{Config, VERIFIERS_MAX};
 use agent::identity::{Identity, IdentityError};
 use agent::login::LoginSocket;
+use agent::sessions::Sessions;
 use agent::status::Reporter;
 use agent::tls;
 use agent::upkeep::Upkeep;
@@ -70,7 +71,9 @@ async fn serve(config: Config, identity: Identity, inherited: Option<UnixListene
     let verifiers = Verifiers::new(config.verifiers, tls, chance.clone()).showing(checkpoints.clone());
     let verifiers = Arc::new(verifiers);
     let reporter = Reporter { identity: Arc::new(ArcSwap::from_pointee(identity)), told: Arc::default() };
-    let socket = LoginSocket::new(verifiers.clone(), host.clone(), config.timeout, reporter.clone());
+    let sessions = Arc::new(Sessions::default());
+    let (timeout, told) = (config.timeout, sessions.clone());
+    let socket = LoginSocket::new(verifiers.clone(), host.clone(), timeout, reporter.clone(), told);
     let listener = match inherited {
         Some(inherited) => Listener::inherited(&config.login_socket, Audience::Root, inherited)?,
         None => Listener::bind(&config.login_socket, Audience::Root)?,
@@ -81,6 +84,7 @@ async fn serve(config: Config, identity: Identity, inherited: Option<UnixListene
         verifiers,
         reporter,
         state_dir: config.state_dir,
+        sessions,
         checkpoints,
         clock: Arc::new(SystemClock),
         chance,

@@ -32,8 +32,11 @@ pub struct Status {
     pub kind: String,
     /// The agent's version.
     pub version: String,
-    /// Whether a verifier answers.
+    /// Whether a verifier answers and decides.
     pub ready: bool,
+    /// Why the verifier that answers decides nothing, in its own words.
+    #[serde(default)]
+    pub standing_still: Option<String>,
     /// The host's id.
     pub host: String,
     /// The host's name, once a verifier has told it.
@@ -72,6 +75,8 @@ pub struct Told {
     pub clock_ahead_seconds: Option<i64>,
     /// Whether the last report was answered.
     pub is_answered: bool,
+    /// Why the verifier decides nothing, as it said when it answered last.
+    pub standing_still: Option<String>,
 }
 
 /// Says how the agent is.
@@ -98,11 +103,14 @@ impl Reporter {
                 retry_in_ms: u64::try_from(stand.rests_for.as_millis()).unwrap_or(u64::MAX),
             })
             .collect();
+        let is_well = |verifier: &VerifierStatus| verifier.connected && verifier.problem.is_none();
+        let is_decided = told.is_answered && told.standing_still.is_none();
         Status {
             api_version: API_VERSION,
             kind: "agent_status".into(),
             version: VERSION.into(),
-            ready: told.is_answered && verifiers.iter().any(|verifier| verifier.connected),
+            ready: is_decided && verifiers.iter().any(is_well),
+            standing_still: told.standing_still.filter(|_| told.is_answered),
             host: identity.host.clone(),
             name: told.name,
             group: told.group,
@@ -166,8 +174,15 @@ pub fn rfc3339(at: UnixTime) -> String {
 
 impl std::fmt::Display for Status {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ready = if self.ready { "a verifier answers" } else { "NO VERIFIER ANSWERS: logins are refused" };
+        let ready = match (self.ready, &self.standing_still) {
+            (true, _) => "a verifier answers",
+            (false, Some(_)) => "THE VERIFIER DECIDES NOTHING: logins are refused",
+            (false, None) => "NO VERIFIER ANSWERS: logins are refused",
+        };
         writeln!(f, "postern-agent {}: {ready}", self.version)?;
+        if let Some(why) = &self.standing_still {
+            writeln!(f, "verifier     {}", printable(why))?;
+        }
         writeln!(
             f,
             "host         {} ({})",

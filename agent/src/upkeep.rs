@@ -1,4 +1,5 @@
-//! What goes on between logins: a connection is kept, the host reports, its certificate is renewed.
+//! What goes on between logins: a connection is kept, the host reports and tells of its sessions, its certificate is
+//! renewed.
 //!
 //! A verifier counts as there when it has answered a report. The agent reports to the first that does, and tries those
 //! before it again when they have rested. Everything that a whole fleet would do in one second has a random part.
@@ -21,6 +22,7 @@ use crate::checkpoint::Checkpoints;
 use crate::clock::{Clock, UnixTime};
 use crate::connection::Answer;
 use crate::identity::NewKey;
+use crate::sessions::Sessions;
 use crate::status::Reporter;
 use crate::tls;
 use crate::verifiers::Verifiers;
@@ -57,6 +59,8 @@ pub struct Upkeep {
     pub reporter: Reporter,
     /// Where key and certificate are kept.
     pub state_dir: PathBuf,
+    /// What is to be told of this host's sessions.
+    pub sessions: Arc<Sessions>,
     /// What we keep of the verifiers' audit trail.
     pub checkpoints: Arc<Checkpoints>,
     /// The wall clock.
@@ -83,6 +87,7 @@ impl Upkeep {
         tokio::select! {
             () = serve::stopped(&mut stop) => {}
             () = self.go_on() => {}
+            () = self.sessions.tell(&self.verifiers) => {}
         }
     }
 
@@ -92,9 +97,10 @@ impl Upkeep {
         loop {
             let answered = self.report().await;
             self.note(answered.is_some());
-            if let Err(error) = self.checkpoints.keep() {
-                tracing::warn!(%error, "the checkpoint of the audit trail cannot be kept");
+            if answered.is_some() {
+                self.sessions.note_answer();
             }
+            self.checkpoints.keep_aside();
             if answered.is_some() && self.renew_if_due(&mut plan.renew).await {
                 // Shown at once: until then the verifier accepts two.
                 continue;
@@ -155,6 +161,7 @@ impl Upkeep {
             tracing::error!("ALERT: the answer to a report is for another host");
             return false;
         }
+        self.sessions.answer(&reported.sessions);
         let (ours, theirs) = (self.clock.now(), reported.clock);
         if ours.abs_diff(theirs) > CLOCK_TOLERANCE {
             tracing::warn!(ours, theirs, "the clocks of host and verifier differ: set them by NTP");
@@ -163,6 +170,7 @@ impl Upkeep {
         told.clock_ahead_seconds =
             i64::try_from(ours).ok().and_then(|ours| ours.checked_sub_unsigned(theirs));
         (told.name, told.group) = (Some(reported.name), reported.group);
+        told.standing_still = reported.standing_still;
         true
     }
 

@@ -53,6 +53,8 @@ struct Standing {
     due: Instant,
     /// Why it failed last; nothing since it answered.
     problem: Option<String>,
+    /// Its words when it refused this host; nothing since it answered.
+    refusal: Option<String>,
 }
 
 /// How a verifier stands, for people.
@@ -70,10 +72,19 @@ pub struct Stand {
     pub rests_for: Duration,
 }
 
-/// No verifier answered in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no verifier answered in time")]
-pub struct Unreachable;
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// No verifier answered in time.
+    #[error("no verifier answered in time")]
+    Unreachable,
+    /// One answered last that this host is none of its fleet, and no other answered in time.
+    #[error("{0}")]
+    Refused(String),
+    /// One answered, and it is not known what.
+    #[error("what a verifier answered is too long, or is not sealed for us")]
+    NotUnderstood,
+}
 
 impl Verifiers {
     /// Nothing is connected yet.
@@ -88,6 +99,7 @@ impl Verifiers {
                 backoff: Backoff::default(),
                 due: now,
                 problem: None,
+                refusal: None,
             };
             Place {
                 address,
@@ -112,8 +124,8 @@ impl Verifiers {
     /// Asks until one answers. An answer is anything but 503.
     ///
     /// # Errors
-    /// When none has until the deadline.
-    pub async fn ask(&self, path: &str, body: &Bytes, deadline: Instant) -> Result<Answer, Unreachable> {
+    /// When none has until the deadline, or what came is no answer.
+    pub async fn ask(&self, path: &str, body: &Bytes, deadline: Instant) -> Result<Answer, Unanswered> {
         loop {
             for number in 0..self.places.len() {
                 let now = Instant::now();
@@ -124,6 +136,7 @@ impl Verifiers {
                 let until = now + (deadline - now) / left;
                 match self.ask_one(number, path, body, until).await {
                     Ok(answer) => return Ok(answer),
+                    Err(Fault::TooLarge | Fault::Sealed) => return Err(Unanswered::NotUnderstood),
                     Err(fault) => {
                         let verifier = &self.places[number].address;
                         tracing::warn!(%verifier, fault = chain(&fault), "a verifier did not answer");
@@ -134,12 +147,19 @@ impl Verifiers {
             match due.filter(|due| *due < deadline) {
                 // Never at once again: whoever is due now failed after it was looked at.
                 Some(due) => sleep_until(due.max(Instant::now() + ROUND_PAUSE).min(deadline)).await,
-                None => return Err(Unreachable),
+                None => return Err(self.unanswered()),
             }
             if Instant::now() >= deadline {
-                return Err(Unreachable);
+                return Err(self.unanswered());
             }
         }
+    }
+
+    /// A host that was refused is refused until that verifier answers it, or another: that it does not ask in between, or
+    /// that nobody is there, takes nothing back.
+    fn unanswered(&self) -> Unanswered {
+        let refusal = |place: &Place| place.lock().refusal.clone();
+        self.places.iter().find_map(refusal).map_or(Unanswered::Unreachable, Unanswered::Refused)
     }
 
     /// Asks one of them, once.
@@ -163,12 +183,13 @@ impl Verifiers {
         }
         match answered {
             Ok(answer) if answer.status == StatusCode::SERVICE_UNAVAILABLE => {
-                place.lock().rest(&Fault::Busy, &*self.chance);
-                Err(Fault::Busy)
+                let fault = Fault::Busy { said: answer.said() };
+                place.lock().rest(&fault, &*self.chance);
+                Err(fault)
             }
             // Who is told that he is not of the fleet need not hear it a hundred times a second.
             Ok(answer) if answer.status == StatusCode::FORBIDDEN => {
-                place.lock().rest(&Fault::NotOfTheFleet, &*self.chance);
+                place.lock().rest(&Fault::NotOfTheFleet { said: answer.said() }, &*self.chance);
                 Ok(answer)
             }
             Ok(answer) => {
@@ -186,7 +207,8 @@ impl Verifiers {
 
     /// Leaves a verifier alone that answered, but not as a verifier of this host does.
     pub fn distrust(&self, number: usize) {
-        self.places[number].lock().rest(&Fault::NotOfTheFleet, &*self.chance);
+        let said = "what it answered to a report is no answer to this host".into();
+        self.places[number].lock().rest(&Fault::NotOfTheFleet { said }, &*self.chance);
     }
 
     /// Whether a verifier may be asked now, and how many may be from it on, itself counted in.
@@ -317,6 +339,9 @@ impl Standing {
         if !matches!(fault, Fault::Ended) || self.problem.is_none() {
             self.problem = Some(chain(fault));
         }
+        if matches!(fault, Fault::NotOfTheFleet { .. }) {
+            self.refusal = Some(chain(fault));
+        }
         self.due = Instant::now() + self.backoff.wait(chance);
     }
 
@@ -336,7 +361,7 @@ impl Standing {
         if generation == self.generation {
             self.backoff.reset();
             self.due = Instant::now();
-            self.problem = None;
+            (self.problem, self.refusal) = (None, None);
         }
     }
 }

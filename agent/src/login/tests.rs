@@ -11,31 +11,43 @@ use tokio::net::UnixStream;
 use tokio::sync::watch;
 
 use super::*;
+use crate::config::VerifierAddress;
 use crate::identity::tests::{Authority, HOST};
-use crate::verifiers::tests::{Act, Fake, verifiers};
+use crate::verifiers::tests::{Act, Fake, resting_verifiers, verifiers};
 
 const REQUEST: &str = "00112233445566778899aabbccddeeff";
 
 /// An agent, and the folder of its socket.
 struct Rig {
     folder: tempfile::TempDir,
+    sessions: Arc<Sessions>,
     _stop: watch::Sender<bool>,
     _fake: Fake,
 }
 
 impl Rig {
     async fn start(decide: impl Fn(&str, &Value) -> Act + Send + Sync + 'static) -> Self {
+        Self::start_with(verifiers, decide).await
+    }
+
+    /// * `verifiers`: makes the agent's side.
+    async fn start_with(
+        verifiers: fn(&Authority, Vec<VerifierAddress>) -> Verifiers,
+        decide: impl Fn(&str, &Value) -> Act + Send + Sync + 'static,
+    ) -> Self {
         let authority = Authority::generate();
         let fake = Fake::start(&authority, decide).await;
         let verifiers = Arc::new(verifiers(&authority, vec![fake.verifier()]));
         let identity = Arc::new(ArcSwap::from_pointee(authority.host()));
         let reporter = Reporter { identity, told: Arc::default() };
-        let socket = LoginSocket::new(verifiers, HOST.into(), Duration::from_secs(3), reporter);
+        let sessions = Arc::new(Sessions::default());
+        let socket =
+            LoginSocket::new(verifiers, HOST.into(), Duration::from_secs(3), reporter, sessions.clone());
         let folder = tempfile::tempdir().unwrap();
         let listener = Listener::bind(&folder.path().join("login.sock"), Audience::Everybody).unwrap();
         let (stop, stopping) = watch::channel(false);
         serve::serve_here(listener, socket, stopping).unwrap();
-        Self { folder, _stop: stop, _fake: fake }
+        Self { folder, sessions, _stop: stop, _fake: fake }
     }
 
     fn path(&self) -> PathBuf {
@@ -137,7 +149,7 @@ async fn an_answer_to_another_login_is_no_answer_at_every_route() {
             (BATCH_PATH, json!({"items": [code()]})),
         ] {
             let (status, reply) = rig.post(path, &body).await;
-            assert_eq!((status, &reply["error"]["code"]), (503, &json!("unavailable")), "{field} at {path}");
+            assert_eq!((status, &reply["error"]["code"]), (409, &json!("conflict")), "{field} at {path}");
         }
     }
 }
@@ -151,7 +163,7 @@ async fn a_newer_verifier_is_understood_as_far_as_it_can_be() {
     assert_eq!(reply["next"]["done"]["verdict"], "deny");
     let rig = Rig::start(honest_but_for("api_version", json!(2))).await;
     let (status, _) = rig.post(CONTINUE_PATH, &answer_to(&rig.question().await)).await;
-    assert_eq!(status, 503);
+    assert_eq!(status, 409);
     let rig = Rig::start(honest_but_for("verdict", json!("allow_mostly"))).await;
     let (_, reply) = rig.post(VERIFY_PATH, &code()).await;
     assert_eq!(reply["verdict"], "deny");
@@ -162,7 +174,7 @@ async fn the_state_of_one_login_answers_for_nobody_else() {
     let rig = Rig::start(honest_but_for("", Value::Null)).await;
     let forged = Envelope { user: "bob".into(), service: "sshd".into(), state: "sealed".into() };
     let (status, _) = rig.post(CONTINUE_PATH, &answer_to(&forged.close())).await;
-    assert_eq!(status, 503, "the verifier speaks of alice");
+    assert_eq!(status, 409, "the verifier speaks of alice");
     for wrong in ["sealed", "", "e30="] {
         let (status, reply) = rig.post(CONTINUE_PATH, &answer_to(wrong)).await;
         assert_eq!((status, &reply["error"]["code"]), (400, &json!("malformed")), "{wrong}");
@@ -211,10 +223,27 @@ async fn a_refusal_of_the_verifier_is_passed_on_and_an_answer_that_is_none_is_no
         (200, json!("allow")),
         (500, json!({})),
         (204, json!({"error": {"code": "not_allowed", "message": "no"}})),
+        (200, json!("a".repeat(wire::verify::BATCH_REPLY_BYTES_MAX))),
     ] {
         let rig = Rig::start(move |_, _| Act::Answer(status, body.clone())).await;
-        assert_eq!(rig.post(BEGIN_PATH, &begin()).await.0, 503, "{status}");
+        assert_eq!(rig.post(BEGIN_PATH, &begin()).await.0, 409, "{status}: `fail=open` lets in at 503");
     }
+}
+
+// covers: F04
+#[tokio::test]
+async fn a_host_that_was_revoked_stays_refused_while_it_does_not_ask() {
+    let error = json!({"error": {"code": "not_allowed", "message": "this host was revoked"}});
+    let rig = Rig::start_with(resting_verifiers, move |_, _| Act::Answer(403, error.clone())).await;
+    // The verifier is left alone after the first one, for longer than a login waits.
+    for _ in 0..2 {
+        let (status, reply) = rig.post(BEGIN_PATH, &begin()).await;
+        assert_eq!((status, &reply["error"]["code"]), (403, &json!("not_allowed")));
+    }
+    let path = rig.path();
+    let status = tokio::task::spawn_blocking(move || crate::status::ask(&path)).await.unwrap().unwrap();
+    let problem = status.verifiers[0].problem.clone().unwrap_or_default();
+    assert!(problem.ends_with("one of its fleet: this host was revoked"), "{problem}");
 }
 
 // covers: D08, E22
@@ -236,4 +265,33 @@ async fn the_agent_says_how_it_is() {
     assert_eq!((&status.host[..], status.ready), (HOST, false));
     assert!(status.verifiers[0].connected);
     assert!(status.to_string().contains("connected"), "{status}");
+}
+
+// covers: R10
+#[tokio::test]
+async fn a_session_is_taken_whether_or_not_a_verifier_answers_and_what_is_no_report_is_refused() {
+    let rig = Rig::start(|_, _| Act::Hang).await;
+    let opening = || json!({"api_version": 1, "session": REQUEST, "user": "alice", "service": "sshd"});
+    let closing = json!({"api_version": 1, "session": REQUEST});
+    for (path, body) in [(OPEN_PATH, opening()), (CLOSE_PATH, closing.clone())] {
+        let told = rig.post(path, &body).await;
+        assert_eq!(told, (200, json!({"api_version": 1, "session": REQUEST})));
+    }
+    assert_eq!(rig.sessions.waiting(), 2);
+    let but_for = |field: &str, value: Value| {
+        let mut body = opening();
+        body[field] = value;
+        body
+    };
+    for (path, body) in [
+        (OPEN_PATH, but_for("api_version", json!(2))),
+        (OPEN_PATH, but_for("host", json!(HOST))),
+        (OPEN_PATH, but_for("user", Value::Null)),
+        (OPEN_PATH, but_for("tty", json!("x".repeat(REPORT_BYTES_MAX)))),
+        (CLOSE_PATH, opening()),
+    ] {
+        let (status, told) = rig.post(path, &body).await;
+        assert_eq!((status, &told["error"]["code"]), (400, &json!("malformed")), "{path}");
+    }
+    assert_eq!(rig.sessions.waiting(), 2);
 }

@@ -41,6 +41,7 @@ impl Rig {
             verifiers: Arc::new(verifiers),
             reporter: Reporter { identity, told: Arc::new(Mutex::default()) },
             state_dir: folder.path().join("state"),
+            sessions: Arc::default(),
             checkpoints: Arc::default(),
             clock: hands.clone(),
             chance: Arc::new(SystemChance),
@@ -133,6 +134,35 @@ async fn a_report_tells_the_host_its_name_its_group_and_how_far_its_clock_is_ahe
     assert_eq!((status.ready, status.clock_ahead_seconds), (true, Some(10)));
 }
 
+// covers: P7
+#[tokio::test]
+async fn a_verifier_that_decides_nothing_leaves_the_host_not_ready_and_says_why() {
+    let authority = Authority::generate();
+    let stands = Arc::new(AtomicBool::new(true));
+    let still = stands.clone();
+    let fake = Fake::start(&authority, move |path, _| {
+        let mut answer = reported(HOST);
+        if still.load(Ordering::SeqCst) {
+            answer["standing_still"] = json!("its store is an older copy");
+        }
+        if path == REPORT_PATH { Act::Answer(200, answer) } else { Act::Answer(503, json!({})) }
+    })
+    .await;
+    let rig = Rig::new(&authority, &[&fake]);
+    let status = |rig: &Rig| rig.upkeep.reporter.status(&rig.upkeep.verifiers);
+    assert_eq!(rig.upkeep.report().await, Some(0));
+    rig.upkeep.note(true);
+    assert!(!status(&rig).ready);
+    let told = status(&rig).to_string();
+    assert!(told.contains("DECIDES NOTHING") && told.contains("its store is an older copy"), "{told}");
+    stands.store(false, Ordering::SeqCst);
+    assert_eq!(rig.upkeep.report().await, Some(0));
+    assert!(status(&rig).ready);
+    let until = Instant::now() + Duration::from_secs(30);
+    let busy = rig.upkeep.verifiers.ask_one(0, "/v1/x", &json(&0), until).await;
+    assert!(busy.is_err() && !status(&rig).ready, "it answers reports and no login");
+}
+
 // covers: F13
 #[tokio::test]
 async fn a_verifier_that_takes_the_host_for_another_or_for_none_is_left_alone() {
@@ -145,7 +175,9 @@ async fn a_verifier_that_takes_the_host_for_another_or_for_none_is_left_alone() 
         let rig = Rig::new(&authority, &[&fake]);
         assert_eq!(rig.upkeep.report().await, None, "{status}");
         let stand = rig.upkeep.verifiers.stands().remove(0);
-        assert_eq!(stand.problem.as_deref(), Some("it does not take this host for one of its fleet"));
+        let problem = stand.problem.unwrap_or_default();
+        assert!(problem.starts_with("it does not take this host for one of its fleet: "), "{problem}");
+        assert_eq!(problem.ends_with("revoked"), status == 403, "{problem}");
     }
 }
 

@@ -127,6 +127,24 @@ pub fn verifiers(authority: &Authority, addresses: Vec<VerifierAddress>) -> Veri
     Verifiers::new(addresses, tls::for_host(&authority.host()).unwrap(), Arc::new(SystemChance))
 }
 
+/// The same, who leave whoever has failed alone for a minute.
+pub fn resting_verifiers(authority: &Authority, addresses: Vec<VerifierAddress>) -> Verifiers {
+    Verifiers::new(addresses, tls::for_host(&authority.host()).unwrap(), Arc::new(AMinute))
+}
+
+#[derive(Debug)]
+struct AMinute;
+
+impl crate::chance::Chance for AMinute {
+    fn bits(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn up_to(&self, _: Duration) -> Duration {
+        Duration::from_secs(60)
+    }
+}
+
 fn body() -> Bytes {
     Bytes::from_static(b"{}")
 }
@@ -193,7 +211,7 @@ async fn where_nobody_answers_a_request_ends_at_its_deadline() {
     let hung = Fake::start(&authority, |_, _| Act::Hang).await;
     let busy = Fake::start(&authority, |_, _| Act::Answer(503, json!({}))).await;
     let verifiers = verifiers(&authority, vec![hung.verifier(), busy.verifier()]);
-    assert_eq!(verifiers.ask("/v1/x", &body(), within(BRIEF)).await.unwrap_err(), Unreachable);
+    assert_eq!(verifiers.ask("/v1/x", &body(), within(BRIEF)).await.unwrap_err(), Unanswered::Unreachable);
     assert!(hung.requests.load(Ordering::SeqCst) + busy.requests.load(Ordering::SeqCst) >= 1);
 }
 
