@@ -6,7 +6,7 @@ use pamsm::{LogLvl, PamError};
 
 use crate::arguments::OnUnavailable;
 use crate::text;
-use crate::verifier::Failure;
+use crate::verifier::{Failure, Unavailable};
 
 /// The end of one call of `pam_sm_authenticate`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Ending {
     /// What the line in `/etc/pam.d` makes of the ending: only an unavailable verifier can be stepped aside for.
     pub(crate) fn under(self, on_unavailable: OnUnavailable) -> Self {
         match (self, on_unavailable) {
-            (Self::Refused(refusal), OnUnavailable::StepAside) if refusal.is_unavailability() => {
+            (Self::Refused(refusal), OnUnavailable::StepAside) if refusal.is_silence() => {
                 Self::SteppedAside(refusal)
             }
             (ending, OnUnavailable::Refuse | OnUnavailable::StepAside) => ending,
@@ -153,6 +153,12 @@ impl Refusal {
 
     fn is_unavailability(&self) -> bool {
         matches!(self, Self::Undecided { .. } | Self::NoDecision(Failure::Unavailable(_)))
+    }
+
+    /// Whether nobody answered, or says that he cannot. An answer that is not understood, whatever is wrong with it, is
+    /// no sign of that, and opens nothing.
+    fn is_silence(&self) -> bool {
+        self.is_unavailability() && !matches!(self, Self::NoDecision(Failure::Unavailable(Unavailable::Cut)))
     }
 
     /// The first word of the log line: somebody was denied, the verifier was not there, or something failed.

@@ -5,7 +5,8 @@
 //! leaves nothing open in the program that loaded it. A panic stays inside and refuses the login.
 //!
 //! A login passes the files in this order: `arguments`, `transaction` (libpam), `login` (who, from where),
-//! `dialogue` with `conversation` (the user) and `verifier` (the service), `ending` (the PAM code).
+//! `dialogue` with `conversation` (the user) and `verifier` (the service), `ending` (the PAM code). What follows a login
+//! is `session`.
 
 #![deny(missing_docs, unsafe_code)]
 // A panic in here would cost the host program its login.
@@ -28,6 +29,7 @@ mod ending;
 mod fault;
 mod login;
 mod raw;
+mod session;
 mod text;
 mod transaction;
 mod verifier;
@@ -55,43 +57,50 @@ const NO_OBJECTION: PamError = PamError::SUCCESS;
 /// The answer to a change of password, which is never ours.
 const NOT_OURS: PamError = PamError::IGNORE;
 
+/// The answer of an entry point that panicked, where it decides.
+const PANICKED: PamError = PamError::SYSTEM_ERR;
+
 /// Memory that must be free before a login begins: several times what the largest reply takes. Rust ends the
 /// process when an allocation fails, and the process is somebody else's.
 const MEMORY_BYTES_MIN: usize = 1024 * 1024;
 
 impl PamServiceModule for Postern {
     fn authenticate(pam: Pam, _: PamFlags, words: Vec<String>) -> PamError {
-        guarded(pam, |transaction| authenticate(transaction, &words))
+        guarded(pam, PANICKED, |transaction| authenticate(transaction, &words))
     }
 
     fn acct_mgmt(pam: Pam, _: PamFlags, _: Vec<String>) -> PamError {
-        guarded(pam, |transaction| account(transaction))
+        guarded(pam, PANICKED, |transaction| account(transaction))
     }
 
     fn setcred(pam: Pam, _: PamFlags, _: Vec<String>) -> PamError {
-        guarded(pam, |_| NO_OBJECTION)
+        guarded(pam, PANICKED, |transaction| {
+            transaction.keep_login_reference();
+            NO_OBJECTION
+        })
     }
 
-    fn open_session(pam: Pam, _: PamFlags, _: Vec<String>) -> PamError {
-        guarded(pam, |_| NO_OBJECTION)
+    fn open_session(pam: Pam, _: PamFlags, words: Vec<String>) -> PamError {
+        guarded(pam, NO_OBJECTION, |transaction| tell(transaction, &words, session::open))
     }
 
-    fn close_session(pam: Pam, _: PamFlags, _: Vec<String>) -> PamError {
-        guarded(pam, |_| NO_OBJECTION)
+    fn close_session(pam: Pam, _: PamFlags, words: Vec<String>) -> PamError {
+        guarded(pam, NO_OBJECTION, |transaction| tell(transaction, &words, session::close))
     }
 
     fn chauthtok(pam: Pam, _: PamFlags, _: Vec<String>) -> PamError {
-        guarded(pam, |_| NOT_OURS)
+        guarded(pam, PANICKED, |_| NOT_OURS)
     }
 }
 
 pam_module!(Postern);
 
-/// Runs an entry point; a panic in it is a refusal, told to the log alone.
+/// Runs an entry point; a panic in it is told to the log alone, and answered by `panicked`: a refusal, but for those
+/// that never refuse.
 ///
 /// Unwinding into libpam would end the host program, and sshd counts that against the client's address. The
 /// hook is our own library's: the module has its own copy of the standard library.
-fn guarded(pam: Pam, entry: impl FnOnce(&mut Transaction) -> PamError) -> PamError {
+fn guarded(pam: Pam, panicked: PamError, entry: impl FnOnce(&mut Transaction) -> PamError) -> PamError {
     static SILENCED: Once = Once::new();
     let mut transaction = Transaction::new(pam);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
@@ -101,7 +110,7 @@ fn guarded(pam: Pam, entry: impl FnOnce(&mut Transaction) -> PamError) -> PamErr
     }));
     outcome.unwrap_or_else(|_| {
         transaction.log_fixed(c"failed user=- rhost=- reason=panic reference=-");
-        PamError::SYSTEM_ERR
+        panicked
     })
 }
 
@@ -130,6 +139,7 @@ fn decide(transaction: &mut Transaction, arguments: &Arguments, items: &mut PamI
     if let Err(refusal) = transaction.remember_verified(None) {
         return Ending::Refused(refusal);
     }
+    transaction.forget_login_reference();
     *items = match transaction.items() {
         Ok(items) => items,
         Err(refusal) => return Ending::Refused(refusal),
@@ -144,6 +154,9 @@ fn decide(transaction: &mut Transaction, arguments: &Arguments, items: &mut PamI
     let ending = dialogue::run(&login, arguments, transaction, &mut verifier);
     if arguments.debug {
         transaction.log(LogLvl::DEBUG, &format!("debug waited {} ms", verifier.waited().as_millis()));
+    }
+    if let Ending::Allowed { reference } | Ending::NotRequired { reference } = &ending {
+        transaction.set_login_reference(reference);
     }
     if !matches!(ending, Ending::Allowed { .. }) {
         return ending;
@@ -160,6 +173,21 @@ fn account(transaction: &Transaction) -> PamError {
     if transaction.user_changed_since() {
         transaction.log_fixed(c"denied user=- rhost=- reason=user-changed reference=-");
         return PamError::PERM_DENIED;
+    }
+    NO_OBJECTION
+}
+
+/// `pam_sm_open_session` and `pam_sm_close_session`: something is told, and whatever comes of it is no objection.
+fn tell(
+    transaction: &Transaction,
+    words: &[String],
+    what: fn(&Transaction, &[String], &dyn Clock),
+) -> PamError {
+    fault_point!("tell");
+    if memory_suffices() {
+        what(transaction, words, &MonotonicClock);
+    } else {
+        transaction.log_fixed(c"session-not-told user=- rhost=- reason=memory-short");
     }
     NO_OBJECTION
 }

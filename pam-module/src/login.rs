@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use wire::login::{FIELD_BYTES_MAX, USER_BYTES_MAX};
+use wire::session::Leader;
 
 use crate::fault::fault_point;
 use crate::text;
@@ -123,8 +124,18 @@ fn session() -> Option<String> {
     fault_point!("login::session");
     let (leader, terminal) = session_of(&read_small("/proc/self/stat")?)?;
     let start = start_of(&read_small(&format!("/proc/{leader}/stat"))?)?;
-    let boot = read_small("/proc/sys/kernel/random/boot_id")?;
-    Some(format!("{} {leader} {start} {terminal}", boot.trim()))
+    Some(format!("{} {leader} {start} {terminal}", boot()?))
+}
+
+/// When the machine started, as a name that no other start has.
+pub(crate) fn boot() -> Option<String> {
+    read_small("/proc/sys/kernel/random/boot_id").map(|boot| boot.trim().to_owned())
+}
+
+/// The process that we are in: whoever opens a session waits for its end.
+pub(crate) fn this_process() -> Option<Leader> {
+    let stat = read_small("/proc/self/stat")?;
+    Some(Leader { pid: stat.split(' ').next()?.parse().ok()?, start: start_of(&stat)? })
 }
 
 /// The leader of a process's session and the session's terminal, from its `stat` (proc_pid_stat(5)); none without one.
@@ -231,6 +242,9 @@ mod tests {
         }
         assert_eq!(session_of("77 (x) S 1 77 0 4"), None);
         assert_eq!(session(), session());
+        let own = this_process().expect("the kernel shows it");
+        assert_eq!((u32::try_from(own.pid), this_process()), (Ok(std::process::id()), Some(own)));
+        assert_eq!(boot().map(|boot| boot.len()), Some(36));
     }
 
     #[test]

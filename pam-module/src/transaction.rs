@@ -6,6 +6,7 @@
 use std::ffi::CStr;
 
 use pamsm::{LogLvl, Pam, PamError, PamLibExt};
+use wire::session::LOGIN_VARIABLE;
 use zeroize::Zeroizing;
 
 use crate::conversation::{Conversation, ConversationFailed, Message, RawAnswer};
@@ -19,8 +20,17 @@ pub(crate) struct Transaction {
     pam: Pam,
 }
 
+/// Longest reference that is kept. They have nine characters.
+const REFERENCE_BYTES_MAX: usize = 32;
+
 /// Under this name libpam keeps the user whose login was allowed, for the account phase.
 const VERIFIED_USER: &str = "pam_postern.verified_user";
+
+/// Under this name libpam keeps the reference of the login until a session begins.
+const LOGIN: &str = "pam_postern.login";
+
+/// Under this name libpam keeps what the open session is called, for its end.
+const SESSION: &str = "pam_postern.session";
 
 impl Transaction {
     pub(crate) fn new(pam: Pam) -> Self {
@@ -37,14 +47,70 @@ impl Transaction {
             PamError::CONV_ERR => Refusal::ConversationFailed,
             _ => Refusal::PamFailed,
         })?;
-        Ok(PamItems {
-            user: user.map(|user| user.to_bytes().to_vec()).unwrap_or_default(),
+        Ok(self.items_of(owned(user)))
+    }
+
+    /// The same for a session, at whose begin nobody is asked anything.
+    pub(crate) fn session_items(&self) -> PamItems {
+        self.items_of(self.user())
+    }
+
+    fn items_of(&self, user: Option<Vec<u8>>) -> PamItems {
+        PamItems {
+            user: user.unwrap_or_default(),
             service: owned(self.pam.get_service().ok().flatten()),
             rhost: owned(self.pam.get_rhost().ok().flatten()),
             ruser: owned(self.pam.get_ruser().ok().flatten()),
             tty: raw::tty(&self.pam),
             ssh_connection: owned(self.pam.getenv("SSH_CONNECTION").ok().flatten()),
-        })
+        }
+    }
+
+    /// Puts the reference of the login into the PAM environment, for the session that follows. Nothing but the form of
+    /// a reference gets there: where neither `setcred` nor `open_session` is called, it reaches the user's programs.
+    pub(crate) fn set_login_reference(&self, reference: &str) {
+        let is_one = reference.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if is_one && (1..=REFERENCE_BYTES_MAX).contains(&reference.len()) {
+            // A session without it is listed as one without a login.
+            let _unset = self.pam.putenv(&format!("{LOGIN_VARIABLE}={reference}"));
+        }
+    }
+
+    /// Takes that of an earlier try away.
+    pub(crate) fn forget_login_reference(&self) {
+        self.keep_login_reference();
+        let _kept = self.pam.send_bytes(LOGIN, Vec::new(), None);
+    }
+
+    /// Takes the reference out of the PAM environment, which becomes that of the user's programs, and keeps it here.
+    pub(crate) fn keep_login_reference(&self) {
+        // libpam complains when a variable is taken away that is not there.
+        if let Some(reference) = owned(self.pam.getenv(LOGIN_VARIABLE).ok().flatten()) {
+            let _kept = self.pam.send_bytes(LOGIN, reference, None);
+            let _left = self.pam.putenv(LOGIN_VARIABLE);
+        }
+    }
+
+    /// The reference of the login, if there was one.
+    pub(crate) fn login_reference(&self) -> Option<Vec<u8>> {
+        self.keep_login_reference();
+        self.pam.retrieve_bytes(LOGIN).ok().filter(|reference| !reference.is_empty())
+    }
+
+    /// Keeps what the open session is called; `false` when libpam cannot.
+    pub(crate) fn keep_session(&self, session: &str) -> bool {
+        self.pam.send_bytes(SESSION, session.as_bytes().to_vec(), None).is_ok()
+    }
+
+    /// Keeps that there is none.
+    pub(crate) fn forget_session(&self) {
+        let _kept = self.keep_session("");
+    }
+
+    /// What the open session is called, if there is one.
+    pub(crate) fn session(&self) -> Option<String> {
+        let kept = self.pam.retrieve_bytes(SESSION).ok()?;
+        String::from_utf8(kept).ok().filter(|session| !session.is_empty())
     }
 
     /// Writes one line to the system's log, facility authpriv, under the module's and the service's name.

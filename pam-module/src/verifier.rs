@@ -6,6 +6,7 @@
 mod descriptor;
 mod exchange;
 mod http;
+mod report;
 mod socket_path;
 
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::fault::fault_point;
 use crate::login::Login;
 pub(crate) use descriptor::above_stdio;
 use exchange::Deadline;
+pub(crate) use report::report;
 pub(crate) use socket_path::SocketPath;
 
 /// Whoever answers the login protocol.
@@ -43,7 +45,7 @@ pub(crate) trait Verifier {
 /// Why there is no reply.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The verifier is not there. The only one that `fail=open` concerns.
+    /// The verifier is not there. The only one that `fail=open` concerns, but for a reply that was cut.
     Unavailable(Unavailable),
     /// An error status other than 503.
     Rejected {
@@ -82,10 +84,12 @@ pub(crate) enum Unavailable {
     Refused,
     /// EAGAIN: more connections wait than the verifier lets.
     Busy,
-    /// No complete reply in time.
+    /// Nothing came in time.
     TimedOut,
-    /// The connection ended before the reply was complete.
+    /// The connection ended before a reply began.
     Closed,
+    /// A reply began and did not come to its end: somebody answered, and nobody knows what.
+    Cut,
     /// HTTP 503.
     SaidSo,
 }
@@ -139,7 +143,7 @@ impl<C: Clock> Verifier for SocketVerifier<'_, C> {
         fault_point!("verifier::begin");
         let request = Begin {
             api_version: wire::API_VERSION,
-            request_id: new_request_id()?,
+            request_id: new_id()?,
             user: login.user.clone(),
             service: login.service.clone(),
             rhost: login.rhost.clone(),
@@ -160,7 +164,7 @@ impl<C: Clock> Verifier for SocketVerifier<'_, C> {
         answers: Vec<Zeroizing<String>>,
     ) -> Result<Reply, Failure> {
         fault_point!("verifier::answer");
-        let request_id = new_request_id()?;
+        let request_id = new_id()?;
         let answers = answers.into_iter().map(|mut answer| std::mem::take(&mut *answer)).collect();
         let mut request = Continue { api_version: wire::API_VERSION, request_id, state, answers };
         let encoded = http::encode_continue(&request);
@@ -168,7 +172,7 @@ impl<C: Clock> Verifier for SocketVerifier<'_, C> {
         let bytes = encoded?;
         let reply = self.attempt(&bytes).and_then(|reply| http::decode(&reply, login, &request.request_id));
         match reply {
-            Err(Failure::Unavailable(Unavailable::TimedOut | Unavailable::Closed))
+            Err(Failure::Unavailable(Unavailable::TimedOut | Unavailable::Closed | Unavailable::Cut))
                 if !self.waiting_left.is_zero() =>
             {
                 http::decode(&self.attempt(&bytes)?, login, &request.request_id)
@@ -178,8 +182,11 @@ impl<C: Clock> Verifier for SocketVerifier<'_, C> {
     }
 }
 
-/// 128 random bits as 32 hexadecimal digits.
-fn new_request_id() -> Result<String, Failure> {
+/// 128 random bits as 32 hexadecimal digits: the name of a request or a session.
+///
+/// # Errors
+/// When the kernel gives none.
+pub(crate) fn new_id() -> Result<String, Failure> {
     let mut bytes = [0_u8; 16];
     let length = rustix::io::retry_on_intr(|| {
         rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty())
@@ -201,6 +208,7 @@ impl Failure {
             Self::Unavailable(Unavailable::Busy) => "verifier-busy",
             Self::Unavailable(Unavailable::TimedOut) => "timed-out",
             Self::Unavailable(Unavailable::Closed) => "connection-closed",
+            Self::Unavailable(Unavailable::Cut) => "reply-cut",
             Self::Unavailable(Unavailable::SaidSo) => "verifier-unavailable",
             Self::Rejected { .. } => "request-rejected",
             Self::Local { .. } => "system-error",

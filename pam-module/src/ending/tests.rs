@@ -3,7 +3,6 @@
 use rustix::io::Errno;
 
 use super::*;
-use crate::verifier::Unavailable;
 
 fn reference() -> String {
     "ABCD-EFGH".to_owned()
@@ -42,8 +41,10 @@ fn other_refusals() -> Vec<(Refusal, PamError)> {
         (Refusal::NoDecision(local), PamError::SYSTEM_ERR),
         (Refusal::NoDecision(path), PamError::SYSTEM_ERR),
         (Refusal::NoDecision(Failure::UntrustedPeer { uid: 1000 }), PamError::SYSTEM_ERR),
+        (Refusal::NoDecision(Failure::Unavailable(Unavailable::Cut)), PamError::AUTHINFO_UNAVAIL),
         (Refusal::NoDecision(Failure::Protocol("x")), PamError::SYSTEM_ERR),
         (Refusal::NoDecision(Failure::Rejected { status: 403 }), PamError::SERVICE_ERR),
+        (Refusal::NoDecision(Failure::Rejected { status: 409 }), PamError::SERVICE_ERR),
     ]
 }
 
@@ -55,6 +56,15 @@ fn only_an_allow_is_success_and_only_a_not_required_is_ignored() {
         for (refusal, code) in other_refusals() {
             assert_eq!(Ending::Refused(refusal.clone()).under(mode).code(), code, "{refusal:?}");
         }
+    }
+}
+
+// covers: E01
+#[test]
+fn an_answer_that_is_not_understood_is_ignored_under_no_setting() {
+    for (refusal, code) in other_refusals() {
+        let ending = Ending::Refused(refusal.clone()).under(OnUnavailable::StepAside);
+        assert_eq!((&ending, ending.code()), (&Ending::Refused(refusal), code));
     }
 }
 

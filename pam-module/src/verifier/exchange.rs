@@ -99,13 +99,23 @@ fn receive_to_end(socket: &OwnedFd, deadline: &Deadline<'_>) -> Result<Zeroizing
     let bytes_max = http::REPLY_BYTES_MAX;
     let mut reply = Zeroizing::new(Vec::with_capacity(bytes_max.saturating_add(1)));
     loop {
-        deadline.wait(socket, PollFlags::IN)?;
-        let spare = rustix::buffer::spare_capacity(&mut *reply);
-        match rustix::net::recv(socket, spare, RecvFlags::empty()) {
-            Ok((0, _)) => return Ok(reply),
+        let waited = deadline.wait(socket, PollFlags::IN);
+        let received = waited.and_then(|()| {
+            let spare = rustix::buffer::spare_capacity(&mut *reply);
+            match rustix::net::recv(socket, spare, RecvFlags::empty()) {
+                Err(Errno::INTR | Errno::AGAIN) => Ok(None),
+                Err(errno) => Err(broken("receive", errno)),
+                Ok((count, _)) => Ok(Some(count)),
+            }
+        });
+        match received {
+            Ok(Some(0)) => return Ok(reply),
             Ok(_) if reply.len() > bytes_max => return Err(Failure::Protocol("reply-too-long")),
-            Ok(_) | Err(Errno::INTR | Errno::AGAIN) => {}
-            Err(errno) => return Err(broken("receive", errno)),
+            Ok(_) => {}
+            Err(Failure::Unavailable(_)) if !reply.is_empty() => {
+                return Err(Failure::Unavailable(Unavailable::Cut));
+            }
+            Err(failure) => return Err(failure),
         }
     }
 }

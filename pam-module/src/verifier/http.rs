@@ -3,6 +3,7 @@
 //! Pure. A reply is believed if it has a `Content-Length` that is exactly the rest of the connection, and if
 //! it repeats what this login was about.
 
+use serde::Serialize;
 use serde_json as json;
 use wire::login::{BEGIN_PATH, Begin, CONTINUE_PATH, Continue, MESSAGES_MAX, Next, Reply};
 use zeroize::Zeroizing;
@@ -43,6 +44,13 @@ pub(super) fn encode_continue(request: &Continue) -> Result<Zeroizing<Vec<u8>>, 
     Ok(frame(CONTINUE_PATH, &body))
 }
 
+/// The request that tells something.
+pub(super) fn encode_report(path: &str, said: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    fault_point!("http::encode_report");
+    let body = json::to_vec(said).map_err(|_| Failure::Protocol("request-not-encodable"))?;
+    Ok(frame(path, &body))
+}
+
 fn frame(path: &str, body: &[u8]) -> Zeroizing<Vec<u8>> {
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
@@ -58,7 +66,7 @@ fn frame(path: &str, body: &[u8]) -> Zeroizing<Vec<u8>> {
 /// Reads everything that came on a connection as the reply to `request_id`.
 ///
 /// # Errors
-/// `Unavailable` when the reply is cut or its status is 503, `Rejected` for the protocol's other error
+/// `Unavailable` when there is none, when it is cut or its status is 503, `Rejected` for the protocol's other error
 /// statuses, `Protocol` for everything that is not a reply about `login`.
 pub(super) fn decode(bytes: &[u8], login: &Login, request_id: &str) -> Result<Reply, Failure> {
     fault_point!("http::decode");
@@ -77,12 +85,18 @@ pub(super) fn decode(bytes: &[u8], login: &Login, request_id: &str) -> Result<Re
 }
 
 /// The status and the body of a complete response.
-fn split(bytes: &[u8]) -> Result<(u16, &[u8]), Failure> {
+///
+/// # Errors
+/// `Unavailable` when it is cut, `Protocol` when it is none.
+pub(super) fn split(bytes: &[u8]) -> Result<(u16, &[u8]), Failure> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
     let mut response = httparse::Response::new(&mut headers);
     let head_length = match response.parse(bytes) {
         Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Err(Failure::Unavailable(Unavailable::Closed)),
+        Ok(httparse::Status::Partial) if bytes.is_empty() => {
+            return Err(Failure::Unavailable(Unavailable::Closed));
+        }
+        Ok(httparse::Status::Partial) => return Err(Failure::Unavailable(Unavailable::Cut)),
         Err(_) => return Err(Failure::Protocol("head-not-http")),
     };
     let (Some(1), Some(status)) = (response.version, response.code) else {
@@ -91,7 +105,7 @@ fn split(bytes: &[u8]) -> Result<(u16, &[u8]), Failure> {
     let body_length = content_length(response.headers).map_err(Failure::Protocol)?;
     let body = bytes.get(head_length..).unwrap_or_default();
     match body.len().cmp(&body_length) {
-        std::cmp::Ordering::Less => Err(Failure::Unavailable(Unavailable::Closed)),
+        std::cmp::Ordering::Less => Err(Failure::Unavailable(Unavailable::Cut)),
         std::cmp::Ordering::Equal => Ok((status, body)),
         std::cmp::Ordering::Greater => Err(Failure::Protocol("bytes-after-the-reply")),
     }
