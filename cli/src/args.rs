@@ -2,6 +2,7 @@
 
 mod host;
 mod policy;
+mod session;
 mod token;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use crate::output::Format;
 use crate::verbs::explain::Reference;
 pub use host::{HostName, HostVerb};
 pub use policy::{Attempt, PolicyVerb, PolicyWish, RolloutVerb};
+pub use session::{SessionFilter, SessionVerb};
 pub use token::{AddOrder, FileFormat, Holder, ImportOrder, Serial, TokenFilter, TokenVerb, Type};
 
 /// Administer Postern, or your own tokens: one-time passwords in front of Linux logins.
@@ -123,6 +125,9 @@ pub enum Asking {
     /// Bans: who has to wait after wrong codes
     #[command(subcommand)]
     Ban(BanVerb),
+    /// Sessions: who is in, where and since when
+    #[command(subcommand)]
+    Session(SessionVerb),
     /// Hosts of the fleet: machines that ask this verifier
     #[command(subcommand)]
     Host(HostVerb),

@@ -81,6 +81,7 @@ fn question(asking: &Asking) -> Option<(&'static str, When)> {
         | Asking::Explain { .. }
         | Asking::Audit(_)
         | Asking::Ban(_)
+        | Asking::Session(_)
         | Asking::Policy(_)
         | Asking::Rollout(_)
         | Asking::Whoami

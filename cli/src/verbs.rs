@@ -8,6 +8,7 @@ pub mod init;
 mod policy;
 mod proof;
 mod recovery;
+mod session;
 mod status;
 mod store;
 mod token;
@@ -94,6 +95,7 @@ async fn answer(session: &Session, asking: Asking) -> Result<Answer, Failure> {
         Asking::Token(verb) => token::run(session, verb).await,
         Asking::Recovery(verb) => recovery::run(session, verb).await,
         Asking::Ban(verb) => ban::run(client, verb, format).await,
+        Asking::Session(verb) => session::run(client, verb, format).await,
         Asking::Host(verb) => host::run(client, verb, format).await,
         Asking::Policy(verb) => policy::run(client, verb, format).await,
         Asking::Rollout(verb) => policy::run_rollout(client, &verb, format).await,

@@ -186,12 +186,10 @@ impl Case<'_> {
                            and asks for nothing";
             findings.push(at(Code::AccountLine, message, "nothing; it may stay or go", entry));
         }
-        for kind in [Kind::Password, Kind::Session] {
-            let other = stack::load(self.machine, service, kind);
-            if let Some(entry) = other.entries.iter().find(|entry| entry.is_ours()) {
-                let message = "our line asks for codes in the auth stack only, and does nothing here";
-                findings.push(at(Code::LineOfWrongType, message, "`auth requisite pam_postern.so`", entry));
-            }
+        let password = stack::load(self.machine, service, Kind::Password);
+        if let Some(entry) = password.entries.iter().find(|entry| entry.is_ours()) {
+            let message = "our line asks for codes in the auth stack only, and does nothing here";
+            findings.push(at(Code::LineOfWrongType, message, "`auth requisite pam_postern.so`", entry));
         }
         if !auth.entries.iter().any(Entry::is_ours) && !auth.has_gaps && self.is_somewhere {
             findings.push(match self.shared.first() {

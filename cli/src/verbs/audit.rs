@@ -50,26 +50,52 @@ async fn following(client: &Client, wish: &AuditWish, mut after: u64) -> Result<
     }
 }
 
-/// The last wanted records, oldest first. Walks from the end of the trail towards its start.
+/// The last wanted records, oldest first. Walks from the end of the trail towards its start, in bigger steps where
+/// nothing is left.
 async fn newest(client: &Client, wish: &AuditWish) -> Result<AuditPage, Failure> {
     let limit = wish.limit as usize;
     let newest = page(client, 0, 1).await?.newest;
     let mut found: Vec<AuditRecord> = Vec::new();
     let mut end = newest;
+    let mut width = u64::from(step(wish, 0));
     while end > 0 && found.len() < limit {
-        let start = end.saturating_sub(u64::from(step(wish, found.len())));
-        let mut items = page(client, start, step(wish, found.len())).await?.items;
-        items.retain(|record| record.sequence <= end);
-        if items.is_empty() {
-            break; // what is older is no longer kept
-        }
-        items.retain(|record| is_wanted(record, wish));
+        let start = end.saturating_sub(width);
+        let stretch = Stretch { after: start, through: end, records_max: limit - found.len() };
+        let (mut items, is_empty) = stretch.last(client, wish).await?;
         items.append(&mut found);
         found = items;
         end = start;
+        width = if is_empty { width.saturating_mul(2) } else { u64::from(step(wish, found.len())) };
     }
-    found.drain(..found.len().saturating_sub(limit));
     Ok(AuditPage { items: found, ..page_of(newest) })
+}
+
+/// A part of the trail.
+struct Stretch {
+    after: u64,
+    through: u64,
+    records_max: usize,
+}
+
+impl Stretch {
+    /// The last wanted records in it, oldest first; and whether there are none at all in it.
+    async fn last(&self, client: &Client, wish: &AuditWish) -> Result<(Vec<AuditRecord>, bool), Failure> {
+        let mut found = Vec::new();
+        let (mut after, mut is_empty) = (self.after, true);
+        loop {
+            let asked = u32::try_from(self.through - after).unwrap_or(u32::MAX).clamp(1, AUDIT_PAGE_MAX);
+            let items = page(client, after, asked).await?.items;
+            // Sequences rise; what does not would keep us here for ever.
+            let last = items.last().map(|record| record.sequence).filter(|last| *last > after);
+            let inside = items.into_iter().take_while(|record| record.sequence <= self.through);
+            found.extend(inside.inspect(|_| is_empty = false).filter(|record| is_wanted(record, wish)));
+            found.drain(..found.len().saturating_sub(self.records_max));
+            match last {
+                Some(last) if last < self.through => after = last,
+                Some(_) | None => return Ok((found, is_empty)),
+            }
+        }
+    }
 }
 
 /// How many records to ask for next: what is missing, or a full page where most may be of other users.
@@ -135,6 +161,7 @@ async fn verify(client: &Client, witness: Option<&Path>, format: Format) -> Resu
         table::properties([
             ("whole", yes_no(check.whole)),
             ("records", check.records.to_string()),
+            ("removed", check.removed.to_string()),
             ("broken", or_dash(check.broken.as_deref())),
             ("witness", or_dash(check.witness.map(told))),
             ("head", check.head.clone()),

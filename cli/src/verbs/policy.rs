@@ -53,7 +53,7 @@ pub async fn run_rollout(client: &Client, verb: &RolloutVerb, format: Format) ->
 }
 
 /// A path with a query of those values that there are.
-fn path<const COUNT: usize>(path: &str, values: [(&str, Option<String>); COUNT]) -> String {
+pub(super) fn path<const COUNT: usize>(path: &str, values: [(&str, Option<String>); COUNT]) -> String {
     let said = values.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", segment(&value?))));
     let said: Vec<String> = said.collect();
     if said.is_empty() { path.to_owned() } else { format!("{path}?{}", said.join("&")) }

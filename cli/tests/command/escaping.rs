@@ -9,6 +9,7 @@ use crate::hosts::{host, join_secret};
 use crate::json::unlocked;
 use crate::policy::{policy, policy_trial, rollout_status};
 use crate::recovery::{recovery_codes, recovery_status};
+use crate::sessions::session;
 use crate::tokens::{code_check, taken};
 
 /// Screen, clipboard, link, bell, carriage return, C1, bidirectional, separator.
@@ -57,6 +58,7 @@ fn verbs() -> Vec<(&'static [&'static str], Value)> {
         (&["user", "list"], parse(list("user_list", &[alice()]))),
         (&["user", "show", "x"], alice()),
         (&["user", "set", "x", "--otp", "on"], alice()),
+        (&["session", "list"], parse(list("session_list", &[session()]))),
         (&["host", "list"], parse(list("host_list", &[host()]))),
         (&["host", "show", "x"], host()),
         (&["host", "enrol", "x"], join_secret()),

@@ -1,12 +1,14 @@
 //! Every verb: what is asked of the daemon, and what is printed in each form.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Value, json};
 
 use crate::fake::{Fake, Reply};
 
 pub fn alice() -> Value {
     json!({"name": "alice", "otp": "on", "activated": false, "grace_logins_left": 4,
-        "tokens": [{"serial": "PT1", "type": "totp", "state": "assigned"}], "recovery_codes_left": 9})
+        "tokens": [{"serial": "PT1", "type": "totp", "is_app": true, "state": "assigned"}], "recovery_codes_left": 9})
 }
 
 pub fn token() -> Value {
@@ -91,8 +93,7 @@ fn a_status_without_complaint_is_exit_0() {
 #[test]
 fn a_whole_audit_trail_is_exit_0() {
     let body = json!({"api_version": 1, "kind": "audit_check", "whole": true, "records": 9, "head": "ab12"});
-    let table =
-        "whole       yes\nrecords     9\nbroken      -\nwitness     -\nhead        ab12\ncheckpoint  -\n";
+    let table = "whole       yes\nrecords     9\nremoved     0\nbroken      -\nwitness     -\nhead        ab12\ncheckpoint  -\n";
     check(&["audit", "verify"], &body.to_string(), "GET /v1/audit/verify", table);
 }
 
@@ -133,9 +134,9 @@ fn an_empty_list_is_its_header_alone() {
     assert_eq!(ended.stdout.lines().count(), 1);
 }
 
-/// A trail of 2,500 records, every tenth of them alice's.
-fn trail() -> Fake {
-    Fake::new(|line| {
+/// A trail of 2,500 records, every tenth of them alice's; retention has removed some.
+fn trail_without(gone: RangeInclusive<u64>) -> Fake {
+    Fake::new(move |line| {
         let number = |name: &str| -> u64 {
             let query = line.split_once('?').expect("a query").1;
             let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
@@ -145,6 +146,7 @@ fn trail() -> Fake {
         assert!((1..=1_000).contains(&limit), "{line}");
         let user = |sequence: u64| if sequence.is_multiple_of(10) { "alice" } else { "bob" };
         let items: Vec<Value> = (after + 1..=2_500)
+            .filter(|sequence| !gone.contains(sequence))
             .take(limit as usize)
             .map(|sequence| record(sequence, user(sequence)))
             .collect();
@@ -155,8 +157,12 @@ fn trail() -> Fake {
 
 /// Runs `audit show`; compares the first and last sequence and how many there are.
 fn check_trail(words: &[&str], first: u64, last: u64, count: usize) {
+    check_trail_without(0..=0, words, first, last, count);
+}
+
+fn check_trail_without(gone: RangeInclusive<u64>, words: &[&str], first: u64, last: u64, count: usize) {
     let all = [&["audit", "show", "-o", "json"], words].concat();
-    let ended = trail().run(&all);
+    let ended = trail_without(gone).run(&all);
     let page: Value = serde_json::from_str(&ended.stdout).expect(&ended.stderr);
     let items = page["items"].as_array().expect("items");
     let edge = |item: Option<&Value>| item.map(|item| item["sequence"].clone());
@@ -184,6 +190,16 @@ fn audit_show_after_a_sequence_goes_forward() {
 fn audit_show_finds_one_user_across_pages() {
     check_trail(&["--user", "alice", "--limit", "120"], 1_310, 2_500, 120);
     check_trail(&["--user", "alice", "--after", "95", "--limit", "3"], 100, 120, 3);
+}
+
+// covers: P7
+#[test]
+fn audit_show_goes_over_what_retention_has_removed() {
+    check_trail_without(41..=2_490, &["--limit", "30"], 21, 2_500, 30);
+    check_trail_without(1..=2_499, &["--limit", "30"], 2_500, 2_500, 1);
+    check_trail_without(41..=2_490, &["--after", "30", "--limit", "15"], 31, 2_495, 15);
+    check_trail_without(11..=2_499, &["--user", "alice"], 10, 2_500, 2);
+    check_trail_without(100..=1_700, &["--limit", "850"], 50, 2_500, 850);
 }
 
 #[test]

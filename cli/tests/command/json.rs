@@ -7,6 +7,7 @@ use crate::forms::{alice, decision, list, record, status, token};
 use crate::hosts::{host, join_secret};
 use crate::policy::{policy, policy_trial, rollout_status};
 use crate::recovery::{recovery_codes, recovery_status};
+use crate::sessions::session;
 use crate::tokens::{code_check, taken};
 
 /// Runs one verb against one answer; compares the kind.
@@ -40,6 +41,7 @@ fn json_is_one_document_with_version_and_kind() {
     check(&["host", "enrol", "web1"], &join_secret(), "join_secret");
     check(&["host", "show", "web1"], &host(), "host");
     check(&["host", "revoke", "web1", "--yes"], &host(), "host");
+    check(&["session", "list"], &parse(list("session_list", &[session()])), "session_list");
     check(&["host", "list"], &parse(list("host_list", &[host()])), "host_list");
     check(&["policy", "show", "--host", "web1"], &policy(), "policy");
     check(&["policy", "try", "--user", "alice"], &policy_trial(), "policy_trial");

@@ -17,4 +17,5 @@ mod init;
 mod json;
 mod policy;
 mod recovery;
+mod sessions;
 mod tokens;

@@ -16,7 +16,7 @@ fn verifierd(socket: &Path) -> Receiver<String> {
     let status = json!({"api_version": 1, "kind": "status", "version": "0.1.0", "ready": true, "reasons": [],
         "started": "2026-11-01T00:00:00Z", "users": 0, "tokens": 0, "codes_evaluated": 0, "accepted": 0,
         "refused": 0, "store_start": "short"});
-    let token = json!({"serial": "1", "type": "hotp", "state": "lost"});
+    let token = json!({"serial": "1", "type": "hotp", "is_app": false, "state": "lost"});
     let ann =
         json!({"name": "ann", "otp": "on", "activated": true, "tokens": [token], "recovery_codes_left": 9});
     let recovery = json!({"user": "ann", "left": 9, "waiting": true});

@@ -88,7 +88,7 @@ const IN_PAM: &[Mistake] = &[
         rig.write("/etc/pam.d/sshd", UNIX);
         rig.ask("sshd");
     }),
-    (Code::LineOfWrongType, |rig| rig.service("@include common-auth\nsession required pam_postern.so\n")),
+    (Code::LineOfWrongType, |rig| rig.service("@include common-auth\npassword required pam_postern.so\n")),
     (Code::AccountLine, |rig| rig.service("@include common-auth\naccount required pam_postern.so\n")),
     (Code::NotAsked, |rig| rig.service("@include common-auth\n")),
     (Code::ModuleNowhere, |rig| {

@@ -1,0 +1,68 @@
+//! `postern session`: who is in.
+
+use wire::admin::{Session, SessionList, SessionLogin};
+
+use crate::args::{SessionFilter, SessionVerb};
+use crate::client::Client;
+use crate::failure::Failure;
+use crate::output::table::{self, NOTHING_TO_SAY, or_dash};
+use crate::output::{Answer, Format};
+use crate::verbs::policy::path;
+
+/// Runs the verb.
+pub async fn run(client: &Client, verb: SessionVerb, format: Format) -> Result<Answer, Failure> {
+    let SessionVerb::List(SessionFilter { user, host }) = verb;
+    let sessions: SessionList = client.get(&path("/v1/sessions", [("user", user), ("host", host)])).await?;
+    Answer::list(format, &sessions, &sessions.items, || rows(&sessions.items))
+}
+
+fn rows(sessions: &[Session]) -> String {
+    table::list(
+        ["USER", "SERVICE", "HOST", "FROM", "TERMINAL", "SINCE", "WITH", "LOGIN"],
+        sessions.iter().map(|session| {
+            [
+                who(session),
+                session.service.clone(),
+                or_dash(session.host.as_deref()),
+                or_dash(session.rhost.as_deref()),
+                or_dash(session.tty.as_deref()),
+                session.since.clone(),
+                session.login.as_ref().map_or_else(|| NOTHING_TO_SAY.to_owned(), with),
+                or_dash(session.login.as_ref().map(|login| login.reference.as_str())),
+            ]
+        }),
+    )
+}
+
+/// Whose session it is, and who asked for it where that is somebody else, as under sudo.
+fn who(session: &Session) -> String {
+    match &session.ruser {
+        Some(asker) if *asker != session.user => format!("{} (by {asker})", session.user),
+        Some(_) | None => session.user.clone(),
+    }
+}
+
+/// What let the user in: the token whose code it was, or why none was needed.
+fn with(login: &SessionLogin) -> String {
+    match (&login.token, login.reason.as_str()) {
+        (Some(serial), _) => format!("token {serial}"),
+        (None, "recovery_code") => "recovery code".to_owned(),
+        (None, reason) => format!("no code ({reason})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_let_a_user_in_is_told_in_words() {
+        let told = |reason: &str, token: Option<&str>| {
+            let (reference, reason) = ("7QK2-9ZB4".into(), reason.into());
+            with(&SessionLogin { reference, reason, token: token.map(Into::into) })
+        };
+        assert_eq!(told("accepted", Some("PT1")), "token PT1");
+        assert_eq!(told("recovery_code", None), "recovery code");
+        assert_eq!(told("otp_off", None), "no code (otp_off)");
+    }
+}
