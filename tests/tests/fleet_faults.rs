@@ -6,9 +6,10 @@ use std::process::{Child, Command, Stdio};
 
 use system_tests::agent::{enrol, fleet_section, verifier};
 use system_tests::fleet::FleetHost;
-use system_tests::flows::activated;
+use system_tests::flows::{activated, ssh_outcome};
 use system_tests::machine::{ALICE, BOB, Machine, folder, run};
 use system_tests::network::add_address;
+use system_tests::postern;
 use system_tests::sshd;
 use system_tests::time::{DaemonClock, wait_for};
 use system_tests::verifier::{Verifier, config};
@@ -118,4 +119,29 @@ fn whatever_stands_in_for_the_verifier_every_login_is_refused_and_the_cause_is_n
     host.login(ALICE, &daemon.next_code(&phone)).logged_in();
     let lines = machine.logged();
     assert!(lines.iter().any(|line| line.contains("pam_postern(sshd:auth)")), "{lines:?}");
+}
+
+// covers: F04, P12
+#[test]
+fn where_the_pam_line_says_fail_open_a_host_without_a_verifier_lets_in_and_a_revoked_one_does_not() {
+    let machine = Machine::new();
+    machine.protect("sshd", "fail=open");
+    let mut daemon = Verifier::start_with(&config(&fleet_section(&[VERIFIER])));
+    add_address(VERIFIER);
+    let [revoked, cut_off] = [(1, "web1"), (2, "web2")].map(|(number, name)| {
+        let mut host = FleetHost::start(number, name);
+        host.agent.join(&[verifier(VERIFIER)], &enrol(name, &[]));
+        host.agent.launch_ready();
+        host
+    });
+    postern::done(&["host", "revoke", "web1", "--yes"]);
+    for _ in 0..3 {
+        revoked.expect_refusal_without_question(BOB);
+    }
+    daemon.stop();
+    revoked.expect_refusal_without_question(BOB);
+    ssh_outcome(cut_off.login_up_to_password(BOB)).logged_in();
+    let opened: Vec<String> =
+        machine.logged().into_iter().filter(|line| line.contains("fail-open")).collect();
+    assert_eq!(opened.len(), 1, "{opened:?}");
 }

@@ -8,7 +8,7 @@ use data_encoding::{BASE32_NOPAD, BASE64, HEXLOWER};
 use rustix::process::Pid;
 use serde_json::json;
 use system_tests::agent::{Agent, enrol, fleet_section, verifier};
-use system_tests::authenticator::Authenticator;
+use system_tests::authenticator::{Authenticator, enrol as read_enrolment};
 use system_tests::flows::{activated, associated};
 use system_tests::fob::Fob;
 use system_tests::login_socket::{exchange, random_id};
@@ -193,4 +193,30 @@ fn an_agents_memory_and_disk_hold_no_code_no_token_and_no_key_of_another_host() 
     let own_key = fs::read_to_string(agent.state().join("identity.pem")).expect("the own key");
     assert_ne!(own_key, pem);
     assert_eq!(postern::audit().iter().filter(|record| record.reason == "accepted").count(), 5);
+}
+
+// covers: E23
+#[test]
+fn a_secret_that_an_enrolment_showed_at_a_host_is_nowhere_in_its_agents_memory() {
+    let machine = Machine::new();
+    let at_hosts = "[enrolment]\nat_hosts = true\n";
+    let daemon = Verifier::start_with(&config(&format!("{at_hosts}{}", fleet_section(&[VERIFIER]))));
+    machine.add_bare_users("user", 1);
+    let mut agent = Agent::beside("web1");
+    agent.join(&[verifier(VERIFIER)], &enrol("web1", &[]));
+    agent.launch_ready();
+    postern::otp_on("user0");
+    let dialogue = Dialogue { agent: &agent, user: "user0" };
+    let shown = dialogue.begin();
+    let phone = read_enrolment(&shown.show.join("\n"));
+    let secret = phone.secret();
+    let mut canaries =
+        Canary::secret("the secret", &BASE32_NOPAD.decode(secret.as_bytes()).expect("base 32"));
+    let groups: Vec<&str> = secret.as_bytes().chunks(4).map(|it| str::from_utf8(it).expect("text")).collect();
+    canaries.push(Canary::text("the secret as it is shown", &groups.join(" ")));
+    let text = shown.show.join("\n");
+    assert!(text.contains(secret) && text.contains(&groups.join(" ")), "{text}");
+    expect_none("the agent's memory, at once", &memory(agent.id()), &canaries);
+    assert_eq!(dialogue.answer(&shown, &phone.code(daemon.now())), Verdict::Allow);
+    expect_none("the agent's memory", &memory(agent.id()), &canaries);
 }

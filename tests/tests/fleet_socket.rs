@@ -136,6 +136,25 @@ fn every_account_is_asked_and_refused_alike_through_an_agent() {
     }
 }
 
+// covers: F04
+#[test]
+fn a_host_that_was_revoked_is_told_why_and_stays_refused_while_it_does_not_ask() {
+    let mut rig = Rig::start();
+    postern::done(&["host", "revoke", "web1", "--yes"]);
+    // After the first refusals the verifier is left alone. That is no silence: `fail=open` would let in then.
+    for number in 0..20 {
+        let told = exchange(rig.agent.socket(), BEGIN_PATH, begin().to_string().as_bytes());
+        let told = told.expect_err("the host is of the fleet no more").to_string();
+        assert!(told.contains("status Some(403)"), "login {number}: {told}");
+    }
+    rig.agent.wait_until("refused", |status| {
+        let problem = status["verifiers"][0]["problem"].as_str().unwrap_or_default();
+        status["ready"] == false
+            && problem
+                .ends_with("one of its fleet: this host was revoked, for ever: enrol it under another name")
+    });
+}
+
 // covers: E22, D08
 #[test]
 fn a_verifier_that_hangs_costs_every_login_its_deadline_and_no_more() {

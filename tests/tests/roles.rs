@@ -42,7 +42,7 @@ const fn verb(line: &'static str, [admin, helpdesk, auditor]: [bool; 3]) -> Verb
 
 /// `BOBS` and `FREE` stand for bob's token and the one of nobody. Whoever may use a verb may still hear that a code
 /// is wrong or a state unfit: what is asked here is only whether he is let through.
-const VERBS: [Verb; 32] = [
+const VERBS: [Verb; 33] = [
     verb("user list", [true, true, true]),
     verb("user show bob", [true, true, true]),
     verb("user set bob --otp on", [true, false, false]),
@@ -66,6 +66,7 @@ const VERBS: [Verb; 32] = [
     verb("policy show", [true, true, true]),
     verb("policy try --user bob", [true, true, true]),
     verb("rollout status", [true, true, true]),
+    verb("session list --user bob", [true, true, true]),
     verb("host list", [true, true, true]),
     verb("host show web1", [true, true, true]),
     verb("host enrol web1", [true, false, false]),

@@ -25,20 +25,21 @@ use system_tests::machine::run;
 use system_tests::time;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use wire::login::Verdict;
 use wire::verify::{VERIFY_PATH, Verified, Verify};
 
 /// How many addresses the verifier has: its certificate has room for as many names.
 const ADDRESSES: usize = 16;
 
-/// How many agents ask at one address: a source has 128 connections, and joins need some.
-const AGENTS_PER_ADDRESS_MAX: usize = 125;
-
 /// How many hosts join at once.
 const JOINING_MAX: usize = 8;
 
 /// Descriptors of the rig itself.
 const DESCRIPTORS_KEPT: u64 = 256;
+
+/// Guesses under way at once: as many as one connection may have.
+const GUESSES_OPEN_MAX: usize = 256;
 
 /// How long a login may take before it counts as lost.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -48,7 +49,17 @@ const LOGIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// # Panics
 /// Outside the sandbox, which has routes of its own.
 pub fn addresses() -> Vec<String> {
-    let addresses: Vec<String> = (1..=ADDRESSES).map(|number| format!("127.1.0.{number}")).collect();
+    sources(1, ADDRESSES)
+}
+
+/// So many addresses of the test's side that lead to the verifier, each from itself.
+///
+/// * `network`: the second number of each.
+///
+/// # Panics
+/// Outside the sandbox, which has routes of its own.
+pub fn sources(network: u8, count: usize) -> Vec<String> {
+    let addresses: Vec<String> = (1..=count).map(|number| format!("127.{network}.0.{number}")).collect();
     for address in &addresses {
         run("ip", &["route", "replace", "local", address, "dev", "lo", "src", address, "table", "local"]);
     }
@@ -75,7 +86,6 @@ impl Crowd {
     /// # Panics
     /// When the verifier refuses one.
     pub fn join(count: usize, addresses: &[String]) -> Self {
-        assert!(count <= ADDRESSES * AGENTS_PER_ADDRESS_MAX, "the addresses have no room for {count}");
         allow_descriptors(DESCRIPTORS_KEPT + 2 * count as u64);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("a runtime");
@@ -119,31 +129,108 @@ impl Crowd {
     /// When it is not an allow that belongs to what was asked.
     pub fn log_in(&self, number: usize, user: &str, code: &str) -> Duration {
         let member = &self.members[number % self.members.len()];
-        let asked = Verify {
-            request_id: Cow::Owned(random_id().expect("an id")),
-            user: Cow::Borrowed(user),
-            service: Cow::Borrowed("vpn"),
-            rhost: Some(Cow::Borrowed("192.0.2.1")),
-            code: Cow::Borrowed(code),
-        };
-        let body = secret_body::of(&asked, 1_024);
         let begun = time::now();
-        let answer = self.runtime.block_on(async {
-            let deadline = tokio::time::Instant::now() + LOGIN_TIMEOUT;
-            member.verifiers.ask(VERIFY_PATH, &body, deadline).await
-        });
+        let verified = self.runtime.block_on(verdict(&member.verifiers, &member.host, user, code));
         let took = begun.elapsed();
-        let answer = answer.expect("a verdict");
-        let verified: Verified<'_> = serde_json::from_slice(&answer.body).expect("a verdict");
-        let asked = Asked { request_id: &asked.request_id, user, service: "vpn", host: &member.host };
-        let verified = judgement::verified(verified, &asked).expect("a verdict about this code");
-        assert_eq!(verified.verdict, Verdict::Allow);
+        assert_eq!(verified.expect("a verdict"), Verdict::Allow);
         took
+    }
+
+    /// Runs something while one of the hosts tries wrong codes for these users in turns, and does not slow down when it is
+    /// told to.
+    ///
+    /// # Panics
+    /// When the host has no connection at first.
+    pub fn guessing_at<T>(
+        &self,
+        number: usize,
+        a_second: u32,
+        users: &[String],
+        what: impl FnOnce() -> T,
+    ) -> (T, Guesses) {
+        let member = &self.members[number];
+        let (stop, stopping) = watch::channel(false);
+        let guessing =
+            guess(member.verifiers.clone(), member.host.clone(), a_second, users.to_vec(), stopping);
+        let guessing = self.runtime.spawn(guessing);
+        let done = what();
+        stop.send_replace(true);
+        (done, self.runtime.block_on(guessing).expect("the guesses are counted"))
     }
 }
 
+/// What became of wrong codes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Guesses {
+    /// So many were sent.
+    pub asked: usize,
+    /// So many got a verdict.
+    pub answered: usize,
+    /// So many of these let in.
+    pub allowed: usize,
+}
+
+/// Sends guesses at a steady rate until it is told to stop.
+async fn guess(
+    verifiers: Arc<Verifiers>,
+    host: String,
+    a_second: u32,
+    users: Vec<String>,
+    stopping: watch::Receiver<bool>,
+) -> Guesses {
+    let mut beat = tokio::time::interval(Duration::from_secs(1) / a_second);
+    let (mut guesses, mut open) = (Guesses::default(), JoinSet::new());
+    while !*stopping.borrow() {
+        beat.tick().await;
+        while let Some(ended) = open.try_join_next() {
+            guesses.add(ended.expect("a guess ends"));
+        }
+        if open.len() < GUESSES_OPEN_MAX {
+            let (verifiers, host) = (verifiers.clone(), host.clone());
+            let (user, code) =
+                (users[guesses.asked % users.len()].clone(), format!("{:06}", guesses.asked % 1_000_000));
+            guesses.asked += 1;
+            open.spawn(async move { verdict(&verifiers, &host, &user, &code).await });
+        }
+    }
+    while let Some(ended) = open.join_next().await {
+        guesses.add(ended.expect("a guess ends"));
+    }
+    guesses
+}
+
+impl Guesses {
+    fn add(&mut self, verdict: Option<Verdict>) {
+        self.answered += usize::from(verdict.is_some());
+        self.allowed += usize::from(verdict == Some(Verdict::Allow));
+    }
+}
+
+/// Asks the host's verifier about a code. `None` where it gives no verdict.
+///
+/// # Panics
+/// When the verdict is about something else.
+async fn verdict(verifiers: &Verifiers, host: &str, user: &str, code: &str) -> Option<Verdict> {
+    let asked = Verify {
+        request_id: Cow::Owned(random_id().expect("an id")),
+        user: Cow::Borrowed(user),
+        service: Cow::Borrowed("vpn"),
+        rhost: Some(Cow::Borrowed("192.0.2.1")),
+        code: Cow::Borrowed(code),
+    };
+    let body = secret_body::of(&asked, 1_024);
+    let deadline = tokio::time::Instant::now() + LOGIN_TIMEOUT;
+    let answer = verifiers.ask_one(0, VERIFY_PATH, &body, deadline).await.ok()?;
+    let verified: Verified<'_> = serde_json::from_slice(&answer.body).ok()?;
+    let asked = Asked { request_id: &asked.request_id, user, service: "vpn", host };
+    Some(judgement::verified(verified, &asked).expect("a verdict about this code").verdict)
+}
+
 /// Lets this process open so many files, and no fewer than it may already.
-fn allow_descriptors(wanted: u64) {
+///
+/// # Panics
+/// When the system refuses.
+pub fn allow_descriptors(wanted: u64) {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     if limit.current.is_some_and(|current| current < wanted) {
         let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
@@ -169,6 +256,7 @@ async fn member(
         verifiers: verifiers.clone(),
         reporter,
         state_dir,
+        sessions: Arc::default(),
         checkpoints: Arc::default(),
         clock: Arc::new(SystemClock),
         chance,

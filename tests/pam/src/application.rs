@@ -122,6 +122,10 @@ pub enum Phases {
     Authenticate,
     /// The account phase.
     Account,
+    /// Account, credentials, session open and close.
+    Session,
+    /// The same without an authentication, as after a key; it is told to have succeeded.
+    SessionAlone,
     /// Account, credentials, session open and close, change of password; the result is the first code that is
     /// not PAM_SUCCESS.
     All,
@@ -215,8 +219,11 @@ impl Transaction<'_> {
     fn phases(&self, handle: *mut c_void) -> i32 {
         const ESTABLISH_CRED: c_int = 2;
         type Phase = unsafe extern "C" fn(*mut c_void, c_int) -> c_int;
-        // SAFETY: the handle is live.
-        let code = unsafe { pam_authenticate(handle, 0) };
+        let code = match self.phases {
+            Phases::SessionAlone => 0,
+            // SAFETY: the handle is live.
+            _ => unsafe { pam_authenticate(handle, 0) },
+        };
         if code != 0 {
             return code;
         }
@@ -233,6 +240,7 @@ impl Transaction<'_> {
         let count = match self.phases {
             Phases::Authenticate => 0,
             Phases::Account => 1,
+            Phases::Session | Phases::SessionAlone => 4,
             Phases::All => all.len(),
         };
         // SAFETY: the handle is live.

@@ -1,6 +1,6 @@
 //! One process that logs in as told and says what came of it: for what concerns the whole process.
 //!
-//! `pam-login FOLDER once|signals|closed-stdio OUT|threads COUNT LOOPS|memory BYTES|no-descriptors|stack BYTES`
+//! `pam-login FOLDER once|session|signals|closed-stdio OUT|threads COUNT LOOPS|memory BYTES|no-descriptors|stack BYTES`
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ fn main() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     match words[..] {
         [folder, "once"] => print!("{}", report(&login(folder))),
+        [folder, "session"] => print!("{}", report(&login_up_to(Phases::Session, folder))),
         [folder, "signals"] => {
             interrupt_often();
             print!("{}", report(&login(folder)));
@@ -52,8 +53,12 @@ fn number(text: &str) -> usize {
 
 /// A login on a terminal that there may be, so that the module looks at it.
 fn login(folder: &str) -> Outcome {
+    login_up_to(Phases::Account, folder)
+}
+
+fn login_up_to(phases: Phases, folder: &str) -> Outcome {
     let items = vec![(Item::Tty, b"/dev/tty".as_slice())];
-    let transaction = Transaction { items, phases: Phases::Account, ..Transaction::default() };
+    let transaction = Transaction { items, phases, ..Transaction::default() };
     transaction.typing(Path::new(folder), b"123456")
 }
 
