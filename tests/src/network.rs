@@ -117,7 +117,7 @@ impl Drop for Place {
 
 /// Gives the test's side another address, which every place reaches.
 pub fn add_address(address: &str) {
-    run("ip", &["address", "add", &format!("{address}/32"), "dev", "lo"]);
+    run("ip", &["address", "replace", &format!("{address}/32"), "dev", "lo"]);
 }
 
 /// Takes it away: what is sent there from then on is lost without a word.
