@@ -104,6 +104,8 @@ enum Refusal {
     Outcast(String),
     /// A verifier refused it, in its own words.
     Refused(StatusCode, Box<ErrorBody>),
+    /// More is said of sessions than can wait until a verifier hears it.
+    TooManyReports,
     /// What came does not belong to what was asked.
     Mismatch(Mismatch),
 }
@@ -131,6 +133,11 @@ impl Refusal {
                 tracing::warn!(%status, message = ?error.error.message, "a verifier refused a request");
                 json_reply(status, &*error)
             }
+            // The log has it once a minute, and the module each time.
+            Self::TooManyReports => error_reply(
+                ErrorCode::Throttled,
+                "too much is said of this host's sessions: this one is left out".into(),
+            ),
             Self::Mismatch(mismatch) => {
                 tracing::error!(%mismatch, "ALERT: refused an answer that does not belong to the login");
                 error_reply(ErrorCode::Conflict, NOT_AN_ANSWER.into())
@@ -230,7 +237,9 @@ impl Inner {
         if api_version != API_VERSION {
             return Err(Refusal::Malformed);
         }
-        self.sessions.take(report);
+        if !self.sessions.take(report) {
+            return Err(Refusal::TooManyReports);
+        }
         Ok(json_reply(StatusCode::OK, &SessionNoted { api_version: API_VERSION, session }))
     }
 

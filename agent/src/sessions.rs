@@ -4,27 +4,26 @@
 //! other. What waits when the agent ends is gone: a session whose begin was not told is not listed, and one whose end was
 //! not told is found to be over when the verifier asks about it.
 
-use std::collections::VecDeque;
+mod waiting;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::body::Bytes;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use wire::API_VERSION;
-use wire::session::{CLOSE_PATH, CloseSession, NamedSession, OPEN_PATH, OpenSession};
+use wire::session::{CLOSE_PATH, CloseSession, LEFT_OUT_PATH, NamedSession, OPEN_PATH, OpenSession};
 
 use crate::verifiers::{Unanswered, Verifiers};
-
-/// Reports that wait: an outage of a quarter of an hour at one login a second. A kilobyte each, as a rule.
-const WAITING_MAX: usize = 1_024;
+use waiting::Waiting;
 
 /// How long all verifiers together may take for one report. They are asked only when one of them has just answered.
 const TELL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Between two reports. Forty a second are fewer than what a verifier forgets of a host's requests in that time
-/// (`ASKED_PER_SECOND_MAX` in verifierd), so that all that a host may ask in a rush is left to its logins.
+/// Between two reports. Forty a second are fewer than a verifier hears of one host (`TOLD_PER_SECOND_MAX` in verifierd),
+/// which writes each of them to its disk: more would not be told sooner, but refused.
 const TELL_PAUSE: Duration = Duration::from_millis(25);
 
 /// Reports that wait to be told.
@@ -36,14 +35,6 @@ pub struct Sessions {
     come: Notify,
     /// A verifier has answered a report of this host.
     answered: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    /// Oldest first; at most [`WAITING_MAX`].
-    reports: VecDeque<(Instant, Report)>,
-    /// Reports that were left out since the last one that fitted.
-    left_out: u64,
 }
 
 /// What is said of a session.
@@ -62,6 +53,12 @@ impl Report {
         }
     }
 
+    /// Whose begin it is: of who asked, where that is known, since everybody's sudo is root's.
+    fn asker(&self) -> Option<&str> {
+        let Self::Open(OpenSession { user, ruser, .. }) = self else { return None };
+        Some(ruser.as_deref().filter(|ruser| !ruser.is_empty()).unwrap_or(user))
+    }
+
     /// Where it is told, and how.
     ///
     /// * `waited`: since it was taken.
@@ -77,40 +74,12 @@ impl Report {
     }
 }
 
-impl Waiting {
-    /// Takes a report, if there is room. An end that has a begun session before it is worth more than a begin: for it
-    /// a begin gives way, its own first.
-    fn take(&mut self, now: Instant, report: Report) {
-        if self.reports.len() < WAITING_MAX {
-            self.left_out = 0;
-            self.reports.push_back((now, report));
-            return;
-        }
-        if self.left_out == 0 {
-            tracing::error!(
-                waiting = WAITING_MAX,
-                "no verifier hears of this host's sessions: some are left out"
-            );
-        }
-        self.left_out += 1;
-        let Report::Close(close) = &report else { return };
-        let is_open = |(_, other): &(Instant, Report)| matches!(other, Report::Open(_));
-        let own = |other: &(Instant, Report)| is_open(other) && other.1.session() == close.session;
-        if let Some(own) = self.reports.iter().position(own) {
-            // Neither its begin nor its end was told: there was no session.
-            self.reports.remove(own);
-        } else if let Some(newest) = self.reports.iter().rposition(is_open) {
-            self.reports.remove(newest);
-            self.reports.push_back((now, report));
-        }
-    }
-}
-
 impl Sessions {
-    /// Takes a report; it is told in its turn.
-    pub fn take(&self, report: Report) {
-        self.lock().take(Instant::now(), report);
+    /// Takes a report; it is told in its turn. `false` where there is no room for it.
+    pub fn take(&self, report: Report) -> bool {
+        let is_taken = self.lock().take(Instant::now(), report);
         self.come.notify_one();
+        is_taken
     }
 
     /// A verifier asks about sessions: those that are over are told to be, unless that waits to be told already.
@@ -140,42 +109,50 @@ impl Sessions {
     /// else: what nobody waits for makes no connection that a login would have to wait for.
     pub async fn tell(&self, verifiers: &Verifiers) {
         loop {
-            let next = self.lock().reports.front().cloned();
-            match next {
-                None => self.come.notified().await,
-                Some((taken, report)) => match self.tell_one(verifiers, taken, &report).await {
-                    Ok(()) => {
-                        self.told(&report);
-                        sleep_until(Instant::now() + TELL_PAUSE).await;
+            let is_heard = match self.tell_next(verifiers).await {
+                Some(told) => told.is_ok(),
+                None => {
+                    let due = self.lock().due(Instant::now());
+                    match due {
+                        // Either is a reason to look again.
+                        Some(due) => drop(timeout_at(due, self.come.notified()).await),
+                        None => self.come.notified().await,
                     }
-                    Err(_) => self.answered.notified().await,
-                },
+                    continue;
+                }
+            };
+            if is_heard {
+                sleep_until(Instant::now() + TELL_PAUSE).await;
+            } else {
+                self.answered.notified().await;
             }
         }
     }
 
-    /// Whether a verifier has heard it, or never will.
-    async fn tell_one(
-        &self,
-        verifiers: &Verifiers,
-        taken: Instant,
-        report: &Report,
-    ) -> Result<(), Unanswered> {
+    /// Tells one thing, if there is one.
+    async fn tell_next(&self, verifiers: &Verifiers) -> Option<Result<(), Unanswered>> {
+        let left_out = self.lock().left_out(Instant::now());
+        if let Some(left_out) = left_out {
+            let body = serde_json::to_vec(&left_out).expect("reports hold only numbers and texts");
+            let told = tell_one(verifiers, LEFT_OUT_PATH, body.into(), "").await;
+            if told.is_ok() {
+                let count = left_out.count;
+                self.lock().told_left_out(Instant::now(), count);
+                tracing::warn!(count, "a verifier was told how many sessions were left out");
+            }
+            return Some(told);
+        }
+        let next = self.lock().reports.front().cloned();
+        let (taken, report) = next?;
         let (path, body) = report.request(taken.elapsed());
-        let answer = verifiers.ask(path, &body, Instant::now() + TELL_TIMEOUT).await?;
-        match answer.status {
-            StatusCode::OK => Ok(()),
-            // The host may be of the fleet again later; the verifier cannot write it down now.
-            StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => Err(Unanswered::Unreachable),
-            status => {
-                let session = report.session();
-                tracing::warn!(%status, session, "a verifier does not take what this host says of a session");
-                Ok(())
-            }
+        let told = tell_one(verifiers, path, body, report.session()).await;
+        if told.is_ok() {
+            self.told(&report);
         }
+        Some(told)
     }
 
-    /// Takes away what was told, unless something else gave way for it meanwhile.
+    /// Takes away what was told.
     fn told(&self, report: &Report) {
         let mut waiting = self.lock();
         if waiting.reports.front().is_some_and(|(_, first)| first == report) {
@@ -185,6 +162,20 @@ impl Sessions {
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a verifier has heard it, or never will.
+async fn tell_one(verifiers: &Verifiers, path: &str, body: Bytes, session: &str) -> Result<(), Unanswered> {
+    let answer = verifiers.tell(path, &body, Instant::now() + TELL_TIMEOUT).await?;
+    match answer.status {
+        StatusCode::OK => Ok(()),
+        // The host may be of the fleet again later; the verifier cannot write it down now.
+        StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => Err(Unanswered::Unreachable),
+        status => {
+            tracing::warn!(%status, session, "a verifier does not take what this host says of a session");
+            Ok(())
+        }
     }
 }
 

@@ -177,7 +177,7 @@ impl std::fmt::Display for Status {
         let ready = match (self.ready, &self.standing_still) {
             (true, _) => "a verifier answers",
             (false, Some(_)) => "THE VERIFIER DECIDES NOTHING: logins are refused",
-            (false, None) => "NO VERIFIER ANSWERS: logins are refused",
+            (false, None) => "NO VERIFIER DECIDES FOR THIS HOST: logins are refused",
         };
         writeln!(f, "postern-agent {}: {ready}", self.version)?;
         if let Some(why) = &self.standing_still {

@@ -155,6 +155,33 @@ impl Verifiers {
         }
     }
 
+    /// Tells what no login waits for, over a connection that is there already. Whatever comes of it, how a verifier
+    /// stands does not change: logins ask it as before.
+    ///
+    /// * `until`: for each verifier that is connected.
+    ///
+    /// # Errors
+    /// When none is connected, or none answered.
+    pub async fn tell(&self, path: &str, body: &Bytes, until: Instant) -> Result<Answer, Unanswered> {
+        for place in &self.places {
+            let open = {
+                let mut standing = place.lock();
+                if standing.due <= Instant::now() { standing.open() } else { None }
+            };
+            let Some((mut sender, _)) = open else { continue };
+            let shown = self.checkpoints.newest();
+            let told = connection::ask(&mut sender, &place.address, path, body.clone(), shown);
+            let Ok(Ok(answer)) = timeout_at(until, told).await else { continue };
+            if let Some(told) = &answer.checkpoint {
+                self.checkpoints.take(told);
+            }
+            if answer.status != StatusCode::SERVICE_UNAVAILABLE {
+                return Ok(answer);
+            }
+        }
+        Err(Unanswered::Unreachable)
+    }
+
     /// A host that was refused is refused until that verifier answers it, or another: that it does not ask in between, or
     /// that nobody is there, takes nothing back.
     fn unanswered(&self) -> Unanswered {

@@ -158,7 +158,8 @@ fn read_small(path: &str) -> Option<String> {
     let mut bytes = vec![0; BYTES_MAX];
     let read = rustix::io::read(&opened, &mut bytes).ok()?;
     bytes.truncate(read);
-    String::from_utf8(bytes).ok()
+    // A process may be called by any bytes, also half a character.
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Opens names that only the kernel gives to terminals: PAM_TTY comes from the application, and merely
@@ -245,6 +246,14 @@ mod tests {
         let own = this_process().expect("the kernel shows it");
         assert_eq!((u32::try_from(own.pid), this_process()), (Ok(std::process::id()), Some(own)));
         assert_eq!(boot().map(|boot| boot.len()), Some(36));
+    }
+
+    // covers: P4
+    #[test]
+    fn a_process_may_be_called_by_any_bytes() {
+        std::fs::write("/proc/thread-self/comm", b"\xff\xc3").unwrap();
+        let stat = read_small("/proc/thread-self/stat").expect("it can be read");
+        assert!(start_of(&stat).is_some(), "{stat}");
     }
 
     #[test]

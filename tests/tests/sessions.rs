@@ -156,7 +156,12 @@ fn sudo_and_the_console_have_sessions_of_their_own() {
     assert_eq!(bobs.status.code(), Some(postern::NOT_ALLOWED));
     leave(sudo);
     assert_eq!(
-        services(SessionList { items: wait_for_sessions(1), api_version: 1, kind: String::new() }),
+        services(SessionList {
+            items: wait_for_sessions(1),
+            api_version: 1,
+            kind: String::new(),
+            next: None
+        }),
         ["login"]
     );
     console.type_line("exit");

@@ -295,3 +295,17 @@ async fn a_session_is_taken_whether_or_not_a_verifier_answers_and_what_is_no_rep
     }
     assert_eq!(rig.sessions.waiting(), 2);
 }
+
+// covers: R10
+#[tokio::test]
+async fn whose_session_is_left_out_is_told_so() {
+    let rig = Rig::start(|_, _| Act::Hang).await;
+    let opening = |number: usize| json!({"api_version": 1, "session": format!("{number:032x}"), "user": "alice", "service": "sshd"});
+    let mut number = 0;
+    while rig.sessions.take(Report::Open(serde_json::from_value(opening(number)).unwrap())) {
+        number += 1;
+    }
+    let (status, told) = rig.post(OPEN_PATH, &opening(number + 1)).await;
+    assert_eq!((status, &told["error"]["code"]), (429, &json!("throttled")));
+    assert_eq!(rig.sessions.waiting(), number);
+}

@@ -3,17 +3,7 @@
 //! User names, host names and terminals are chosen by whoever logs in. Printed as they are, they could move the
 //! cursor, fill the clipboard (OSC 52), hide a link (OSC 8) or turn a line around (bidirectional controls).
 
-/// Whether a character draws, moves or reorders instead of showing itself.
-///
-/// C0, DEL and C1 controls; the soft hyphen; zero-width and bidirectional controls; line and paragraph
-/// separators; invisible operators; the byte order mark; interlinear annotations; tag characters. These are
-/// Unicode's categories Cc, Zl, Zp and, of Cf, all but the signs that belong to one script or to music.
-pub fn is_risky(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
-}
+pub use wire::printable::is_risky;
 
 /// The text with every risky character shown as `\x1b` (below 256) or `\u{202e}`, and a backslash as `\\`, so
 /// that two different texts never look the same.

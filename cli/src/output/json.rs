@@ -1,23 +1,23 @@
 //! The JSON forms: what `verifierd` said, in its own words, safe to print.
 
 use serde::Serialize;
+use wire::printable::safe_json;
 
 use crate::failure::Failure;
-use crate::output::escape::is_risky;
 
 /// One document over several lines, with a line feed at the end.
 pub fn pretty(document: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string_pretty(document).map(|text| safe(&text) + "\n").map_err(not_json)
+    serde_json::to_string_pretty(document).map(|text| safe_json(&text) + "\n").map_err(not_json)
 }
 
 /// One document in one line, with a line feed at the end.
 pub fn line(document: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string(document).map(|text| safe(&text) + "\n").map_err(not_json)
+    serde_json::to_string(document).map(|text| safe_json(&text) + "\n").map_err(not_json)
 }
 
 /// The one shape of an error, without a line feed.
 pub fn error(code: &str, message: &str) -> String {
-    safe(&serde_json::json!({ "error": { "code": code, "message": message } }).to_string())
+    safe_json(&serde_json::json!({ "error": { "code": code, "message": message } }).to_string())
 }
 
 /// A thing of its own as a document: `api_version` and `kind`, then the thing's own fields.
@@ -40,25 +40,10 @@ fn not_json(error: serde_json::Error) -> Failure {
     Failure::Garbled { problem: error.to_string() }
 }
 
-/// Escapes what JSON lets through but a terminal must not get (DEL, C1, bidirectional controls, ...). Such
-/// characters stand only inside strings, and there `\u` means the same character: the value does not change.
-fn safe(json: &str) -> String {
-    let mut units = [0; 2];
-    json.chars().fold(String::with_capacity(json.len()), |mut safe, character| {
-        if character != '\n' && is_risky(character) {
-            for unit in character.encode_utf16(&mut units) {
-                safe.push_str(&format!("\\u{unit:04x}"));
-            }
-        } else {
-            safe.push(character);
-        }
-        safe
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::escape::is_risky;
 
     /// covers: I01
     #[test]

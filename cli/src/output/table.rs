@@ -5,6 +5,9 @@ use comfy_table::presets::NOTHING;
 
 use crate::output::escape::escaped;
 
+/// Most characters of a text that others choose freely, before it is escaped: a whole IPv6 address with its zone fits.
+const SHORT_CHARACTERS_MAX: usize = 48;
+
 /// What stands in a cell that has nothing to say.
 pub const NOTHING_TO_SAY: &str = "-";
 
@@ -24,6 +27,15 @@ pub fn properties<const ROWS: usize>(rows: [(&str, String); ROWS]) -> String {
     let mut table = plain();
     table.add_rows(rows.into_iter().map(|(name, value)| [name.to_owned(), escaped(&value)]));
     print(&mut table)
+}
+
+/// A text that others choose freely: one that is too long for a table is cut and ends in `...`, so that it does not move
+/// the columns of all others away.
+pub fn short(text: &str) -> String {
+    match text.char_indices().nth(SHORT_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// A value that may be absent.
@@ -63,6 +75,12 @@ mod tests {
         let text =
             list(["USER", "OTP"], [["alice".to_owned(), "on".to_owned()], ["bo".to_owned(), "-".to_owned()]]);
         assert_eq!(text, "USER   OTP\nalice  on\nbo     -\n");
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_for_a_table_is_cut() {
+        assert_eq!(short(&"\u{e9}".repeat(48)), "\u{e9}".repeat(48));
+        assert_eq!(short(&"\u{e9}".repeat(49)), "\u{e9}".repeat(48) + "...");
     }
 
     #[test]

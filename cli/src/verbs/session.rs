@@ -5,15 +5,32 @@ use wire::admin::{Session, SessionList, SessionLogin};
 use crate::args::{SessionFilter, SessionVerb};
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::output::table::{self, NOTHING_TO_SAY, or_dash};
+use crate::output::table::{self, NOTHING_TO_SAY, or_dash, short};
 use crate::output::{Answer, Format};
 use crate::verbs::policy::path;
 
 /// Runs the verb.
 pub async fn run(client: &Client, verb: SessionVerb, format: Format) -> Result<Answer, Failure> {
     let SessionVerb::List(SessionFilter { user, host }) = verb;
-    let sessions: SessionList = client.get(&path("/v1/sessions", [("user", user), ("host", host)])).await?;
+    let mut sessions: SessionList = page(client, &user, &host, None).await?;
+    while let Some(after) = sessions.next.take() {
+        let more = page(client, &user, &host, Some(after)).await?;
+        // A page without sessions is the last one, whatever it says.
+        sessions.next = more.next.filter(|_| !more.items.is_empty());
+        sessions.items.extend(more.items);
+    }
     Answer::list(format, &sessions, &sessions.items, || rows(&sessions.items))
+}
+
+async fn page(
+    client: &Client,
+    user: &Option<String>,
+    host: &Option<String>,
+    after: Option<String>,
+) -> Result<SessionList, Failure> {
+    client
+        .get(&path("/v1/sessions", [("user", user.clone()), ("host", host.clone()), ("after", after)]))
+        .await
 }
 
 fn rows(sessions: &[Session]) -> String {
@@ -22,10 +39,10 @@ fn rows(sessions: &[Session]) -> String {
         sessions.iter().map(|session| {
             [
                 who(session),
-                session.service.clone(),
+                short(&session.service),
                 or_dash(session.host.as_deref()),
-                or_dash(session.rhost.as_deref()),
-                or_dash(session.tty.as_deref()),
+                short(&or_dash(session.rhost.as_deref())),
+                short(&or_dash(session.tty.as_deref())),
                 session.since.clone(),
                 session.login.as_ref().map_or_else(|| NOTHING_TO_SAY.to_owned(), with),
                 or_dash(session.login.as_ref().map(|login| login.reference.as_str())),
@@ -37,8 +54,8 @@ fn rows(sessions: &[Session]) -> String {
 /// Whose session it is, and who asked for it where that is somebody else, as under sudo.
 fn who(session: &Session) -> String {
     match &session.ruser {
-        Some(asker) if *asker != session.user => format!("{} (by {asker})", session.user),
-        Some(_) | None => session.user.clone(),
+        Some(asker) if *asker != session.user => format!("{} (by {})", short(&session.user), short(asker)),
+        Some(_) | None => short(&session.user),
     }
 }
 

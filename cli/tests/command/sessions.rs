@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::fake::Fake;
+use crate::fake::{Fake, by_line};
 use crate::forms::list;
 
 pub fn session() -> Value {
@@ -29,4 +29,23 @@ root (by bob)  sudo     -     -          -         2026-11-22T21:00:00Z  -      
     let lines = fake.run(&["session", "list", "-o", "ndjson"]).stdout;
     let first: Value = serde_json::from_str(lines.lines().next().expect("a line")).expect("JSON");
     assert_eq!((first, lines.lines().count()), (session(), 2));
+}
+
+/// covers: R10
+#[test]
+fn a_list_in_pages_is_shown_as_one_and_long_names_are_cut() {
+    let long = "x".repeat(255);
+    let other =
+        json!({"id": "ff", "user": long, "service": "su", "ruser": "bob", "since": "2026-11-22T21:00:00Z"});
+    let page = |item: Value, next: Option<&str>| json!({"api_version": 1, "kind": "session_list", "items": [item], "next": next});
+    let fake = by_line(&[
+        ("GET /v1/sessions?after=7-a-b", 200, page(other, None)),
+        ("GET /v1/sessions", 200, page(session(), Some("7-a-b"))),
+    ]);
+    let ended = fake.run(&["session", "list"]);
+    assert_eq!((ended.exit, ended.stdout.lines().count()), (0, 3), "{}", ended.stderr);
+    let last = ended.stdout.lines().last().expect("a line");
+    assert!(last.starts_with(&format!("{}... (by bob)  su", "x".repeat(48))), "{last}");
+    let asked = [fake.next().line, fake.next().line];
+    assert_eq!(asked, ["GET /v1/sessions", "GET /v1/sessions?after=7-a-b"]);
 }

@@ -300,6 +300,8 @@ pub struct Figures {
     pub log_pages: u64,
     /// How often a journal has been folded into the tables to its end.
     pub folds: u64,
+    /// The sequence of the newest audit line; 0 for an empty trail.
+    pub audit_newest: u64,
 }
 
 /// Everything that was stored, for the daemon's memory.

@@ -123,7 +123,8 @@ impl Ledger for MemoryLedger {
     }
 
     fn figures(&self) -> Figures {
-        self.state().figures
+        let state = self.state();
+        Figures { audit_newest: state.audit.last().map_or(0, |line| line.sequence), ..state.figures }
     }
 
     fn audit_after(&self, after: u64, limit: usize) -> Result<Vec<AuditLine>, ReadError> {

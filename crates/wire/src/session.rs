@@ -3,6 +3,8 @@
 //! `POST /v1/session/open` with [`OpenSession`] and `POST /v1/session/close` with [`CloseSession`], on the login socket
 //! and at the fleet's listener; both answer 200 with [`SessionNoted`]. Nothing is decided by them: whoever is told of a
 //! session can neither refuse nor end it. Saying the same twice is saying it once.
+//!
+//! An agent that had to leave sessions out says how many: `POST /v1/session/left-out` with [`SessionsLeftOut`].
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +13,9 @@ pub const OPEN_PATH: &str = "/v1/session/open";
 
 /// Path of the report that a session is over.
 pub const CLOSE_PATH: &str = "/v1/session/close";
+
+/// Path of the report that sessions were left out.
+pub const LEFT_OUT_PATH: &str = "/v1/session/left-out";
 
 /// The variable of the PAM environment in which the module keeps the reference of the login for the session that
 /// follows. It reaches the environment of the session, too, and is no secret.
@@ -89,6 +94,26 @@ pub struct CloseSession {
     /// As in [`OpenSession::ago_seconds`].
     #[serde(default)]
     pub ago_seconds: u64,
+}
+
+/// An agent has left sessions out: more was said of them than it could tell. An agent that hears no answer says it again,
+/// so a count may be told twice, and never not at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionsLeftOut {
+    /// [`crate::API_VERSION`].
+    pub api_version: u16,
+    /// How many since it was said last.
+    pub count: u64,
+    /// Whose was left out last; who asked, where that is another one than the account.
+    pub user: String,
+}
+
+/// It was heard that sessions were left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOutNoted {
+    /// [`crate::API_VERSION`].
+    pub api_version: u16,
 }
 
 /// It was heard.

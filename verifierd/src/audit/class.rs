@@ -36,7 +36,7 @@ impl Class {
 /// Every event that there is.
 const EVENTS: [(Class, &[&str]); 4] = [
     (Class::Login, &["login", "self_service", "token_tested", "guesses_from_one_source"]),
-    (Class::Session, &["session_opened", "session_closed"]),
+    (Class::Session, &["session_opened", "session_closed", "sessions_left_out"]),
     (
         Class::Change,
         &[

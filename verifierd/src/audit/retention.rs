@@ -40,8 +40,8 @@ pub struct Expiry {
     clock: Arc<dyn Clock>,
     config: Arc<ArcSwap<Config>>,
     sinks: Arc<Sinks>,
-    /// Up to which record nothing of a class is left that a later run could remove.
-    done: BTreeMap<Class, u64>,
+    /// Up to which record nothing of a class is left that a later run could remove, and the latest time up to there.
+    done: BTreeMap<Class, (u64, UnixTime)>,
     runs: VecDeque<Run>,
     /// Both clocks at the last look.
     seen: (UnixTime, Duration),
@@ -51,10 +51,17 @@ pub struct Expiry {
 #[derive(Debug)]
 struct Run {
     class: Class,
+    /// When it began: no record is from later.
+    now: UnixTime,
     /// Older records go.
     before: UnixTime,
     /// The last record that was looked at.
     after: u64,
+    /// The latest time up to there. No record is older than any before it, whatever a clock said that was behind; times
+    /// that are yet to come, of a clock that was ahead, say nothing of others.
+    latest: UnixTime,
+    /// The same, before the first that stays.
+    latest_done: UnixTime,
     /// The first of the class that stays.
     first_kept: Option<u64>,
     removed: u64,
@@ -96,8 +103,11 @@ impl Expiry {
         let config = self.config.load();
         let run = |(class, kept): (&Class, &Duration)| Run {
             class: *class,
+            now,
             before: now.saturating_sub((*kept).max(KEPT_MIN).as_secs()),
-            after: self.done.get(class).copied().unwrap_or(0),
+            after: self.done.get(class).map_or(0, |(done, _)| *done),
+            latest: self.done.get(class).map_or(0, |(_, latest)| *latest),
+            latest_done: 0,
             first_kept: None,
             removed: 0,
         };
@@ -129,7 +139,7 @@ impl Expiry {
         if let Ok(false) = advanced {
             self.runs.push_front(run);
         } else {
-            let done = run.first_kept.map_or(run.after, |first| run.after.min(first - 1));
+            let done = run.first_kept.map_or((run.after, run.latest), |first| (first - 1, run.latest_done));
             self.done.insert(run.class, done);
             self.tell(&run);
         }
@@ -184,25 +194,27 @@ impl Run {
     /// * `through`: nothing behind this record goes.
     fn look(&mut self, lines: &[AuditLine], through: u64) -> Piece {
         let mut piece = Piece { old: Vec::new(), last: self.after, is_last: true };
-        // Where nothing is old, what follows is not either: times go back only where the clock was set.
-        let mut has_old = false;
         for line in lines {
             if line.sequence > through {
                 return Piece { is_last: true, ..piece };
             }
             let record = record(line);
-            let is_old = unix_time(&record.at).is_some_and(|at| at < self.before);
-            has_old |= is_old;
+            let before_it = self.latest;
+            let at = unix_time(&record.at);
+            self.latest = at.filter(|at| *at <= self.now).map_or(before_it, |at| at.max(before_it));
+            let is_old = at.is_some_and(|at| at.max(self.latest) < self.before);
             if Class::of(&record.event) == Some(self.class) {
                 if is_old {
                     piece.old.push(line.sequence);
-                } else {
-                    self.first_kept.get_or_insert(line.sequence);
+                } else if self.first_kept.is_none() {
+                    self.first_kept = Some(line.sequence);
+                    self.latest_done = before_it;
                 }
             }
             piece.last = line.sequence;
         }
-        Piece { is_last: !has_old, ..piece }
+        // From one that is not old on, none is.
+        Piece { is_last: lines.is_empty() || self.latest >= self.before, ..piece }
     }
 }
 
@@ -307,14 +319,14 @@ mod tests {
         let bench = Bench::new("login = \"1h\"\nsession = \"1h\"\nchange = \"1h\"\nservice = \"1h\"");
         bench.record("an_event_of_a_newer_daemon", 4_000);
         bench.record_at("login", "yesterday");
-        bench.record_at("login", &rfc3339(NOW - 3_599));
         bench.record("login", 1);
-        assert_eq!(bench.run(&mut bench.expiry()).len(), 4, "nor does the newest go");
+        assert_eq!(bench.run(&mut bench.expiry()).len(), 3, "nor does the newest go");
+        bench.record_at("login", &rfc3339(NOW - 3_599));
         bench.record("login", 0);
         let left = [
             (1, "an_event_of_a_newer_daemon"),
             (2, "login"),
-            (3, "login"),
+            (4, "login"),
             (5, "login"),
             (6, "audit_expired"),
         ];
@@ -334,6 +346,35 @@ mod tests {
         // It has gone on like this for hours.
         bench.clock.advance(RUN_EVERY);
         assert_eq!(bench.run(&mut expiry), kept(&[(3, "login"), (4, "audit_expired")]));
+    }
+
+    // covers: P7, G11
+    #[test]
+    fn a_record_is_no_older_than_those_before_it_whatever_the_clock_said() {
+        let bench = Bench::new("login = \"10d\"");
+        let behind = [("login", 20), ("user_otp_on", 9), ("login", 4_000), ("login", 8), ("login", 0)];
+        behind.iter().for_each(|(event, days_ago)| bench.record(event, *days_ago));
+        let mut expiry = bench.expiry();
+        let kept: Vec<u64> = bench.run(&mut expiry).into_iter().map(|(sequence, _)| sequence).collect();
+        assert_eq!(kept, [2, 3, 4, 5, 6], "the third was made within ten days, by a clock that was behind");
+        expiry.begin();
+        assert_eq!(expiry.runs[0].latest, NOW - 9 * DAY, "a later run still knows");
+        bench.clock.advance(Duration::from_secs(DAY + 1));
+        let kept: Vec<u64> = bench.run(&mut expiry).into_iter().map(|(sequence, _)| sequence).collect();
+        assert_eq!(kept, [2, 4, 5, 6, 7]);
+    }
+
+    // covers: P7, G11
+    #[test]
+    fn records_of_the_future_and_of_no_time_do_not_end_a_run() {
+        let bench = Bench::new("login = \"1d\"");
+        (0..RECORDS_MAX).for_each(|_| bench.record_at("login", &rfc3339(NOW + 4_000 * DAY)));
+        (0..RECORDS_MAX).for_each(|_| bench.record_at("login", "yesterday"));
+        bench.record("login", 9);
+        bench.record("login", 0);
+        let left = bench.run(&mut bench.expiry());
+        assert_eq!(left.len(), 2 * RECORDS_MAX + 2, "one went, and one tells of it");
+        assert!(left.iter().all(|(sequence, _)| *sequence != 2 * RECORDS_MAX as u64 + 1));
     }
 
     // covers: G14

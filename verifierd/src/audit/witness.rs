@@ -299,7 +299,10 @@ impl Witness {
     fn head(&self, sequence: u64) -> Result<[u8; 32], ReadError> {
         let Some(before) = sequence.checked_sub(1) else { return Ok([0; 32]) };
         let lines = self.ledger.audit_after(before, 1)?;
-        Ok(lines.first().map_or([0; 32], |line| line.chain))
+        // It may have been removed since somebody learnt that it was the newest; the next one is not its like.
+        let line = lines.into_iter().find(|line| line.sequence == sequence);
+        let gone = || ReadError::Damaged { what: "audit line", row: sequence.to_string() };
+        line.map(|line| line.chain).ok_or_else(gone)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Standing> {
@@ -427,6 +430,18 @@ mod tests {
         assert_ne!(first, empty);
         assert_eq!(witness.judge(&empty, "web1").await.unwrap(), Judged::Held);
         assert_eq!(bench.witness().judge(&first, "web1").await.unwrap(), Judged::Held, "after a restart too");
+    }
+
+    // covers: P7
+    #[tokio::test]
+    async fn no_checkpoint_is_made_of_a_record_that_was_removed_in_between() {
+        let bench = Bench::new().other(&["a", "b", "c"]);
+        assert_eq!(bench.ledger.audit_remove(vec![1]).unwrap(), 1);
+        let witness = bench.witness();
+        assert_eq!(witness.head(0).unwrap(), [0; 32]);
+        assert!(matches!(witness.head(1), Err(ReadError::Damaged { .. })), "not the chain value of record 2");
+        assert_eq!(witness.head(2).unwrap(), bench.ledger.audit_after(1, 1).unwrap()[0].chain);
+        assert!(matches!(witness.head(4), Err(ReadError::Damaged { .. })), "nor that of an empty trail");
     }
 
     #[test]

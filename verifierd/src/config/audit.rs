@@ -1,7 +1,7 @@
 //! Where the audit trail goes besides the store, and for how long its records are kept.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use humantime_serde::re::humantime::{format_duration, parse_duration};
@@ -52,10 +52,27 @@ impl From<&AuditConfig> for RawAudit {
 }
 
 impl RawAudit {
-    pub(super) fn check(self, faults: &mut Vec<String>) -> AuditConfig {
+    /// * `state_dir`, `key_file`: what a file of ours may not be.
+    pub(super) fn check(
+        self,
+        state_dir: &Path,
+        key_file: Option<&Path>,
+        faults: &mut Vec<String>,
+    ) -> AuditConfig {
         let Self { journald, json_lines, retention } = self;
-        if let Some(path) = json_lines.as_ref().filter(|path| !path.is_absolute()) {
-            faults.push(format!("audit.json_lines = {path:?}: an absolute path is needed"));
+        let amiss = |path: &PathBuf| {
+            if !path.is_absolute() || path.components().any(|part| part == Component::ParentDir) {
+                Some("an absolute path without `..` is needed".into())
+            } else if path.starts_with(state_dir) {
+                Some(format!("a file outside of state_dir, {state_dir:?}, is needed"))
+            } else {
+                (Some(path.as_path()) == key_file)
+                    .then(|| "that is the key_file; another file is needed".into())
+            }
+        };
+        if let Some((path, said)) = json_lines.as_ref().and_then(|path| Some((path, amiss(path)?))) {
+            let said: String = said;
+            faults.push(format!("audit.json_lines = {path:?}: {said}"));
         }
         let mut kept = Retention::new();
         for (class, written) in retention.into_iter().filter(|(_, written)| written != FOREVER) {
@@ -100,12 +117,25 @@ mod tests {
             parse("[audit]\njson_lines = \"audit\"\nretention.login = \"59m\"\nretention.session = \"soon\"")
                 .unwrap_err();
         for said in [
-            "audit.json_lines = \"audit\": an absolute path",
+            "audit.json_lines = \"audit\": an absolute path without `..` is needed",
             "audit.retention.login = \"59m\": a time of at least \"1h\"",
             "audit.retention.session = \"soon\"",
         ] {
             assert!(faults.contains(said), "{faults:?} does not say {said:?}");
         }
+        let [state, key] = ["state_dir = \"/var/lib/postern\"", "key_file = \"/etc/postern/key\""];
+        for (path, said) in [
+            ("/var/lib/postern/store", "outside of state_dir, \"/var/lib/postern\","),
+            ("/var/lib/postern", "outside of state_dir"),
+            ("/var/lib/./postern//new", "outside of state_dir"),
+            ("/var/log/../lib/postern/store", "without `..`"),
+            ("/etc/postern/key", "that is the key_file"),
+        ] {
+            let faults = parse(&format!("{state}\n{key}\n[audit]\njson_lines = {path:?}")).unwrap_err();
+            assert!(faults.contains(&format!("audit.json_lines = {path:?}: ")), "{faults}");
+            assert!(faults.contains(said), "{path}: {faults}");
+        }
+        assert!(parse(&format!("{state}\n{key}\n[audit]\njson_lines = \"/var/lib/postern2\"")).is_ok());
         assert!(parse("[audit]\nretention.logins = \"1d\"").unwrap_err().contains("logins"));
         assert!(parse("[audit]\nsyslog = true").unwrap_err().contains("syslog"));
     }

@@ -216,7 +216,7 @@ impl RawConfig {
         }
         let enrolment = self.enrolment.check(&mut faults);
         let look_ahead = self.token.check(&mut faults);
-        let audit = self.audit.check(&mut faults);
+        let audit = self.audit.check(&self.state_dir, self.key_file.as_deref(), &mut faults);
         let notify = self.notify.check(&mut faults);
         let roles = self.roles.check(&mut faults);
         let remember = check_remember("remember", self.remember, &mut faults);

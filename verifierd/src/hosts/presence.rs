@@ -29,6 +29,13 @@ pub const ASKED_MAX: u32 = 1_500;
 /// and the disk to the others.
 pub const ASKED_PER_SECOND_MAX: u32 = 50;
 
+/// What one host may tell of sessions at once: all that can wait at its agent (`WAITING_MAX` there).
+pub const TOLD_MAX: u32 = 1_024;
+
+/// And from then on in each second: as many as it may ask about logins, for the same reason. Counted apart, so that
+/// sessions take nothing of what logins have.
+pub const TOLD_PER_SECOND_MAX: u32 = 50;
+
 /// What is known of one host.
 #[derive(Debug, Default)]
 pub struct Presence {
@@ -48,25 +55,25 @@ struct Moving {
     open: VecDeque<u64>,
     said: Option<Said>,
     renewals: Window,
-    asked: Asked,
+    asked: Bucket<ASKED_MAX, ASKED_PER_SECOND_MAX>,
+    told: Bucket<TOLD_MAX, TOLD_PER_SECOND_MAX>,
 }
 
-/// Requests about logins of late, as a bucket that runs dry by [`ASKED_PER_SECOND_MAX`].
+/// Requests of late, as a bucket that holds `MOST` and runs dry by so many each second.
 #[derive(Debug, Default)]
-struct Asked {
+struct Bucket<const MOST: u32, const PER_SECOND: u32> {
     /// Thousandths of a request that the bucket holds.
     level: u64,
     at: Duration,
 }
 
-impl Asked {
+impl<const MOST: u32, const PER_SECOND: u32> Bucket<MOST, PER_SECOND> {
     /// Takes so many more, unless they are too many.
     fn take(&mut self, now: Duration, count: u32) -> bool {
         let passed = u64::try_from(now.saturating_sub(self.at).as_millis()).unwrap_or(u64::MAX);
-        (self.at, self.level) =
-            (now, self.level.saturating_sub(passed.saturating_mul(ASKED_PER_SECOND_MAX.into())));
+        (self.at, self.level) = (now, self.level.saturating_sub(passed.saturating_mul(PER_SECOND.into())));
         let level = self.level + 1_000 * u64::from(count);
-        let fits = level <= 1_000 * u64::from(ASKED_MAX);
+        let fits = level <= 1_000 * u64::from(MOST);
         if fits {
             self.level = level;
         }
@@ -143,6 +150,13 @@ impl Presence {
     /// * `now`: of a clock that never goes back.
     pub fn may_ask(&self, now: Duration, count: u32) -> bool {
         self.lock().asked.take(now, count)
+    }
+
+    /// Counts what is told of a session; `false` when it was too much.
+    ///
+    /// * `now`: of a clock that never goes back.
+    pub fn may_tell(&self, now: Duration) -> bool {
+        self.lock().told.take(now, 1)
     }
 
     /// Has everybody who waits look again.
@@ -229,5 +243,15 @@ mod tests {
             "what is refused is not counted"
         );
         assert_eq!(asked(at(1_000_000)), 1_500);
+    }
+
+    // covers: R10
+    #[test]
+    fn what_a_host_tells_of_sessions_takes_nothing_of_what_it_asks_about_logins() {
+        let (presence, at) = (Presence::default(), Duration::from_secs);
+        let told = |now: Duration| (0..10_000).take_while(|_| presence.may_tell(now)).count();
+        assert_eq!((told(at(5)), told(at(6))), (1_024, 50));
+        assert!(presence.may_ask(at(6), ASKED_MAX) && !presence.may_ask(at(6), 1));
+        assert_eq!(told(at(7)), 50);
     }
 }

@@ -7,7 +7,7 @@ use hyper::{Method, Request};
 use serde::de::DeserializeOwned;
 use wire::error::ErrorCode;
 use wire::login::{BEGIN_PATH, CONTINUE_PATH};
-use wire::session::{CLOSE_PATH, OPEN_PATH};
+use wire::session::{CLOSE_PATH, LEFT_OUT_PATH, OPEN_PATH};
 
 use super::sessions;
 use super::verify::{Asker, Route, not_a_request, told};
@@ -43,6 +43,9 @@ async fn converse(dialogue: &Arc<Dialogue>, host: Option<HostIdentity>, request:
         },
         (&Method::POST, OPEN_PATH) => return sessions::open(&dialogue.sessions, host, request).await,
         (&Method::POST, CLOSE_PATH) => return sessions::close(&dialogue.sessions, host, request).await,
+        (&Method::POST, LEFT_OUT_PATH) => {
+            return sessions::left_out(&dialogue.sessions, host, request).await;
+        }
         (_, path) => {
             return error_reply(ErrorCode::NotFound, format!("nothing is at {path:?} on this socket"));
         }

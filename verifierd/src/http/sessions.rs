@@ -5,7 +5,7 @@ use hyper::{Request, StatusCode};
 use serve::{Reply, error_reply, json_reply, leader};
 use wire::API_VERSION;
 use wire::error::ErrorCode;
-use wire::session::{CloseSession, OpenSession, SessionNoted};
+use wire::session::{CloseSession, LeftOutNoted, OpenSession, SessionNoted, SessionsLeftOut};
 
 use super::login::parse;
 use crate::hosts::HostIdentity;
@@ -45,15 +45,34 @@ pub(super) async fn close(
     told(said.session, closed)
 }
 
-fn told(session: String, noted: Result<(), SessionError>) -> Reply {
-    let error = match noted {
-        Ok(()) => return json_reply(StatusCode::OK, &SessionNoted { api_version: API_VERSION, session }),
-        Err(error) => error,
+/// An agent had no room for some.
+pub(super) async fn left_out(
+    sessions: &Sessions,
+    host: Option<HostIdentity>,
+    request: Request<Incoming>,
+) -> Reply {
+    let said: SessionsLeftOut = match parse(request).await {
+        Ok(said) => said,
+        Err(refusal) => return refusal,
     };
+    match sessions.left_out(said, host.as_ref()).await {
+        Ok(()) => json_reply(StatusCode::OK, &LeftOutNoted { api_version: API_VERSION }),
+        Err(error) => refused(&error),
+    }
+}
+
+fn told(session: String, noted: Result<(), SessionError>) -> Reply {
+    match noted {
+        Ok(()) => json_reply(StatusCode::OK, &SessionNoted { api_version: API_VERSION, session }),
+        Err(error) => refused(&error),
+    }
+}
+
+fn refused(error: &SessionError) -> Reply {
     let code = match error {
         SessionError::Malformed(_) => ErrorCode::Malformed,
         SessionError::TooMany => ErrorCode::Conflict,
-        SessionError::Unreadable(_) | SessionError::NotStored { .. } | SessionError::Random(_) => {
+        SessionError::NotStored { .. } | SessionError::Random(_) => {
             tracing::error!(?error, "a session was not noted");
             // Not 503: an agent leaves a verifier alone that says so, its logins too.
             ErrorCode::Throttled

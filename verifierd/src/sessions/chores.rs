@@ -10,13 +10,14 @@ use tokio::sync::watch;
 use wire::admin::HostState;
 
 use super::record::Session;
-use super::{End, Sessions};
+use super::{End, SessionError, Sessions, stored};
 use crate::hosts::Hosts;
 
 /// How often it is looked: as often as an agent reports.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-/// How many sessions one look ends; the next one goes on. After a machine has started anew none of them is left.
+/// How many ends are handed in before they are waited for; then come the next. The store writes many as one, and has
+/// room for logins beside them.
 const ENDED_AT_ONCE_MAX: usize = 256;
 
 /// Goes on until `stop` says so.
@@ -52,12 +53,21 @@ impl Sessions {
         // A look that panicked ended the process.
         let lost = look.await.unwrap_or_default().into_iter().map(|session| (session, End::Lost));
         let revoked = elsewhere.into_iter().filter(|session| is_revoked(session));
-        let over = lost.chain(revoked.map(|session| (session, End::HostRevoked)));
-        for (session, end) in over.take(ENDED_AT_ONCE_MAX) {
-            if let Err(error) = self.end(session.place(), session.id, end, self.clock.now()).await {
+        let over: Vec<_> = lost.chain(revoked.map(|session| (session, End::HostRevoked))).collect();
+        for some in over.chunks(ENDED_AT_ONCE_MAX) {
+            if let Err(error) = self.end_at_once(some).await {
                 tracing::warn!(%error, "a session that is over is still listed");
                 return;
             }
         }
+    }
+
+    async fn end_at_once(&self, over: &[(Arc<Session>, End)]) -> Result<(), SessionError> {
+        let now = self.clock.now();
+        let ends = over.iter().map(|(session, end)| self.begin_end(session.place(), session.id, *end, now));
+        for settled in ends.collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+            stored(settled).await?;
+        }
+        Ok(())
     }
 }

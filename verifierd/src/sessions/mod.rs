@@ -19,9 +19,10 @@ mod table;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ledger::{Change, Entry, Ledger, Outcome, Pending, ReadError, Record};
+use ledger::{Change, Entry, Ledger, Outcome, Pending, Record};
 use tokio::sync::Semaphore;
-use wire::session::{CloseSession, NAMED_MAX, NamedSession, OpenSession, TEXT_BYTES_MAX};
+use tokio::task::JoinHandle;
+use wire::session::{CloseSession, NAMED_MAX, NamedSession, OpenSession, SessionsLeftOut, TEXT_BYTES_MAX};
 
 use crate::accounts::kind;
 use crate::audit::{self, AuditRecord, Reference, rfc3339};
@@ -50,9 +51,6 @@ pub enum SessionError {
         "this host has too many open sessions: {SESSIONS_PER_HOST_MAX} are listed, and of all hosts {SESSIONS_MAX}"
     )]
     TooMany,
-    /// The audit trail cannot be read.
-    #[error("the audit trail cannot be read")]
-    Unreadable(#[from] ReadError),
     /// The store did not take it.
     #[error("the store did not take the session: {outcome:?}")]
     NotStored {
@@ -110,7 +108,7 @@ impl Loaded {
 #[derive(Debug)]
 pub struct Sessions {
     /// Held for a look or a change, and for handing in its entry, which never blocks.
-    table: Mutex<Table>,
+    table: Arc<Mutex<Table>>,
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     looks: Semaphore,
@@ -119,7 +117,7 @@ pub struct Sessions {
 impl Sessions {
     /// Goes on with what the ledger holds.
     pub fn new(loaded: Loaded, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
-        Self { table: Mutex::new(loaded.0), ledger, clock, looks: Semaphore::new(LOOKS_MAX) }
+        Self { table: Arc::new(Mutex::new(loaded.0)), ledger, clock, looks: Semaphore::new(LOOKS_MAX) }
     }
 
     /// Takes note of a session that has begun. One that is known already, or is over, is left as it is.
@@ -138,7 +136,12 @@ impl Sessions {
         let claimed = said.login.clone();
         let mut session = described(id, host.cloned(), said, now.saturating_sub(late))?;
         if let Some(claimed) = claimed {
-            session.origin = self.look_for_origin(&claimed, &session).await?;
+            let looked = self.look_for_origin(&claimed, &session).await;
+            // One page of the trail that cannot be read must not keep every later session of this host waiting.
+            session.origin = looked.unwrap_or_else(|error| {
+                tracing::error!(%error, "the login of a session cannot be looked for: it is listed without one");
+                None
+            });
         }
         let session = Arc::new(session);
         let time = if late > 0 { format!(", told {late} s late") } else { String::new() };
@@ -152,19 +155,42 @@ impl Sessions {
                 Admission::Known => return Ok(()),
                 Admission::Full => return Err(SessionError::TooMany),
                 Admission::New { displaced: None } => {}
-                // Dropping the answer does not take the entry back.
                 Admission::New { displaced: Some(other) } => {
-                    drop(self.hand_in_end(&other, End::Displaced, now, of_displaced));
+                    let pending = self.hand_in_end(&other, End::Displaced, now, of_displaced);
+                    // Nobody waits for it here.
+                    drop(self.settle(pending, move |table| table.restore(other)));
                 }
             }
             self.ledger.submit(entry)
         };
-        let outcome = pending.await;
-        if outcome != Outcome::Committed {
-            self.lock().remove(place, id);
-            return Err(SessionError::NotStored { outcome });
+        stored(self.settle(pending, move |table| drop(table.remove(place, id)))).await
+    }
+
+    /// Takes note of how many sessions an agent had no room for: a record in the trail.
+    ///
+    /// * `host`: who says so, by its certificate; none on this machine.
+    ///
+    /// # Errors
+    /// See [`SessionError`]; there is no record then.
+    pub async fn left_out(
+        &self,
+        said: SessionsLeftOut,
+        host: Option<&HostIdentity>,
+    ) -> Result<(), SessionError> {
+        if said.api_version != wire::API_VERSION {
+            return Err(SessionError::Malformed("api_version must be 1"));
         }
-        Ok(())
+        let record = AuditRecord {
+            at: rfc3339(self.clock.now()),
+            event: "sessions_left_out".into(),
+            reason: "too_many".into(),
+            detail: Some(format!("{} sessions are not listed", said.count)),
+            user: Some(kept(&said.user)),
+            host: host.map(|host| host.name.to_string()),
+            ..AuditRecord::default()
+        };
+        let audit = Some(audit::entry(&record, Reference::draw()?));
+        stored(self.settle(self.ledger.submit(Entry { audit, ..Entry::default() }), |_| ())).await
     }
 
     /// Takes note of a session that is over. One that is not known is over already.
@@ -187,19 +213,45 @@ impl Sessions {
         end: End,
         at: UnixTime,
     ) -> Result<(), SessionError> {
+        match self.begin_end(host, id, end, at)? {
+            Some(settled) => stored(settled).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Hands in an end; none where the session is over already.
+    fn begin_end(
+        &self,
+        host: Option<HostId>,
+        id: SessionId,
+        end: End,
+        at: UnixTime,
+    ) -> Result<Option<JoinHandle<Outcome>>, SessionError> {
         let reference = Reference::draw()?;
         let (session, pending) = {
             let mut table = self.lock();
-            let Some(session) = table.end(host, id) else { return Ok(()) };
+            let Some(session) = table.end(host, id) else { return Ok(None) };
             let pending = self.hand_in_end(&session, end, at, reference);
             (session, pending)
         };
-        let outcome = pending.await;
-        if outcome != Outcome::Committed {
-            self.lock().restore(session);
-            return Err(SessionError::NotStored { outcome });
-        }
-        Ok(())
+        Ok(Some(self.settle(pending, move |table| table.restore(session))))
+    }
+
+    /// Waits for what becomes of an entry, and takes its change of the table back where it is not committed; in a task
+    /// of its own, since whoever waits may go away, and table and ledger are to be alike all the same.
+    fn settle(
+        &self,
+        pending: Pending,
+        take_back: impl FnOnce(&mut Table) + Send + 'static,
+    ) -> JoinHandle<Outcome> {
+        let table = Arc::clone(&self.table);
+        tokio::spawn(async move {
+            let outcome = pending.await;
+            if outcome != Outcome::Committed {
+                take_back(&mut table.lock().unwrap_or_else(PoisonError::into_inner));
+            }
+            outcome
+        })
     }
 
     fn hand_in_end(&self, session: &Session, end: End, at: UnixTime, reference: Reference) -> Pending {
@@ -240,6 +292,15 @@ impl Sessions {
     }
 }
 
+/// Waits until an entry is durable.
+async fn stored(settled: JoinHandle<Outcome>) -> Result<(), SessionError> {
+    // A task that panicked ended the process.
+    match settled.await.unwrap_or(Outcome::Unknown) {
+        Outcome::Committed => Ok(()),
+        outcome => Err(SessionError::NotStored { outcome }),
+    }
+}
+
 /// The name of a session, in a report of our version.
 fn checked(api_version: u16, session: &str) -> Result<SessionId, SessionError> {
     if api_version != wire::API_VERSION {
@@ -259,9 +320,9 @@ fn described(
     if said.user.is_empty() {
         return Err(SessionError::Malformed("user must be an account"));
     }
-    let [user, service] = [said.user, said.service].map(cut);
-    let [rhost, tty, ruser] =
-        [said.rhost, said.tty, said.ruser].map(|field| field.map(cut).filter(|text| !text.is_empty()));
+    let [user, service] = [said.user, said.service].map(|text| kept(&text));
+    let [rhost, tty, ruser] = [said.rhost, said.tty, said.ruser]
+        .map(|field| field.as_deref().map(kept).filter(|text| !text.is_empty()));
     let boot = said.boot.filter(|boot| is_boot_id(boot));
     let leader = said.leader;
     Ok(Session { user, service, rhost, tty, ruser, boot, leader, ..Session::new(id, host, since) })
@@ -272,11 +333,17 @@ fn is_boot_id(text: &str) -> bool {
     text.len() == 36 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
-fn cut(text: String) -> String {
-    match text.char_indices().find(|(start, character)| start + character.len_utf8() > TEXT_BYTES_MAX) {
-        Some((start, _)) => text[..start].to_owned(),
-        None => text,
+/// A text as it is kept: without control characters, as the module sends it, whatever its host's root says.
+fn kept(text: &str) -> String {
+    let mut kept = String::new();
+    for character in text.chars() {
+        let character = if character.is_control() { char::REPLACEMENT_CHARACTER } else { character };
+        if kept.len() + character.len_utf8() > TEXT_BYTES_MAX {
+            break;
+        }
+        kept.push(character);
     }
+    kept
 }
 
 /// The record of a session's begin or end.

@@ -6,8 +6,8 @@ use ledger::ReadError;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::Sessions;
 use super::record::{Origin, Session};
-use super::{SessionError, Sessions};
 use crate::audit::{self, AuditRecord, Reference};
 
 /// How long after its login a session may begin, in seconds: other modules ask for a password after ours, and a new one
@@ -17,13 +17,20 @@ const AFTER_LOGIN_SECONDS_MAX: u64 = 10 * 60;
 /// How much earlier than its login a session may seem to have begun: an agent tells whole seconds, rounded down.
 const BEFORE_LOGIN_SECONDS_MAX: u64 = 2;
 
+/// Services that open the session of somebody else than whom they ask: there PAM_RUSER is who calls, as the program
+/// itself knows. Elsewhere it is what the client says (rlogin), or a host's root made it up.
+const CHANGING_THE_USER: [&str; 7] = ["sudo", "sudo-i", "su", "su-l", "runuser", "runuser-l", "doas"];
+
 impl Sessions {
     /// The login with this reference, if it led to this session; none otherwise, whatever the host says.
+    ///
+    /// # Errors
+    /// When the trail cannot be read at this place.
     pub(super) async fn look_for_origin(
         &self,
         claimed: &str,
         session: &Session,
-    ) -> Result<Option<Origin>, SessionError> {
+    ) -> Result<Option<Origin>, ReadError> {
         let Some(reference) = Reference::parse(claimed) else { return Ok(None) };
         let _turn = self.looks.acquire().await.map_err(|_| ReadError::Closed)?;
         let ledger = Arc::clone(&self.ledger);
@@ -40,10 +47,11 @@ impl Sessions {
 fn led_to(record: &AuditRecord, session: &Session) -> bool {
     let let_in = matches!(record.verdict.as_deref(), Some("allow" | "not_required"));
     let host = session.host.as_ref().map(|host| host.name.as_str());
+    let asker = session.ruser.as_ref().filter(|_| CHANGING_THE_USER.contains(&session.service.as_str()));
     record.event == "login"
         && let_in
         && record.user.is_some()
-        && (record.user.as_ref() == Some(&session.user) || record.user == session.ruser)
+        && (record.user.as_ref() == Some(&session.user) || record.user.as_ref() == asker)
         && record.service.as_ref() == Some(&session.service)
         && record.host.as_deref() == host
         && unix_time(&record.at).is_some_and(|at| {
@@ -107,8 +115,18 @@ mod tests {
         for other in others {
             assert!(!led_to(&other, &session(LOGIN)), "{other:?}");
         }
-        let asked_by = |who: &str| Session { user: "root".into(), ruser: Some(who.into()), ..session(LOGIN) };
-        assert!(led_to(&record(), &asked_by("alice")) && !led_to(&record(), &asked_by("bob")));
+        let asked_by = |who: &str, service: &str| {
+            let (user, service) = ("root".into(), service.into());
+            Session { user, service, ruser: Some(who.into()), ..session(LOGIN) }
+        };
+        let at = |service: &str| AuditRecord { service: Some(service.into()), ..record() };
+        for service in ["sudo", "su-l"] {
+            assert!(led_to(&at(service), &asked_by("alice", service)), "{service}");
+            assert!(!led_to(&at(service), &asked_by("bob", service)), "{service}");
+        }
+        for service in ["sshd", "login", "rlogin"] {
+            assert!(!led_to(&at(service), &asked_by("alice", service)), "{service} changes no user");
+        }
         let nobodys = AuditRecord { user: None, ..record() };
         assert!(!led_to(&nobodys, &session(LOGIN)), "a record of nobody is nobody's");
         for since in [LOGIN + 601, LOGIN - 3, 0, u64::MAX] {

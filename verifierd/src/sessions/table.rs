@@ -15,7 +15,8 @@ pub const SESSIONS_PER_HOST_MAX: usize = 4_096;
 pub const SESSIONS_MAX: usize = 65_536;
 
 /// Names of sessions that ended last, for each host: what was begun before them and arrives after them, because it was
-/// sent twice, begins nothing. An agent says one thing at a time.
+/// sent twice, begins nothing. An agent says one thing at a time. As many names again of sessions that were not open:
+/// apart, since whoever makes names up must not have real ones forgotten.
 const ENDED_MAX: usize = 64;
 
 /// The open sessions.
@@ -34,6 +35,8 @@ struct Place {
     open: BTreeMap<SessionId, Arc<Session>>,
     /// Oldest first.
     ended: VecDeque<SessionId>,
+    /// The same of those that had not begun.
+    unknown: VecDeque<SessionId>,
     /// The last one that the host was asked about.
     asked: Option<SessionId>,
 }
@@ -87,7 +90,9 @@ impl Table {
     /// Puts a session where it was.
     pub(super) fn restore(&mut self, session: Arc<Session>) {
         let place = self.places.entry(session.place()).or_default();
-        place.ended.retain(|ended| *ended != session.id);
+        for over in [&mut place.ended, &mut place.unknown] {
+            over.retain(|ended| *ended != session.id);
+        }
         if place.open.insert(session.id, session).is_none() {
             self.length += 1;
         }
@@ -102,19 +107,21 @@ impl Table {
 
     /// Takes a session away for good; also one that has not begun yet.
     pub(super) fn end(&mut self, host: Option<HostId>, id: SessionId) -> Option<Arc<Session>> {
-        let ended = &mut self.places.entry(host).or_default().ended;
-        if !ended.contains(&id) {
-            ended.push_back(id);
+        let removed = self.remove(host, id);
+        let place = self.places.entry(host).or_default();
+        if !place.is_over(id) {
+            let over = if removed.is_some() { &mut place.ended } else { &mut place.unknown };
+            over.push_back(id);
+            if over.len() > ENDED_MAX {
+                over.pop_front();
+            }
         }
-        if ended.len() > ENDED_MAX {
-            ended.pop_front();
-        }
-        self.remove(host, id)
+        removed
     }
 
     /// Whether a session is open, or ended a moment ago.
     pub(super) fn knows(&self, host: Option<HostId>, id: SessionId) -> bool {
-        self.places.get(&host).is_some_and(|place| place.open.contains_key(&id) || place.ended.contains(&id))
+        self.places.get(&host).is_some_and(|place| place.open.contains_key(&id) || place.is_over(id))
     }
 
     /// How many there are.
@@ -140,6 +147,12 @@ impl Table {
 
     fn count_of(&self, host: Option<HostId>) -> usize {
         self.places.get(&host).map_or(0, |place| place.open.len())
+    }
+}
+
+impl Place {
+    fn is_over(&self, id: SessionId) -> bool {
+        self.ended.contains(&id) || self.unknown.contains(&id)
     }
 }
 
@@ -210,7 +223,11 @@ mod tests {
         for number in 1..=ENDED_MAX {
             table.end(Some(host(1)), id(number));
         }
-        assert_eq!(table.places[&Some(host(1))].ended.len(), ENDED_MAX);
+        let place = &table.places[&Some(host(1))];
+        assert_eq!((place.ended.len(), place.unknown.len()), (1, ENDED_MAX));
+        assert_eq!(table.admit(&session(1, 0)), Admission::Known, "names that were made up push it out");
+        table.end(Some(host(1)), id(ENDED_MAX + 1));
+        assert_eq!(table.places[&Some(host(1))].unknown.len(), ENDED_MAX);
         assert_eq!(table.admit(&session(1, ENDED_MAX)), Admission::Known, "its end was told first");
         assert_eq!(table.admit(&session(2, ENDED_MAX)), new(), "no end of another host's");
         assert_eq!(table.len(), 1);

@@ -246,3 +246,76 @@ async fn texts_are_cut_and_what_is_no_report_is_refused() {
     let refused = sessions(&trial).close(&closing("x"), None).await;
     assert!(matches!(refused, Err(SessionError::Malformed(_))), "{refused:?}");
 }
+
+// covers: R10, I01
+#[tokio::test]
+async fn no_text_of_a_host_keeps_control_characters() {
+    let trial = Trial::new().await;
+    let nasty = "a\n\u{1b}[A\u{9b}2J";
+    let said = OpenSession {
+        user: nasty.into(),
+        service: nasty.into(),
+        rhost: Some(nasty.into()),
+        tty: Some(nasty.into()),
+        ruser: Some(nasty.into()),
+        ..opening(FIRST, None)
+    };
+    sessions(&trial).open(said, Some(&host(1))).await.unwrap();
+    let session = &sessions(&trial).all()[0];
+    let optional = [&session.rhost, &session.tty, &session.ruser].map(|text| text.as_deref().unwrap());
+    for text in [session.user.as_str(), session.service.as_str()].into_iter().chain(optional) {
+        assert_eq!(text, "a\u{fffd}\u{fffd}[A\u{fffd}2J");
+    }
+}
+
+// covers: R10
+#[tokio::test]
+async fn whoever_reported_may_go_away_and_table_and_ledger_are_alike() {
+    let trial = Trial::new().await;
+    let id = SessionId::parse(FIRST).unwrap();
+    sessions(&trial).open(opening(FIRST, None), None).await.unwrap();
+    let (tell, pending) = Pending::channel();
+    // Nobody waits for what becomes of it.
+    drop(sessions(&trial).settle(pending, move |table| drop(table.remove(None, id))));
+    tell.send(Outcome::NotCommitted(Refusal::Busy)).expect("it is waited for all the same");
+    while sessions(&trial).count() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+// covers: R10
+#[tokio::test]
+async fn where_the_trail_cannot_be_read_a_session_is_listed_without_its_login() {
+    let (trial, reference) = logged_in().await;
+    // As where the disk fails: no look is made any more.
+    sessions(&trial).looks.close();
+    sessions(&trial).open(opening(FIRST, Some(&reference)), None).await.unwrap();
+    let all = sessions(&trial).all();
+    assert_eq!((all.len(), &all[0].origin), (1, &None));
+}
+
+// covers: R10
+#[tokio::test]
+async fn all_sessions_of_a_host_that_was_revoked_end_in_one_look() {
+    let trial = Trial::new().await;
+    for number in 0..600 {
+        let said = opening(&format!("{number:032x}"), None);
+        sessions(&trial).open(said, Some(&host(1))).await.unwrap();
+    }
+    sessions(&trial).end_those_over(&|_: &Session| true).await;
+    assert_eq!((sessions(&trial).count(), told(&trial).len()), (0, 1_200));
+}
+
+// covers: R10
+#[tokio::test]
+async fn how_many_sessions_were_left_out_is_in_the_trail() {
+    let trial = Trial::new().await;
+    let said = SessionsLeftOut { api_version: 1, count: 7, user: "bob\n".into() };
+    sessions(&trial).left_out(said.clone(), Some(&host(1))).await.unwrap();
+    let record = trial.audit().pop().unwrap();
+    let told = (record.event.as_str(), record.reason.as_str(), record.detail.as_deref());
+    assert_eq!(told, ("sessions_left_out", "too_many", Some("7 sessions are not listed")));
+    assert_eq!((record.user.as_deref(), record.host.as_deref()), (Some("bob\u{fffd}"), Some("web1")));
+    let newer = sessions(&trial).left_out(SessionsLeftOut { api_version: 2, ..said }, None).await;
+    assert!(matches!(newer, Err(SessionError::Malformed(_))), "{newer:?}");
+}

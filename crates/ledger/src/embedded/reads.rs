@@ -104,12 +104,9 @@ impl Writer {
             return Ok(AuditPiece { lines: Vec::new(), through: after, is_last: true });
         }
         let (items, is_whole) = self.audit_items(after + 1, limit.min(AUDIT_LINES_MAX))?;
-        let mut items = items.into_iter().peekable();
-        // A link that begins earlier is stepped over: what follows says whether it ends as it should.
-        let mut walk = match items.next_if(|item| item.first() <= after) {
-            Some(link) => link.end(),
-            None => AuditEnd { sequence: after, head: self.chain_value(after)? },
-        };
+        // A link may begin earlier.
+        let before = items.first().map_or(after, |item| after.min(item.first().wrapping_sub(1)));
+        let mut walk = AuditEnd { sequence: before, head: self.chain_value(before)? };
         let mut lines = Vec::new();
         for item in items {
             if !walk.step(&self.keys, &item) {
@@ -120,7 +117,7 @@ impl Writer {
             }
         }
         // Also where the very next line is the one that is missing.
-        if !is_whole || walk.sequence == after {
+        if !is_whole || walk.sequence <= after {
             return Err(damaged_line(walk.sequence.wrapping_add(1)));
         }
         Ok(AuditPiece { lines, through: walk.sequence, is_last: walk.sequence >= self.audit.sequence })
@@ -172,14 +169,16 @@ impl Writer {
         let Walk { end, removed } = walk;
         let (items, is_whole) = self.audit_items(end.sequence + 1, AUDIT_LINES_MAX)?;
         let mut is_broken = !is_whole;
-        for item in &items {
-            if !end.step(&self.keys, item) {
+        for (at, item) in items.iter().enumerate() {
+            let begun = if at == 0 { self.grown_link(end, item)? } else { None };
+            let Some(next) = begun.or_else(|| end.next(&self.keys, item)) else {
                 is_broken = true;
                 break;
+            };
+            if matches!(item, Item::Link(_)) {
+                *removed += next.sequence - end.sequence;
             }
-            if let Item::Link(link) = item {
-                *removed += link.stumps.len() as u64;
-            }
+            *end = next;
         }
         if !is_broken && !items.is_empty() {
             return Ok(None);
@@ -187,6 +186,22 @@ impl Writer {
         let broken_at = (is_broken || *end != self.audit).then_some(end.sequence + 1);
         let records = end.sequence - *removed;
         Ok(Some(AuditReport { records, removed: *removed, broken_at, head: end.head }))
+    }
+
+    /// Where the trail stands behind a link that has grown over the end of a walk: lines were removed since, on both sides
+    /// of it. It holds at its own place, and stands for a line with the chain value that the walk has come to.
+    fn grown_link(&self, end: &AuditEnd, item: &Item) -> Result<Option<AuditEnd>, ReadError> {
+        let Item::Link(link) = item else { return Ok(None) };
+        if !(1..=end.sequence).contains(&link.first) {
+            return Ok(None);
+        }
+        let before = link.first - 1;
+        let head = match self.chain_value(before) {
+            Err(ReadError::Damaged { .. }) => return Ok(None),
+            head => head?,
+        };
+        let after = link.end_after(&AuditEnd { sequence: before, head }, &self.keys);
+        Ok(after.filter(|_| link.had(end.sequence, &end.head)))
     }
 
     /// The chain value of a line that is there, or is the last that a link stands for.

@@ -26,7 +26,7 @@ impl Tallies {
 
 /// The figures as they were after a turn of the writer. Each is right by itself; two may be of different turns.
 #[derive(Debug, Default)]
-pub(super) struct Shown([AtomicU64; 7]);
+pub(super) struct Shown([AtomicU64; 8]);
 
 impl Shown {
     /// Shows what the writer has come to.
@@ -43,6 +43,7 @@ impl Shown {
             (backlog.bytes + folding.bytes) as u64,
             writer.chores.log_pages() as u64,
             folds,
+            writer.audit.sequence,
         ];
         for (shown, figure) in self.0.iter().zip(figures) {
             // Nothing else is published by it.
@@ -52,8 +53,17 @@ impl Shown {
 
     /// What was shown last.
     pub(super) fn read(&self) -> Figures {
-        let [commits, entries, largest_batch, backlog_rows, backlog_bytes, log_pages, folds] =
+        let [commits, entries, largest_batch, backlog_rows, backlog_bytes, log_pages, folds, audit_newest] =
             std::array::from_fn(|at| self.0[at].load(Ordering::Relaxed));
-        Figures { commits, entries, largest_batch, backlog_rows, backlog_bytes, log_pages, folds }
+        Figures {
+            commits,
+            entries,
+            largest_batch,
+            backlog_rows,
+            backlog_bytes,
+            log_pages,
+            folds,
+            audit_newest,
+        }
     }
 }

@@ -45,16 +45,21 @@ impl AuditEnd {
 
     /// Goes past a line or a link; false where it is not the next one, or not as it was written.
     pub(super) fn step(&mut self, keys: &RowKeys, item: &Item) -> bool {
-        let end = match item {
+        let end = self.next(keys, item);
+        *self = end.unwrap_or(*self);
+        end.is_some()
+    }
+
+    /// Where the trail stands behind a line or a link; none where it is not the next one, or not as it was written.
+    pub(super) fn next(&self, keys: &RowKeys, item: &Item) -> Option<Self> {
+        match item {
             Item::Line(line) => {
                 let expected = chain(&keys.audit, &self.head, line.sequence, &line.reference, &line.body);
                 let is_next = line.sequence == self.sequence.wrapping_add(1) && line.chain == expected;
                 is_next.then_some(Self { sequence: line.sequence, head: line.chain })
             }
             Item::Link(link) => link.end_after(self, keys),
-        };
-        *self = end.unwrap_or(*self);
-        end.is_some()
+        }
     }
 }
 

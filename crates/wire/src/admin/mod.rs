@@ -36,7 +36,7 @@
 //! | `GET /v1/rollout` | [`RolloutStatus`] |
 //! | `GET /v1/bans` | [`BanList`] |
 //! | `POST /v1/bans/{id}/lift` | [`Lifted`] |
-//! | `GET /v1/sessions?user=U&host=H` | [`SessionList`] |
+//! | `GET /v1/sessions?user=U&host=H&after=PLACE` | [`SessionList`] |
 //! | `GET /v1/decisions/{reference}` | [`Decision`] |
 //! | `GET /v1/audit?after=N&limit=M` | [`AuditPage`] |
 //! | `GET /v1/audit/verify?witness=CHECKPOINT` | [`AuditCheck`] |
@@ -71,7 +71,7 @@ pub use policy::{
     AccessRule, Demanded, EffectiveSetting, Policy, PolicyTrial, RolloutMode, RolloutPlace, RolloutStatus,
     Then,
 };
-pub use sessions::{Session, SessionList, SessionLogin};
+pub use sessions::{SESSIONS_PAGE_MAX, Session, SessionList, SessionLogin};
 pub use tokens::{
     Assign, Associate, CodeCheck, DisabledBy, Disassociated, NewToken, Resynchronize, Test, Token, TokenList,
     TokenState, TokenType,

@@ -42,6 +42,9 @@ pub struct SessionLogin {
     pub token: Option<String>,
 }
 
+/// Most sessions of one answer. Two kilobytes each where a host says the longest there is, seldom a fourth of it.
+pub const SESSIONS_PAGE_MAX: usize = 1_000;
+
 /// Open sessions, the longest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SessionList {
@@ -49,6 +52,9 @@ pub struct SessionList {
     pub api_version: u16,
     /// Always `session_list`.
     pub kind: String,
-    /// The sessions.
+    /// At most [`SESSIONS_PAGE_MAX`] sessions.
     pub items: Vec<Session>,
+    /// Where there are more: what to ask for as `after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
 }

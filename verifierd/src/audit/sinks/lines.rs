@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use wire::admin::AuditRecord;
+use wire::printable::safe_json;
 
 use super::{Outlet, OutletError};
 
@@ -39,15 +40,11 @@ impl LinesFile {
     }
 
     fn append(&mut self, records: &[AuditRecord]) -> Result<(), OutletError> {
-        let mut bytes = Vec::new();
-        for record in records {
-            serde_json::to_writer(&mut bytes, record).expect("a record holds only numbers and texts");
-            bytes.push(b'\n');
-        }
+        let lines: String = records.iter().map(line).collect();
         let file = self.present()?;
         let written = file.metadata().map(|found| found.len()).and_then(|before| {
             // Where all of it cannot be written, none of it counts. What cannot be cut now is cut at the next opening.
-            file.write_all(&bytes).inspect_err(|_| drop(cut(file, before)))
+            file.write_all(lines.as_bytes()).inspect_err(|_| drop(cut(file, before)))
         });
         written.map_err(|error| {
             self.file = None;
@@ -74,6 +71,12 @@ impl Outlet for LinesFile {
     }
 }
 
+/// A record as `postern audit show -o ndjson` prints it, with what a terminal must not get escaped.
+fn line(record: &AuditRecord) -> String {
+    let json = serde_json::to_string(record).expect("a record holds only numbers and texts");
+    safe_json(&json) + "\n"
+}
+
 /// Opens the file, or makes it for us alone, and cuts off a line that was not written to its end.
 fn open(path: &Path) -> Result<File, OutletError> {
     let failed = |action| move |error| OutletError::io(action, path, error);
@@ -91,6 +94,10 @@ fn open(path: &Path) -> Result<File, OutletError> {
     let found = file.metadata().map_err(failed("look at"))?;
     if !found.is_file() || found.uid() != rustix::process::geteuid().as_raw() || found.nlink() > 1 {
         return Err(OutletError::Unfit { path: path.into() });
+    }
+    let mode = found.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(OutletError::Open { path: path.into(), mode });
     }
     end_last_line(&file, found.len()).map_err(failed("read the end of"))?;
     Ok(file)
@@ -158,6 +165,38 @@ mod tests {
         assert_eq!(sequences(&path), [1, 2, 3]);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         outlet.make_durable().unwrap();
+    }
+
+    // covers: I03
+    #[test]
+    fn nothing_in_a_line_draws_on_the_terminal_of_whoever_reads_the_file() {
+        let name: String = (0..=0x10_ffff_u32)
+            .filter_map(char::from_u32)
+            .filter(|c| wire::printable::is_risky(*c))
+            .collect();
+        assert!(["\u{7f}", "\u{9b}", "\u{2028}", "\u{202e}"].iter().all(|risky| name.contains(risky)));
+        let written = AuditRecord { user: Some(name.clone()), ..record(1) };
+        let line = line(&written);
+        assert!(!line.trim_end_matches('\n').chars().any(wire::printable::is_risky));
+        assert_eq!(serde_json::from_str::<AuditRecord>(&line).unwrap().user, Some(name));
+    }
+
+    // covers: I03
+    #[test]
+    fn a_file_that_others_may_look_into_is_not_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        std::fs::write(&path, "").unwrap();
+        let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        for open in [0o640, 0o620, 0o604, 0o602] {
+            mode(open);
+            let (taken, end) = LinesFile::at(&path).take(&[record(1)]);
+            let told = end.unwrap_err().to_string();
+            assert!(taken == 0 && told.contains(&format!("has mode {open:04o}")), "{told}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+        mode(0o600);
+        take(&mut LinesFile::at(&path), &[1]);
     }
 
     // covers: G14

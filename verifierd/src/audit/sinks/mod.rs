@@ -29,7 +29,7 @@ use shipper::Shipper;
 /// From so many seconds on, what waits for a sink is an alarm: a sink that works is a second behind.
 pub const LAG_ALARM_S: u64 = 60;
 
-/// How long the end waits for the sinks: a datagram that nobody reads is given up after a second. What is not shipped
+/// How long the end waits for all sinks together: a datagram that nobody reads is given up after a second. What is not shipped
 /// then is shipped after the next start.
 const END_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -60,6 +60,14 @@ enum OutletError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// A file that others may look into, or write to.
+    #[error("{path} has mode {mode:04o}: records are for root alone, so 0600 is needed")]
+    Open {
+        /// Which one.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
     /// A file that we do not write to.
     #[error("{path} is no regular file that is ours")]
     Unfit {
@@ -84,10 +92,10 @@ struct Standing {
     shipped: AtomicU64,
     /// The same, as it stands in the store.
     kept: AtomicU64,
-    /// The newest record of the trail when it looked.
-    newest: AtomicU64,
     /// When the oldest record was made that it has not taken over, in seconds since the Unix epoch; 0 for none.
     oldest: AtomicU64,
+    /// Since when it has taken over more than is kept, on the same clock; 0 where it has not.
+    unkept: AtomicU64,
     /// Why it takes none.
     trouble: Mutex<Option<String>>,
 }
@@ -101,6 +109,8 @@ enum Order {
 /// A sink, as others see it.
 struct Sink {
     name: &'static str,
+    ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn Clock>,
     standing: Arc<Standing>,
     orders: SyncSender<Order>,
     /// Told when the thread has ended.
@@ -112,9 +122,9 @@ struct Sink {
 pub struct SinkFigures {
     /// `journald` or `json_lines`.
     pub name: &'static str,
-    /// Records of the trail that it has not taken over.
+    /// Records of the trail that it has not taken over; or, where it cannot make sure of what it took, that are not kept.
     pub lag_records: u64,
-    /// How old the oldest of them is, in seconds; 0 for none.
+    /// How old the oldest of them is, in seconds, or how long it should have been kept; 0 for none.
     pub lag_seconds: u64,
     /// Why it takes none.
     pub trouble: Option<String>,
@@ -191,9 +201,11 @@ impl Sinks {
             // A sink with orders waiting is stuck in a write, or has ended: nothing is lost with it.
             let _ = sink.orders.try_send(Order::End);
         }
+        let deadline = self.0.first().map(|sink| sink.clock.elapsed() + END_WAIT_MAX).unwrap_or_default();
         for sink in &self.0 {
+            let patience = deadline.saturating_sub(sink.clock.elapsed());
             let ended = sink.ended.lock().unwrap_or_else(PoisonError::into_inner);
-            if ended.recv_timeout(END_WAIT_MAX) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            if ended.recv_timeout(patience) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
                 tracing::warn!(
                     sink = sink.name,
                     "the sink does not end: what it has not taken is shipped later"
@@ -232,16 +244,26 @@ impl Sink {
             *standing.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
             standing.oldest.store(clock.now(), Ordering::Relaxed);
         }
-        Ok(Self { name, standing, orders, ended: Mutex::new(ended) })
+        let (ledger, clock, ended) = (Arc::clone(ledger), Arc::clone(clock), Mutex::new(ended));
+        Ok(Self { name, ledger, clock, standing, orders, ended })
     }
 
     fn figures(&self, now: UnixTime) -> SinkFigures {
-        let Standing { shipped, kept: _, newest, oldest, trouble } = &*self.standing;
-        let oldest = oldest.load(Ordering::Relaxed);
+        let Standing { shipped, kept, oldest, unkept, trouble } = &*self.standing;
+        let since = |at: &AtomicU64| match at.load(Ordering::Relaxed) {
+            0 => 0,
+            at => now.saturating_sub(at),
+        };
+        // What is taken over is kept some seconds later; where it is not, the thread may be stuck, and says nothing.
+        let overdue = since(unkept).saturating_sub(shipper::KEEP_EVERY.as_secs() + LAG_ALARM_S);
+        let (taken, lag_seconds) = match overdue {
+            0 => (shipped, since(oldest)),
+            _ => (kept, since(unkept).max(since(oldest))),
+        };
         SinkFigures {
             name: self.name,
-            lag_records: newest.load(Ordering::Relaxed).saturating_sub(shipped.load(Ordering::Relaxed)),
-            lag_seconds: if oldest == 0 { 0 } else { now.saturating_sub(oldest) },
+            lag_records: self.ledger.figures().audit_newest.saturating_sub(taken.load(Ordering::Relaxed)),
+            lag_seconds,
             trouble: trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

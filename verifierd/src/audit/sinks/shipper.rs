@@ -21,8 +21,11 @@ const RETRY_EVERY: Duration = Duration::from_secs(5);
 /// Most records in one reading, which takes the store's writer about a millisecond, and at most 4 MiB of memory.
 const RECORDS_MAX: usize = 256;
 
+/// Most records that are handed over at once: then it looks whether it is to end, and whether the cursor is to be kept.
+const PIECE_RECORDS_MAX: usize = 32;
+
 /// The cursor is kept this often while it moves; so much is shipped twice after a crash.
-const KEEP_EVERY: Duration = Duration::from_secs(10);
+pub(super) const KEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Troubles that come again sooner are not told again.
 const TELL_EVERY: Duration = Duration::from_secs(60);
@@ -84,54 +87,53 @@ impl Shipper {
         let written = self.ledger.figures().entries;
         if self.entries != Some(written) || self.is_in_trouble {
             loop {
-                match self.ship() {
+                match self.ship(orders) {
                     Ok(Shipped::More) => {}
                     Ok(Shipped::All) => {
                         self.entries = Some(written);
                         self.end_trouble();
                         break;
                     }
-                    Err(Fault::Closed) => return Err(()),
+                    Err(Fault::Ended) => return Err(()),
                     Err(Fault::Outlet(error)) => {
                         self.note_trouble(&error);
                         break;
                     }
                 }
-                match orders.try_recv() {
-                    Ok(Order::Reopen) => self.outlet.reopen(),
-                    Ok(Order::End) | Err(TryRecvError::Disconnected) => return Err(()),
-                    Err(TryRecvError::Empty) => {}
-                }
             }
         }
-        if self.is_keeping_due()
-            && let Err(error) = self.keep()
-        {
+        if let Err(error) = self.keep_where_due() {
             self.note_trouble(&error);
         }
         Ok(())
     }
 
     /// Ships some records.
-    fn ship(&mut self) -> Result<Shipped, Fault> {
+    fn ship(&mut self, orders: &Receiver<Order>) -> Result<Shipped, Fault> {
         let shipped = self.standing.shipped.load(Ordering::Relaxed);
         let newest = self.ledger.audit_newest()?;
-        self.standing.newest.store(newest, Ordering::Relaxed);
         let lines = self.ledger.audit_after(shipped, RECORDS_MAX)?;
         let (Some(first), Some(last)) = (lines.first(), lines.last()) else {
             self.standing.oldest.store(0, Ordering::Relaxed);
             return Ok(Shipped::All);
         };
-        // A time that cannot be read is none that counts.
-        let oldest = unix_time(&record(first).at).unwrap_or_else(|| self.clock.now());
+        // A time that cannot be read is none that counts, nor is one that is yet to come.
+        let now = self.clock.now();
+        let oldest = unix_time(&record(first).at).map_or(now, |at| at.min(now));
         self.standing.oldest.store(oldest.max(1), Ordering::Relaxed);
         let through = last.sequence;
         let records: Vec<_> = lines.iter().map(record).collect();
-        let (taken, end) = self.outlet.take(&records);
-        if let Some(last) = taken.checked_sub(1).and_then(|last| records.get(last)) {
-            self.standing.shipped.store(last.sequence, Ordering::Relaxed);
+        for piece in records.chunks(PIECE_RECORDS_MAX) {
+            self.heed(orders)?;
+            let (taken, end) = self.outlet.take(piece);
+            if let Some(last) = taken.checked_sub(1).and_then(|last| piece.get(last)) {
+                self.standing.shipped.store(last.sequence, Ordering::Relaxed);
+                let at = self.clock.now().max(1);
+                let _ = self.standing.unkept.compare_exchange(0, at, Ordering::Relaxed, Ordering::Relaxed);
+            }
+            end.map_err(Fault::Outlet)?;
+            self.keep_where_due().map_err(Fault::Outlet)?;
         }
-        end.map_err(Fault::Outlet)?;
         Ok(if through < newest { Shipped::More } else { self.caught_up() })
     }
 
@@ -140,10 +142,20 @@ impl Shipper {
         Shipped::All
     }
 
-    fn is_keeping_due(&self) -> bool {
-        let has_moved =
-            self.standing.shipped.load(Ordering::Relaxed) != self.standing.kept.load(Ordering::Relaxed);
-        has_moved && self.clock.elapsed().saturating_sub(self.kept_at) >= KEEP_EVERY
+    fn heed(&mut self, orders: &Receiver<Order>) -> Result<(), Fault> {
+        match orders.try_recv() {
+            Ok(Order::Reopen) => self.outlet.reopen(),
+            Ok(Order::End) | Err(TryRecvError::Disconnected) => return Err(Fault::Ended),
+            Err(TryRecvError::Empty) => {}
+        }
+        Ok(())
+    }
+
+    fn keep_where_due(&mut self) -> Result<(), OutletError> {
+        let Standing { shipped, kept, .. } = &*self.standing;
+        let has_moved = shipped.load(Ordering::Relaxed) != kept.load(Ordering::Relaxed);
+        let is_due = has_moved && self.clock.elapsed().saturating_sub(self.kept_at) >= KEEP_EVERY;
+        if is_due { self.keep() } else { Ok(()) }
     }
 
     /// Makes what was shipped durable, and the cursor after it.
@@ -160,6 +172,7 @@ impl Shipper {
             Outcome::Committed => {
                 // Release pairs with the reading of those who remove records.
                 self.standing.kept.store(shipped, Ordering::Release);
+                self.standing.unkept.store(0, Ordering::Relaxed);
                 Ok(())
             }
             outcome => Err(OutletError::Store(format!("the cursor could not be kept: {outcome:?}"))),
@@ -198,15 +211,15 @@ impl Shipper {
 
 /// Why nothing more was shipped.
 enum Fault {
-    /// The ledger has ended.
-    Closed,
+    /// It is to end, or the ledger has.
+    Ended,
     Outlet(OutletError),
 }
 
 impl From<ReadError> for Fault {
     fn from(error: ReadError) -> Self {
         match error {
-            ReadError::Closed => Self::Closed,
+            ReadError::Closed => Self::Ended,
             error => Self::Outlet(OutletError::Store(error.to_string())),
         }
     }

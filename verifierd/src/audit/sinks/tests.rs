@@ -53,7 +53,7 @@ fn every_record_is_shipped_in_order_and_a_new_start_goes_on_where_the_last_one_s
     };
     let sinks = Sinks(vec![start(&[])]);
     sinks.reopen();
-    let shipped: Vec<u64> = (0..3).flat_map(|_| taken.recv().unwrap()).collect();
+    let shipped: Vec<u64> = taken.iter().flatten().take(600).collect();
     assert!(shipped.into_iter().eq(1..=600));
     sinks.end();
     assert_eq!(sinks.taken_over(), 600);
@@ -93,6 +93,83 @@ fn a_sink_that_takes_a_part_goes_on_behind_it_and_lags_meanwhile() {
     assert_eq!(taken.recv().unwrap(), [4, 5, 6, 7, 8, 9, 10]);
     sinks.end();
     assert_eq!((sinks.taken_over(), sinks.figures(NOW)[0].trouble.clone()), (10, None));
+}
+
+/// Stops, where it says so, until the test lets it go on.
+struct Stuck {
+    stops: Sender<&'static str>,
+    goes_on: Receiver<()>,
+    stops_in: &'static str,
+}
+
+impl Stuck {
+    fn stop_in(&self, place: &'static str) {
+        if self.stops_in == place {
+            let _ = self.stops.send(place);
+            // A test that has ended lets it go on too.
+            let _ = self.goes_on.recv();
+        }
+    }
+}
+
+impl Outlet for Stuck {
+    fn take(&mut self, records: &[AuditRecord]) -> (usize, Result<(), OutletError>) {
+        self.stop_in("take");
+        (records.len(), Ok(()))
+    }
+
+    fn make_durable(&mut self) -> Result<(), OutletError> {
+        self.stop_in("make_durable");
+        Ok(())
+    }
+}
+
+// covers: G14
+#[test]
+fn a_sink_that_hangs_is_an_alarm_wherever_it_hangs() {
+    for (stops_in, lags) in [("take", 4), ("make_durable", 4)] {
+        let (ledger, clock) = (Arc::new(MemoryLedger::new()), Arc::new(ManualClock::at(NOW)));
+        (0..3).for_each(|_| write(&*ledger, NOW + 4_000));
+        let (stops, stopped) = channel();
+        let (go_on, goes_on) = channel();
+        let outlet = Box::new(Stuck { stops, goes_on, stops_in });
+        let (trail, time): (Arc<dyn Ledger>, Arc<dyn Clock>) = (ledger.clone(), clock.clone());
+        let sinks = Sinks(vec![Sink::start("stuck", outlet, &trail, &time).unwrap()]);
+        clock.advance(shipper::KEEP_EVERY);
+        sinks.reopen();
+        assert_eq!(stopped.recv().unwrap(), stops_in);
+        write(&*ledger, NOW);
+        let [figures] = &sinks.figures(NOW + 200)[..] else { panic!("there is one") };
+        assert_eq!(figures.lag_records, lags, "{stops_in}");
+        assert!(figures.lag_seconds > LAG_ALARM_S && figures.alarm().is_some(), "{stops_in}: {figures:?}");
+        drop(go_on);
+        drop(stopped);
+        sinks.end();
+        assert!(sinks.taken_over() >= 3, "{stops_in}");
+    }
+}
+
+// covers: G14
+#[test]
+fn the_cursor_is_kept_while_a_sink_catches_up_and_an_end_is_heeded_between_small_pieces() {
+    let (ledger, clock) = (Arc::new(MemoryLedger::new()), Arc::new(ManualClock::at(NOW)));
+    (0..600).for_each(|_| write(&*ledger, NOW - 9));
+    let (stops, stopped) = channel();
+    let (go_on, goes_on) = channel();
+    let outlet = Box::new(Stuck { stops, goes_on, stops_in: "take" });
+    let (trail, time): (Arc<dyn Ledger>, Arc<dyn Clock>) = (ledger.clone(), clock.clone());
+    let sinks = Sinks(vec![Sink::start("slow", outlet, &trail, &time).unwrap()]);
+    sinks.reopen();
+    assert_eq!(stopped.recv().unwrap(), "take");
+    clock.advance(shipper::KEEP_EVERY);
+    go_on.send(()).unwrap();
+    assert_eq!(stopped.recv().unwrap(), "take");
+    let kept = sinks.taken_over();
+    assert!(kept > 0 && kept < 600, "{kept} are kept before all are shipped");
+    assert!(sinks.0[0].orders.try_send(Order::End).is_ok());
+    drop((go_on, stopped));
+    sinks.end();
+    assert!((kept + 1..600).contains(&sinks.taken_over()), "it ended before it had shipped all");
 }
 
 // covers: G14

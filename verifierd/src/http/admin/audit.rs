@@ -26,7 +26,7 @@ pub(super) async fn explain(State(admin): Admin, Named(reference): Named) -> Res
         )
     })?;
     let line = admin.read(move |ledger| ledger.audit_by_reference(wanted.bytes())).await?;
-    let line = line.ok_or_else(|| refusal(ErrorCode::NotFound, format!("no decision {wanted}")))?;
+    let line = line.ok_or_else(|| refusal(ErrorCode::NotFound, format!("no record {wanted}")))?;
     Ok(Json(Decision { api_version: wire::API_VERSION, kind: "decision".into(), record: record(&line) }))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
-use wire::admin::{SessionList, SessionLogin};
+use wire::admin::{SESSIONS_PAGE_MAX, SessionList, SessionLogin};
 
 use super::Administration;
 use super::asked::{Asked, Questions};
@@ -22,10 +22,12 @@ use crate::sessions::Session;
 pub(super) struct Wanted {
     user: Option<String>,
     host: Option<String>,
+    /// The `next` of an answer.
+    after: Option<String>,
 }
 
 impl Questions for Wanted {
-    const TAKES: &str = "user=NAME and host=NAME";
+    const TAKES: &str = "user=NAME, host=NAME and after=PLACE";
 }
 
 pub(super) async fn list(
@@ -35,21 +37,39 @@ pub(super) async fn list(
 ) -> Result<Json<SessionList>, Refusal> {
     let own = || granted.is_only_for_himself().then(|| granted.caller().name.clone());
     let user = wanted.user.or_else(own).map(|name| granted.user(&name)).transpose()?;
-    let host = match wanted.host {
-        None => None,
-        Some(name) => {
-            let name = host_name(&name)?;
-            let owner = admin.registrar.hosts().owner_of(&name);
-            Some(owner.ok_or(HostError::NoSuchHost { name })?.record.id)
-        }
-    };
-    let is_wanted = |session: &&Arc<Session>| {
+    let host = wanted.host.map(|name| host_name(&name)).transpose()?;
+    let owner =
+        host.as_ref().and_then(|name| admin.registrar.hosts().owner_of(name)).map(|host| host.record.id);
+    // Whoever sees his own alone does not learn which hosts there are.
+    if let (Some(name), None, false) = (&host, owner, granted.is_only_for_himself()) {
+        return Err(HostError::NoSuchHost { name: name.clone() }.into());
+    }
+    let is_wanted = |session: &Arc<Session>| {
         user.as_ref().is_none_or(|user| user.as_str() == session.user)
-            && (host.is_none() || session.place() == host)
+            && (host.is_none() || (owner.is_some() && session.place() == owner))
     };
-    let sessions = admin.dialogue.sessions.all();
-    let items = sessions.iter().filter(is_wanted).map(|session| admin.show_session(session)).collect();
-    Ok(Json(SessionList { api_version: wire::API_VERSION, kind: "session_list".into(), items }))
+    let after = wanted.after.unwrap_or_default();
+    let mut sessions: Vec<_> = admin
+        .dialogue
+        .sessions
+        .all()
+        .into_iter()
+        .filter(is_wanted)
+        .map(|session| (place(&session), session))
+        .collect();
+    sessions.retain(|(place, _)| *place > after);
+    sessions.sort_by(|(one, _), (other, _)| one.cmp(other));
+    let has_more = sessions.len() > SESSIONS_PAGE_MAX;
+    sessions.truncate(SESSIONS_PAGE_MAX);
+    let next = sessions.last().filter(|_| has_more).map(|(place, _)| place.clone());
+    let items = sessions.iter().map(|(_, session)| admin.show_session(session)).collect();
+    Ok(Json(SessionList { api_version: wire::API_VERSION, kind: "session_list".into(), items, next }))
+}
+
+/// Where a session stands in the list; no other one stands there. Compares as text, the longest open first.
+fn place(session: &Session) -> String {
+    let host = session.place().map(|host| host.to_string()).unwrap_or_default();
+    format!("{:020}-{}-{host}", session.since, session.id)
 }
 
 impl Administration {

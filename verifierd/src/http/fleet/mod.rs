@@ -31,6 +31,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use wire::error::ErrorCode;
 use wire::fleet::{CHECKPOINT_BYTES_MAX, CHECKPOINT_HEADER, JOIN_PATH, RENEW_PATH, REPORT_PATH};
+use wire::session::{CLOSE_PATH, LEFT_OUT_PATH, OPEN_PATH};
 use wire::verify::{BATCH_ITEMS_MAX, BATCH_PATH};
 
 pub use tls::FleetError;
@@ -168,6 +169,15 @@ impl Fleet {
             }
             (&Method::POST, JOIN_PATH) => {
                 visitor.dismiss(tally, request, "whoever shows a certificate has joined already".into()).await
+            }
+            (_, OPEN_PATH | CLOSE_PATH | LEFT_OUT_PATH) => {
+                if !host.presence.may_tell(registrar.clock().elapsed()) {
+                    body::discard(request).await;
+                    // Not 503: that would concern logins.
+                    let message = "this host tells too much of sessions: it has to wait";
+                    return error_reply(ErrorCode::Throttled, message.into());
+                }
+                login::answer(&self.0.dialogue, Some(&host.identity), request).await
             }
             _ if !host.presence.may_ask(registrar.clock().elapsed(), questions(&request)) => {
                 if self.0.refusals.is_logged(registrar.clock().elapsed()) {

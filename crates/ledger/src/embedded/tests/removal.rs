@@ -8,6 +8,7 @@ use super::crash::commit_ends;
 use super::{audit_entry, commit, copy_store, new_store, open, scratch, while_held, write_file};
 use crate::embedded::EmbeddedLedger;
 use crate::embedded::link::LINK_LINES_MAX;
+use crate::embedded::reads::{AUDIT_LINES_MAX, Walk};
 use crate::embedded::store::Checkpoint;
 use crate::{AuditLine, AuditReport, Entry, Ledger, Outcome, ReadError};
 
@@ -141,6 +142,57 @@ fn no_byte_of_a_link_can_be_changed() {
         change_byte(&ledger, 3, at);
     }
     assert_eq!(ledger.audit_verify().expect("the trail can be walked").broken_at, None);
+}
+
+// covers: P7, G05
+#[test]
+fn a_link_that_was_made_up_hides_nothing_from_whoever_reads_from_its_middle() {
+    let dir = new_store();
+    let ledger = open(dir.path());
+    (0..8).for_each(|_| commit_together(&ledger, 1));
+    let written = all_lines(&ledger);
+    // It stands for lines 3 to 6, with the chain value of the last, and stumps and a MAC of zeros.
+    ledger.execute(
+        "UPDATE trail SET body = cast(x'0000000000000004ffffffff' || zeroblob(32)
+         || (SELECT substr(body, -32) FROM trail WHERE first = 6) || zeroblob(32) AS BLOB) WHERE first = 3;
+         DELETE FROM trail WHERE first IN (4, 5, 6)",
+    );
+    for after in 2..=5 {
+        let read = ledger.audit_after(after, 9);
+        assert!(matches!(read, Err(ReadError::Damaged { .. })), "after {after}: {read:?}");
+        let found = ledger.audit_by_reference(written[after as usize].reference);
+        assert!(matches!(found, Err(ReadError::Damaged { .. })), "after {after}: {found:?}");
+    }
+    assert_eq!(ledger.audit_after(6, 9).expect("what follows is whole"), written[6..]);
+}
+
+// covers: P7
+#[test]
+fn a_walk_goes_on_where_lines_are_removed_on_both_sides_of_where_it_stands() {
+    let dir = new_store();
+    let ledger = open(dir.path());
+    let at = AUDIT_LINES_MAX as u64;
+    // A row begins three lines before the end of the first piece.
+    [200, 200, 200, 200, 200, 20, 180].into_iter().for_each(|lines| commit_together(&ledger, lines));
+    let piece = |walk: &mut Walk| {
+        let mut gone = *walk;
+        let (after, report) = ledger
+            .ask(move |writer| writer.audit_walk(&mut gone).map(|report| (gone, report)))
+            .expect("the trail can be walked");
+        *walk = after;
+        report
+    };
+    let mut walk = Walk::default();
+    assert_eq!(piece(&mut walk), None);
+    assert_eq!(ledger.audit_remove((at - 3..at + 4).collect()).expect("it can be written"), 7);
+    let mut other = walk;
+    assert_eq!(piece(&mut walk), None);
+    let report = piece(&mut walk).expect("it has come to the end");
+    assert_eq!((report.broken_at, report.records + report.removed, report.removed), (None, 1200, 3));
+    // The bytes of the stump of the line where the walk stands.
+    change_byte(&ledger, at.cast_signed() - 3, 12 + 8 * 3);
+    let report = piece(&mut other).expect("it ends there");
+    assert_eq!(report.broken_at, Some(at + 1));
 }
 
 // covers: P7

@@ -1,11 +1,12 @@
 //! Who sees who is in.
 
+use wire::admin::SESSIONS_PAGE_MAX;
 use wire::session::OpenSession;
 
 use super::*;
 use crate::hosts::{HostId, HostIdentity, HostName};
 
-async fn open(trial: &Trial, number: u8, user: &str, host: Option<&HostIdentity>) {
+async fn open(trial: &Trial, number: usize, user: &str, host: Option<&HostIdentity>) {
     let said = json!({"api_version": 1, "session": format!("{number:032x}"), "user": user, "service": "sshd",
         "rhost": "192.0.2.7", "tty": "ssh"});
     let said: OpenSession = serde_json::from_value(said).unwrap();
@@ -49,10 +50,31 @@ async fn the_staff_sees_all_sessions_and_a_user_his_own() {
     }
     let unknown = list(&ann, "?host=web1").await;
     assert_eq!((unknown.0, message(&unknown).as_str()), (StatusCode::NOT_FOUND, "no host \"web1\""));
+    assert!(users(&list(&alice, "?host=web1").await).is_empty(), "which hosts there are is not hers to know");
     for query in ["?who=bob", "?host=Web1"] {
         assert_eq!(list(&ann, query).await.0, StatusCode::BAD_REQUEST, "{query}");
     }
     let metrics = ask(&trial, &ann, Method::GET, "/metrics", "").await;
     let metrics = metrics.1.as_str().unwrap();
     assert!(metrics.contains("postern_sessions{kind=\"open\"} 2"), "{metrics}");
+}
+
+// covers: R10
+#[tokio::test]
+async fn a_long_list_comes_in_pages_that_leave_out_nobody() {
+    let trial = Trial::new().await;
+    for number in 0..=2 * SESSIONS_PAGE_MAX {
+        open(&trial, number, &format!("user{number}"), None).await;
+    }
+    let (ann, mut query, mut seen) = (caller("ann", Role::Admin), String::new(), Vec::new());
+    for length in [SESSIONS_PAGE_MAX, SESSIONS_PAGE_MAX, 1] {
+        let page = ask(&trial, &ann, Method::GET, &format!("/v1/sessions{query}"), "").await;
+        assert_eq!(users(&page).len(), length);
+        seen.extend(users(&page).into_iter().map(str::to_owned));
+        query = page.1["next"].as_str().map(|next| format!("?after={next}")).unwrap_or_default();
+    }
+    assert_eq!(query, "", "that was the last one");
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 2 * SESSIONS_PAGE_MAX + 1);
 }

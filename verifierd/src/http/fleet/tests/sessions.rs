@@ -4,10 +4,11 @@ use hyper::StatusCode;
 use ledger::Refusal;
 use ledger::memory::Fate;
 use serde_json::{Value, json};
-use wire::session::{CLOSE_PATH, NAMED_MAX, OPEN_PATH};
+use wire::session::{CLOSE_PATH, LEFT_OUT_PATH, NAMED_MAX, OPEN_PATH};
 
 use super::stand::Stand;
 use crate::hosts::HostName;
+use crate::hosts::presence::{ASKED_MAX, TOLD_MAX};
 use crate::sessions::chores::is_of_revoked;
 use crate::trial::root;
 
@@ -123,4 +124,24 @@ async fn what_cannot_be_written_down_now_is_put_off_without_a_word_that_concerns
     stand.trial.ledger.set_fate(Fate::Decide);
     assert_eq!(agent.post(OPEN_PATH, &opening(1)).await.unwrap().0, StatusCode::OK);
     assert_eq!(stand.trial.service.dialogue.sessions.count(), 1);
+}
+
+// covers: R10, B08
+#[tokio::test]
+async fn who_tells_too_much_of_sessions_is_put_off_and_asks_about_logins_as_before() {
+    let stand = Stand::new().await;
+    let web1 = stand.join("web1").await;
+    let mut agent = stand.agent(&web1).await;
+    let left_out = json!({"api_version": 1, "count": 3, "user": "bob"});
+    let told = agent.post(LEFT_OUT_PATH, &left_out).await.unwrap();
+    assert_eq!(told, (StatusCode::OK, json!({"api_version": 1})));
+    assert_eq!(stand.trial.audit().pop().unwrap().host.as_deref(), Some("web1"));
+    let presence = &stand.registrar().hosts().owner_of(&HostName::new("web1").unwrap()).unwrap().presence;
+    let now = stand.registrar().clock().elapsed();
+    let left = (0..=TOLD_MAX).take_while(|_| presence.may_tell(now)).count();
+    assert_eq!(left, TOLD_MAX as usize - 1, "one was told");
+    for path in [OPEN_PATH, CLOSE_PATH, LEFT_OUT_PATH] {
+        assert_eq!(agent.post(path, &closing(1)).await.unwrap().0, StatusCode::TOO_MANY_REQUESTS, "{path}");
+    }
+    assert!(presence.may_ask(now, ASKED_MAX), "all of it is left to logins");
 }
