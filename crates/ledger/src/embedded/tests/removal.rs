@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
+use super::audit::{change_byte, check_broken};
 use super::crash::commit_ends;
 use super::{audit_entry, commit, copy_store, new_store, open, scratch, while_held, write_file};
 use crate::embedded::EmbeddedLedger;
@@ -282,23 +283,6 @@ fn commit_together(ledger: &EmbeddedLedger, lines: u8) {
 
 fn all_lines(ledger: &EmbeddedLedger) -> Vec<AuditLine> {
     ledger.audit_after(0, usize::MAX).expect("the trail can be read")
-}
-
-fn check_broken(ledger: &EmbeddedLedger, at: u64, what: &str) {
-    let report = ledger.audit_verify().expect("the trail can be walked");
-    assert_eq!((report.broken_at, report.records + report.removed), (Some(at), at - 1), "{what}");
-    let read = ledger.audit_after(at - 1, 3);
-    assert!(matches!(read, Err(ReadError::Damaged { .. })), "{what}: {read:?}");
-}
-
-fn change_byte(ledger: &EmbeddedLedger, first: i64, at: usize) {
-    ledger.with_writer(move |writer| {
-        let read = |row: &rusqlite::Row<'_>| row.get::<_, Vec<u8>>(0);
-        let mut body = writer.db.query_row("SELECT body FROM trail WHERE first = ?1", [first], read)?;
-        body[at] ^= 0x40;
-        writer.db.execute("UPDATE trail SET body = ?2 WHERE first = ?1", rusqlite::params![first, body])?;
-        Ok(())
-    });
 }
 
 // covers: G05
