@@ -158,7 +158,7 @@ impl Verifiers {
     /// Tells what no login waits for, over a connection that is there already. Whatever comes of it, how a verifier
     /// stands does not change: logins ask it as before.
     ///
-    /// * `until`: for each verifier that is connected.
+    /// * `until`: for all of them together.
     ///
     /// # Errors
     /// When none is connected, or none answered.
