@@ -10,7 +10,7 @@ use crate::steps::Steps;
 use crate::tally::Tally;
 use crate::{build, sandbox};
 
-/// A test with a number of rounds, and how many of them a long run makes.
+/// A test with a number of rounds, or of seconds, and how many of them a long run makes.
 struct Run {
     program: &'static str,
     test: &'static str,
@@ -19,7 +19,7 @@ struct Run {
 }
 
 /// What the project promises to have shown.
-const RUNS: [Run; 9] = [
+const RUNS: [Run; 10] = [
     Run {
         program: "single_use",
         test: "of_200_connections_with_one_valid_password_exactly_one_is_accepted",
@@ -74,6 +74,12 @@ const RUNS: [Run; 9] = [
         variable: "POSTERN_LOSSES",
         rounds: "2000",
     },
+    Run {
+        program: "fleet_guessing",
+        test: "a_host_that_guesses_for_everybody_keeps_nobody_out_elsewhere",
+        variable: "POSTERN_GUESSING_SECONDS",
+        rounds: "60",
+    },
 ];
 
 /// The steady load.
@@ -93,8 +99,9 @@ pub fn run(minutes: u32) -> Result<()> {
         sandbox::ensure_possible()
     })?;
     steps.run("build release", || build::release(&[]))?;
-    let programs =
-        steps.run("build the tests", || build::test_programs(&["system-tests", "ledger-harness"]))?;
+    let programs = steps.run("build the tests", || {
+        build::test_programs(&["system-tests", "ledger-harness", "fleet-harness"])
+    })?;
     let report = report_file()?;
     let seconds = (u64::from(minutes) * 60).to_string();
     let variables = [("POSTERN_SOAK_SECONDS", seconds.as_str()), ("POSTERN_SOAK_REPORT", report.as_str())];
@@ -102,7 +109,7 @@ pub fn run(minutes: u32) -> Result<()> {
     let _ = steps.run(&name, || tally.run(&mut command(&programs, "soak", STEADY, &variables)?));
     println!("      report: {report}");
     for run in &RUNS {
-        let name = format!("{}, {} rounds", run.test, run.rounds);
+        let name = format!("{}, {}={}", run.test, run.variable, run.rounds);
         let variables = [(run.variable, run.rounds)];
         let _ = steps.run(&name, || tally.run(&mut command(&programs, run.program, run.test, &variables)?));
     }

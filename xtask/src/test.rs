@@ -9,11 +9,12 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::build::{self, TestProgram};
+use crate::mutants::{self, Which};
 use crate::packages::{self, Need};
 use crate::steps::Steps;
 use crate::tally::Tally;
 use crate::witness::Witness;
-use crate::{mutants, sandbox, tidy, units};
+use crate::{sandbox, tidy, units};
 
 /// The tests of these packages change users and PAM files, so they run in the sandbox.
 const SANDBOXED: [&str; 3] = ["pam-harness", "system-tests", "fleet-harness"];
@@ -48,7 +49,7 @@ pub fn run() -> Result<()> {
         sandbox::ensure_possible()?;
         run_sandboxed(&programs.context("the tests are not built")?, &mut tally)
     });
-    let _ = steps.run("mutants", || mutants::run(None, &mut tally));
+    let _ = steps.run("mutants", || mutants::run(Which::First, &mut tally));
     let _ = steps.run("the machine is as it was", || witness?.compare());
 
     steps.print_timings();

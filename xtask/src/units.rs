@@ -1,6 +1,7 @@
 //! The systemd units: as closed as they claim to be, and without a key that systemd does not know.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
@@ -23,14 +24,19 @@ const SERVICES: [Unit; 2] = [
 ];
 
 /// The units of the sockets.
-const SOCKETS: [&str; 6] = [
+const SOCKETS: [&str; 7] = [
     "postern-login.socket",
     "postern-admin.socket",
     "postern-user.socket",
     "postern-api.socket",
     "postern-fleet.socket",
     "postern-agent.socket",
+    "postern-web.socket",
 ];
+
+/// What lets verifierd speak to a mail server and a directory, and the exposure that it may have then. A service that
+/// makes connections is more exposed than one that cannot, as systemd counts it.
+const DROP_IN: (&str, u8) = ("verifierd-network.conf", 16);
 
 /// Runs `systemd-analyze`, which needs no systemd that runs.
 ///
@@ -52,6 +58,7 @@ pub fn check() -> Result<()> {
         let built = build::workspace().join("target/release").join(name);
         fs::write(copies.join(&file), text.replace(program, &built.to_string_lossy())).context(file)?;
     }
+    check_drop_in(&units, &copies)?;
     for socket in SOCKETS {
         fs::copy(units.join(socket), copies.join(socket)).context(socket)?;
     }
@@ -65,6 +72,20 @@ pub fn check() -> Result<()> {
     let said = about_ours(&String::from_utf8_lossy(&said));
     ensure!(output.status.success() && said.is_empty(), "systemd-analyze verify says:\n{said}");
     Ok(())
+}
+
+/// The drop-in counts behind the unit, so what systemd sees is one text after the other.
+fn check_drop_in(units: &Path, copies: &Path) -> Result<()> {
+    let (name, exposure_max) = DROP_IN;
+    let read = |name: &str| fs::read_to_string(units.join(name)).with_context(|| name.to_owned());
+    let service = read("verifierd.service")?;
+    let (before, install) = service.split_once("[Install]").context("verifierd.service has no [Install]")?;
+    let both = format!("{before}\n{}\n[Install]{install}", read(name)?);
+    let place = copies.join("with-network.service");
+    fs::write(&place, both).context("with-network.service")?;
+    let threshold = format!("--threshold={exposure_max}");
+    build::run(Command::new("systemd-analyze").args(["security", "--offline=true", &threshold]).arg(&place))?;
+    fs::remove_file(place).context("with-network.service")
 }
 
 /// Leaves out what is said of units that the machine has from elsewhere, each line of which begins with its path.
