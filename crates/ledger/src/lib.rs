@@ -18,6 +18,7 @@ mod standings;
 
 use std::fmt;
 use std::future::Future;
+use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -250,6 +251,16 @@ pub struct AuditReport {
     pub head: [u8; 32],
 }
 
+/// A stretch of the audit trail, and what behind it is not as it was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuditStretch {
+    /// Lines that carry the right chain value, oldest first.
+    pub lines: Vec<AuditLine>,
+    /// Behind the last of them, lines that are missing, changed, or follow such a one so closely that they cannot be told
+    /// from it; none where the stretch ends for another reason.
+    pub damaged: Option<RangeInclusive<u64>>,
+}
+
 /// A failure to read the store.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -347,6 +358,11 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// Up to `limit` audit lines after sequence `after`, oldest first; fewer only at the end of the trail, or where the
     /// engine gives no more at a time. Lines that were removed are passed over.
     fn audit_after(&self, after: u64, limit: usize) -> Result<Vec<AuditLine>, ReadError>;
+
+    /// The same, up to what is damaged, and how far that reaches: whoever goes on behind it must say so.
+    fn audit_around_damage(&self, after: u64, limit: usize) -> Result<AuditStretch, ReadError> {
+        Ok(AuditStretch { lines: self.audit_after(after, limit)?, damaged: None })
+    }
 
     /// The sequence of the newest audit line; 0 for an empty trail.
     fn audit_newest(&self) -> Result<u64, ReadError>;

@@ -13,8 +13,8 @@ use crate::decide::{Decision, Round, apply};
 use crate::mac::MacKey;
 use crate::standings::Standings;
 use crate::{
-    AuditLine, AuditReport, Change, Entry, Figures, Ledger, Outcome, Pending, ReadError, Record, Refusal,
-    Stored,
+    AuditLine, AuditReport, AuditStretch, Change, Entry, Figures, Ledger, Outcome, Pending, ReadError,
+    Record, Refusal, Stored,
 };
 
 /// What becomes of entries that are submitted.
@@ -48,6 +48,8 @@ struct State {
     audit: Vec<AuditLine>,
     /// Chain values of lines that were removed.
     removed: BTreeMap<u64, [u8; 32]>,
+    /// A line that is told to be not as it was written.
+    damaged: Option<u64>,
     held: Vec<(oneshot::Sender<Outcome>, Outcome)>,
     /// Each entry is a commit of its own.
     figures: Figures,
@@ -72,6 +74,11 @@ impl MemoryLedger {
             // A test may have stopped waiting.
             let _ = tell.send(outcome);
         }
+    }
+
+    /// Has a line of the audit trail be not as it was written.
+    pub fn damage(&self, sequence: u64) {
+        self.state().damaged = Some(sequence);
     }
 
     /// How many outcomes are held.
@@ -128,8 +135,20 @@ impl Ledger for MemoryLedger {
     }
 
     fn audit_after(&self, after: u64, limit: usize) -> Result<Vec<AuditLine>, ReadError> {
+        let AuditStretch { lines, damaged } = self.audit_around_damage(after, limit)?;
+        match damaged {
+            Some(damaged) => Err(ReadError::Damaged { what: "audit line", row: damaged.start().to_string() }),
+            None => Ok(lines),
+        }
+    }
+
+    fn audit_around_damage(&self, after: u64, limit: usize) -> Result<AuditStretch, ReadError> {
         let state = self.state();
-        Ok(state.audit.iter().filter(|line| line.sequence > after).take(limit).cloned().collect())
+        let mut lines: Vec<_> =
+            state.audit.iter().filter(|line| line.sequence > after).take(limit).cloned().collect();
+        let bad = state.damaged.filter(|bad| lines.iter().any(|line| line.sequence == *bad));
+        lines.retain(|line| bad.is_none_or(|bad| line.sequence < bad));
+        Ok(AuditStretch { lines, damaged: bad.map(|bad| bad..=bad) })
     }
 
     fn audit_holds(&self, sequence: u64, head: [u8; 32]) -> Result<bool, ReadError> {
@@ -141,6 +160,10 @@ impl Ledger for MemoryLedger {
 
     fn audit_remove(&self, sequences: Vec<u64>) -> Result<u64, ReadError> {
         let mut state = self.state();
+        // The store rewrites whole rows: here one has two lines.
+        if let Some(bad) = state.damaged.filter(|bad| sequences.iter().any(|one| one / 2 == bad / 2)) {
+            return Err(ReadError::Damaged { what: "audit line", row: bad.to_string() });
+        }
         let newest = state.audit.last().map_or(0, |line| line.sequence);
         let is_wanted = |line: &mut AuditLine| line.sequence < newest && sequences.contains(&line.sequence);
         let gone: Vec<_> = state.audit.extract_if(.., is_wanted).collect();

@@ -54,13 +54,13 @@ use std::thread::JoinHandle;
 
 pub use self::error::LedgerOpenError;
 use self::queue::{Queue, Refused};
-use self::reads::Walk;
+use self::reads::{AuditPiece, Walk};
 use self::tallies::Shown;
 pub use self::writer::FatalHook;
 use self::writer::{Request, Writer};
 use crate::{
-    AuditLine, AuditReport, CredentialId, Entry, Figures, Ledger, Outcome, Pending, ReadError, Refusal,
-    StartState, Stored, batch,
+    AuditLine, AuditReport, AuditStretch, CredentialId, Entry, Figures, Ledger, Outcome, Pending, ReadError,
+    Refusal, StartState, Stored, batch,
 };
 
 /// Most entries that may wait for the writer: eight full batches. With 8 ms for a slow fsync, the last one waits
@@ -257,6 +257,23 @@ impl Ledger for EmbeddedLedger {
             }
             after = piece.through;
         }
+    }
+
+    fn audit_around_damage(&self, after: u64, limit: usize) -> Result<AuditStretch, ReadError> {
+        match self.audit_after(after, limit) {
+            Err(ReadError::Damaged { .. }) => {}
+            read => return Ok(AuditStretch { lines: read?, damaged: None }),
+        }
+        let (piece, fault) = self.ask(move |writer| writer.audit_up_to_damage(after, limit))?;
+        let AuditPiece { lines, through, .. } = piece;
+        if fault.is_none() {
+            return Ok(AuditStretch { lines, damaged: None });
+        }
+        let (mut last, mut is_past) = (through, false);
+        while !is_past {
+            (last, is_past) = self.ask(move |writer| writer.audit_behind_damage(last))?;
+        }
+        Ok(AuditStretch { lines, damaged: Some(through + 1..=last) })
     }
 
     fn audit_holds(&self, sequence: u64, head: [u8; 32]) -> Result<bool, ReadError> {

@@ -15,6 +15,9 @@ pub(super) const AUDIT_LINES_MAX: usize = 1024;
 /// Most links that one reading takes besides: half a megabyte.
 const AUDIT_LINKS_MAX: usize = 64;
 
+/// Most places in one look for where a damaged trail is whole again: each takes some 20 µs of the writer's time.
+const ENDS_MAX: usize = 64;
+
 /// Most credentials in one piece of a loading.
 pub(super) const CREDENTIALS_MAX: usize = 4096;
 
@@ -100,27 +103,68 @@ impl Writer {
 
     /// Audit lines after a sequence, checked against the chain.
     pub(super) fn audit_piece(&self, after: u64, limit: usize) -> Result<AuditPiece, ReadError> {
+        match self.audit_up_to_damage(after, limit)? {
+            (piece, None) => Ok(piece),
+            (_, Some(fault)) => Err(damaged_line(fault)),
+        }
+    }
+
+    /// The same, and the first line behind it that is not as it was written, if that is why it ends.
+    pub(super) fn audit_up_to_damage(
+        &self,
+        after: u64,
+        limit: usize,
+    ) -> Result<(AuditPiece, Option<u64>), ReadError> {
         if after >= self.audit.sequence || limit == 0 {
-            return Ok(AuditPiece { lines: Vec::new(), through: after, is_last: true });
+            return Ok((AuditPiece { lines: Vec::new(), through: after, is_last: true }, None));
         }
         let (items, is_whole) = self.audit_items(after + 1, limit.min(AUDIT_LINES_MAX))?;
         // A link may begin earlier.
         let before = items.first().map_or(after, |item| after.min(item.first().wrapping_sub(1)));
-        let mut walk = AuditEnd { sequence: before, head: self.chain_value(before)? };
+        let head = match self.chain_value(before) {
+            Err(ReadError::Damaged { .. }) => {
+                let nothing = AuditPiece { lines: Vec::new(), through: after, is_last: false };
+                return Ok((nothing, Some(before)));
+            }
+            head => head?,
+        };
+        let mut walk = AuditEnd { sequence: before, head };
         let mut lines = Vec::new();
+        let mut is_whole = is_whole;
         for item in items {
             if !walk.step(&self.keys, &item) {
-                return Err(damaged_line(walk.sequence.wrapping_add(1)));
+                is_whole = false;
+                break;
             }
             if let Item::Line(line) = item {
                 lines.push(line);
             }
         }
         // Also where the very next line is the one that is missing.
-        if !is_whole || walk.sequence <= after {
-            return Err(damaged_line(walk.sequence.wrapping_add(1)));
+        let fault = (!is_whole || walk.sequence <= after).then(|| walk.sequence.wrapping_add(1));
+        let (through, is_last) = (walk.sequence.max(after), walk.sequence >= self.audit.sequence);
+        Ok((AuditPiece { lines, through, is_last }, fault))
+    }
+
+    /// Looks for where the trail can be read again behind a line that is not as it was written: the last sequence to be
+    /// passed over, after `after`, and whether what follows it is whole; else it is to be looked for behind that.
+    pub(super) fn audit_behind_damage(&self, after: u64) -> Result<(u64, bool), ReadError> {
+        let mut ends = Vec::new();
+        store::each_trail_row(&self.db, after + 1, |first, row| {
+            // A row that cannot be read ends where the next one begins.
+            ends.push(first.wrapping_sub(1));
+            ends.extend(trail::items(first, row).map_while(Result::ok).map(|item| item.last()));
+            ends.iter().filter(|end| **end > after).count() < ENDS_MAX
+        })?;
+        ends.retain(|end| *end > after && *end < self.audit.sequence);
+        ends.truncate(ENDS_MAX);
+        for end in &ends {
+            if self.audit_up_to_damage(*end, 1)?.1.is_none() {
+                return Ok((*end, true));
+            }
         }
-        Ok(AuditPiece { lines, through: walk.sequence, is_last: walk.sequence >= self.audit.sequence })
+        let is_over = ends.len() < ENDS_MAX;
+        Ok(if is_over { (self.audit.sequence, true) } else { (ends[ENDS_MAX - 1], false) })
     }
 
     /// Whether the chain has or had this value at a line; zeros before the first.

@@ -1,5 +1,6 @@
 //! The embedded engine from outside, with crashes, damage and faults. Helpers for all of its tests are here.
 
+mod around;
 mod audit;
 mod claims;
 mod crash;

@@ -269,7 +269,7 @@ fn what_was_removed_is_nowhere_in_the_files_of_the_store() {
 }
 
 /// One batch with so many lines, each with a reference of its own.
-fn commit_together(ledger: &EmbeddedLedger, lines: u8) {
+pub(super) fn commit_together(ledger: &EmbeddedLedger, lines: u8) {
     let newest = ledger.audit_newest().expect("an open ledger answers");
     let pending = while_held(ledger, || {
         let line = |n: u8| {
