@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use owned_files::{Access, read_ours};
 use zeroize::Zeroizing;
 
-use crate::{Failure, typed};
+use crate::Failure;
 
 /// Exit statuses beside 1 (failed) and 2 (usage, configuration).
 pub const NOT_RUNNING: u8 = 3;
@@ -26,6 +26,10 @@ pub const NOT_READY: u8 = 7;
 /// Longest text that is read for a join secret, in bytes. One has 77 letters, and hyphens between them.
 const SECRET_TEXT_MAX: u64 = 1_024;
 
+/// Where a secret was given as an argument; it is not said again.
+pub const SECRET_AS_ARGUMENT: &str = "a join secret is no argument, since every account of this host sees arguments: enrol \
+     the host again (`postern host enrol NAME --again`), and give the new one on standard input or by --secret-file";
+
 /// Joins a fleet, and writes a configuration where there is none.
 pub fn join(
     path: &Path,
@@ -35,11 +39,8 @@ pub fn join(
     let configuration = |error: anyhow::Error| Failure::new(2, error);
     let exists = path.try_exists().with_context(|| format!("cannot look at {}", path.display()));
     let exists = exists.map_err(configuration)?;
-    let config = if exists {
-        Config::load(path).map_err(|error| Failure::new(2, error))?
-    } else {
-        Config::parse("version = 1\n").expect("every other setting has a default")
-    };
+    let config =
+        if exists { Config::load(path).map_err(|error| Failure::new(2, error))? } else { defaults() };
     let verifiers = if named.is_empty() { config.verifiers.clone() } else { named };
     if verifiers.is_empty() {
         let error =
@@ -86,13 +87,19 @@ pub fn join(
     Ok(ExitCode::SUCCESS)
 }
 
+/// What holds where no file says otherwise.
+fn defaults() -> Config {
+    Config::parse("version = 1\n").expect("every other setting has a default")
+}
+
 fn read_secret(file: Option<&Path>) -> anyhow::Result<JoinSecret> {
     let mut text = Zeroizing::new(Vec::with_capacity(SECRET_TEXT_MAX as usize + 1));
     match file {
+        Some(path) if JoinSecret::parse(&path.to_string_lossy()).is_ok() => anyhow::bail!(SECRET_AS_ARGUMENT),
         Some(path) => text.extend_from_slice(&Zeroizing::new(read_ours(path, Access::OnlyOurs)?)),
         None => {
             if io::stdin().is_terminal() {
-                text.extend_from_slice(&typed::ask("Join secret (not shown): ", SECRET_TEXT_MAX as usize)?);
+                text = typed_secret::ask("Join secret (not shown): ", SECRET_TEXT_MAX as usize)?;
             } else {
                 let read = io::stdin().lock().take(SECRET_TEXT_MAX).read_to_end(&mut text);
                 read.context("cannot read the join secret")?;
@@ -120,12 +127,13 @@ fn write_config(path: &Path, verifiers: &[VerifierAddress]) -> anyhow::Result<()
 
 /// Says how the agent is.
 pub fn status(path: &Path, as_json: bool) -> Result<ExitCode, Failure> {
-    let config = Config::load(path).map_err(|error| Failure::new(2, error))?;
+    // Joining writes the file: without one nothing was joined, as a rule.
+    let config =
+        if path.exists() { Config::load(path).map_err(|error| Failure::new(2, error))? } else { defaults() };
     let status = status::ask(&config.login_socket).map_err(|error| match error {
         status::AskError::NotRunning { .. } => match Identity::load(&config.state_dir) {
-            Err(why @ IdentityError::NotJoined { .. }) => {
-                Failure::new(NOT_RUNNING, anyhow::anyhow!("{why}; {error}"))
-            }
+            // What starts an agent is of no use yet.
+            Err(why @ IdentityError::NotJoined { .. }) => Failure::new(NOT_RUNNING, why),
             Ok(_) | Err(_) => Failure::new(NOT_RUNNING, error),
         },
         other @ status::AskError::NotAnAgent { .. } => Failure::new(1, other),

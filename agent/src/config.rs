@@ -96,7 +96,7 @@ impl Config {
     /// # Errors
     /// All faults that were found.
     pub fn parse(text: &str) -> Result<Self, Faults> {
-        let raw: RawConfig = toml::from_str(text).map_err(|error| Faults(vec![error.to_string()]))?;
+        let raw: RawConfig = toml::from_str(text).map_err(|error| Faults(vec![in_one_line(&error, text)]))?;
         raw.check()
     }
 
@@ -104,6 +104,14 @@ impl Config {
     pub fn to_text(&self) -> String {
         toml::to_string(&RawConfig::from(self)).expect("a configuration holds only texts, paths and numbers")
     }
+}
+
+/// What is wrong with the text as such, and in which line.
+fn in_one_line(error: &toml::de::Error, text: &str) -> String {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+    let written = text.lines().nth(line).unwrap_or_default().trim();
+    format!("line {}, `{written}`: {}", line + 1, error.message().trim_end().replace('\n', ", "))
 }
 
 /// The file as written.

@@ -56,7 +56,10 @@ impl std::fmt::Debug for Identity {
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
     /// The host has not joined a fleet.
-    #[error("this host has not joined a fleet ({path} is not there): run `postern-agent join`")]
+    #[error(
+        "this host has not joined a fleet ({path} is not there): get a secret by `postern host enrol NAME` at a verifier, \
+         then run `postern-agent join --verifier https://NAME:7443` here"
+    )]
     NotJoined {
         /// The file that would be there.
         path: PathBuf,

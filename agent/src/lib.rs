@@ -34,6 +34,7 @@ pub mod backoff;
 pub mod chance;
 pub mod checkpoint;
 pub mod clock;
+pub mod clocks;
 pub mod config;
 pub mod connection;
 pub mod envelope;

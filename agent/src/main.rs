@@ -4,8 +4,8 @@
 
 mod commands;
 mod run;
-mod typed;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -66,6 +66,9 @@ struct JoinArguments {
     /// Read the join secret from a file of root's, mode 0600; without it from standard input
     #[arg(long, value_name = "PATH")]
     secret_file: Option<PathBuf>,
+    /// What somebody takes for the place of the secret. Without this the refusal would repeat it
+    #[arg(hide = true, value_name = "SECRET")]
+    misplaced: Vec<OsString>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -87,6 +90,9 @@ fn main() -> ExitCode {
     }
     let done = match command {
         Command::Run(argument) => run::run(&argument.config),
+        Command::Join(arguments) if !arguments.misplaced.is_empty() => {
+            Err(Failure::new(2, anyhow::anyhow!(commands::SECRET_AS_ARGUMENT)))
+        }
         Command::Join(arguments) => {
             commands::join(&arguments.config.config, arguments.verifier, arguments.secret_file.as_deref())
         }

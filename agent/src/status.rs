@@ -14,6 +14,7 @@ use wire::API_VERSION;
 
 use crate::VERSION;
 use crate::clock::UnixTime;
+use crate::clocks::{self, ClockFault};
 use crate::identity::Identity;
 use crate::verifiers::Verifiers;
 
@@ -45,6 +46,9 @@ pub struct Status {
     pub group: Option<String>,
     /// How far its clock is ahead of the verifier's, in seconds, when it was compared last.
     pub clock_ahead_seconds: Option<i64>,
+    /// Whose clock seems to be off, the host's or a verifier's, in words; absent while they agree.
+    #[serde(default)]
+    pub clock_fault: Option<String>,
     /// Until when the certificate is good, RFC 3339 in UTC.
     pub certificate_until: String,
     /// The verifiers, in the order in which they are asked.
@@ -62,6 +66,9 @@ pub struct VerifierStatus {
     pub problem: Option<String>,
     /// Milliseconds until it is tried again.
     pub retry_in_ms: u64,
+    /// How far the host's clock was ahead of its own, in seconds, when it said its time last; absent before.
+    #[serde(default)]
+    pub clock_ahead_seconds: Option<i64>,
 }
 
 /// What verifiers have told the host about itself.
@@ -73,6 +80,10 @@ pub struct Told {
     pub group: Option<String>,
     /// How far its clock is ahead, in seconds.
     pub clock_ahead_seconds: Option<i64>,
+    /// The same of each verifier that has answered, in their order.
+    pub clocks: Vec<Option<i64>>,
+    /// What was logged about them last.
+    pub clock_fault: Option<ClockFault>,
     /// Whether the last report was answered.
     pub is_answered: bool,
     /// Why the verifier decides nothing, as it said when it answered last.
@@ -96,13 +107,17 @@ impl Reporter {
         let verifiers: Vec<_> = verifiers
             .stands()
             .into_iter()
-            .map(|stand| VerifierStatus {
+            .enumerate()
+            .map(|(number, stand)| VerifierStatus {
                 address: stand.address,
                 connected: stand.is_connected,
                 problem: stand.problem,
                 retry_in_ms: u64::try_from(stand.rests_for.as_millis()).unwrap_or(u64::MAX),
+                clock_ahead_seconds: told.clocks.get(number).copied().flatten(),
             })
             .collect();
+        let place = |number: usize| verifiers[number].address.clone();
+        let clock_fault = clock_words(clocks::judge(&told.clocks), &told.clocks, place);
         let is_well = |verifier: &VerifierStatus| verifier.connected && verifier.problem.is_none();
         let is_decided = told.is_answered && told.standing_still.is_none();
         Status {
@@ -115,10 +130,37 @@ impl Reporter {
             name: told.name,
             group: told.group,
             clock_ahead_seconds: told.clock_ahead_seconds,
+            clock_fault,
             certificate_until: rfc3339(identity.not_after),
             verifiers,
         }
     }
+}
+
+/// Whose clock is off, in one line.
+///
+/// * `ahead`: how far the host's is ahead of each verifier's.
+/// * `place`: where a verifier is.
+pub fn clock_words(
+    fault: Option<ClockFault>,
+    ahead: &[Option<i64>],
+    place: impl Fn(usize) -> String,
+) -> Option<String> {
+    Some(match fault? {
+        ClockFault::Verifier(number) => {
+            let ahead = ahead.get(number).copied().flatten().unwrap_or_default();
+            let direction = if ahead > 0 { "behind" } else { "ahead" };
+            let seconds = ahead.unsigned_abs();
+            format!(
+                "the clock of the verifier {} is {seconds} s {direction}, and another agrees with this host's",
+                place(number)
+            )
+        }
+        ClockFault::Host => "this host's clock is off: the verifiers' agree with each other".into(),
+        ClockFault::Unclear => {
+            "the clocks of this host and of its verifiers differ, and which is right is not known".into()
+        }
+    })
 }
 
 /// Why nobody said how the agent is.
@@ -193,6 +235,9 @@ impl std::fmt::Display for Status {
         writeln!(f, "certificate  until {}", self.certificate_until)?;
         if let Some(ahead) = self.clock_ahead_seconds {
             writeln!(f, "clock        {ahead} s ahead of the verifier's")?;
+        }
+        if let Some(fault) = &self.clock_fault {
+            writeln!(f, "clocks       {}", printable(fault))?;
         }
         for verifier in &self.verifiers {
             let state = match (verifier.connected, &verifier.problem) {

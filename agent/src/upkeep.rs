@@ -20,10 +20,11 @@ use crate::VERSION;
 use crate::chance::Chance;
 use crate::checkpoint::Checkpoints;
 use crate::clock::{Clock, UnixTime};
+use crate::clocks;
 use crate::connection::Answer;
 use crate::identity::NewKey;
 use crate::sessions::Sessions;
-use crate::status::Reporter;
+use crate::status::{self, Reporter};
 use crate::tls;
 use crate::verifiers::Verifiers;
 
@@ -47,8 +48,8 @@ const RENEW_RETRY: Duration = Duration::from_secs(600);
 /// Which part of a certificate's life is the longest random delay of its renewal: a tenth.
 const RENEW_SPREAD: u64 = 10;
 
-/// From how many seconds on a difference of the clocks is worth a warning: a time step of a token.
-const CLOCK_TOLERANCE: u64 = 30;
+/// How often other verifiers are asked for their time where clocks differ. What the answer leads to is done by people.
+const CLOCKS_ASKED_EVERY: Duration = Duration::from_secs(600);
 
 /// Keeps the host in the fleet.
 #[derive(Debug)]
@@ -72,6 +73,8 @@ pub struct Upkeep {
 /// When what is due.
 struct Plan {
     report: Instant,
+    /// Other verifiers are not asked for their time before.
+    clocks: Instant,
     renew: Renewal,
 }
 
@@ -93,10 +96,14 @@ impl Upkeep {
 
     async fn go_on(&self) {
         let now = Instant::now();
-        let mut plan = Plan { report: now, renew: Renewal { at: self.renewal(), not_before: now } };
+        let mut plan =
+            Plan { report: now, clocks: now, renew: Renewal { at: self.renewal(), not_before: now } };
         loop {
             let answered = self.report().await;
             self.note(answered.is_some());
+            if let Some(number) = answered {
+                self.compare_clocks(number, &mut plan.clocks).await;
+            }
             if answered.is_some() {
                 self.sessions.note_answer();
             }
@@ -129,11 +136,8 @@ impl Upkeep {
             if self.verifiers.due(number) > now {
                 continue;
             }
-            let report =
-                Report { api_version: API_VERSION, agent_version: VERSION.into(), clock: self.clock.now() };
-            let body = json(&report);
-            match self.verifiers.ask_one(number, REPORT_PATH, &body, now + REPORT_TIMEOUT).await {
-                Ok(answer) if self.heed(&answer) => {
+            match self.verifiers.ask_one(number, REPORT_PATH, &self.said(), now + REPORT_TIMEOUT).await {
+                Ok(answer) if self.heed(number, &answer) => {
                     self.verifiers.retire_from(number + 1);
                     return Some(number);
                 }
@@ -146,8 +150,61 @@ impl Upkeep {
         None
     }
 
+    /// What the host says of itself.
+    fn said(&self) -> Bytes {
+        json(&Report { api_version: API_VERSION, agent_version: VERSION.into(), clock: self.clock.now() })
+    }
+
+    /// Where clocks differ, hears the other verifiers too: two clocks do not say which of them is right. Logs whose is off,
+    /// once.
+    ///
+    /// * `answered`: who keeps its connection.
+    /// * `due`: not before.
+    async fn compare_clocks(&self, answered: usize, due: &mut Instant) {
+        let told = || self.reporter.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let differ = clocks::judge(&told().clocks).is_some();
+        if differ && now >= *due {
+            *due = now + CLOCKS_ASKED_EVERY;
+            for number in (0..self.verifiers.count()).filter(|number| *number != answered) {
+                let now = Instant::now();
+                if self.verifiers.due(number) > now {
+                    continue;
+                }
+                let said = self.said();
+                let asked = self.verifiers.ask_one(number, REPORT_PATH, &said, now + REPORT_TIMEOUT);
+                if let Ok(answer) = asked.await
+                    && let Ok(reported) = serde_json::from_slice::<Reported>(&answer.body)
+                {
+                    self.note_clock(number, &reported);
+                }
+            }
+            self.verifiers.retire_from(answered + 1);
+        }
+        let mut told = told();
+        let fault = clocks::judge(&told.clocks);
+        if std::mem::replace(&mut told.clock_fault, fault) == fault {
+            return;
+        }
+        let stands = self.verifiers.stands();
+        match status::clock_words(fault, &told.clocks, |number| stands[number].address.clone()) {
+            Some(words) => tracing::warn!("{words}: set them by NTP"),
+            None => tracing::info!("the clocks of host and verifiers agree again"),
+        }
+    }
+
+    /// Takes note of a verifier's time.
+    fn note_clock(&self, number: usize, reported: &Reported) {
+        let ours = i64::try_from(self.clock.now()).unwrap_or(i64::MAX);
+        let ahead = ours.checked_sub_unsigned(reported.clock);
+        let mut told = self.reporter.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = told.clocks.len().max(self.verifiers.count());
+        told.clocks.resize(count, None);
+        told.clocks[number] = ahead;
+    }
+
     /// Takes note of what a verifier says of the host. `false` when it does not take it for the host that it is.
-    fn heed(&self, answer: &Answer) -> bool {
+    fn heed(&self, number: usize, answer: &Answer) -> bool {
         let status = answer.status;
         if status != StatusCode::OK {
             tracing::error!(%status, "the verifier does not take this host for one of its fleet");
@@ -162,13 +219,9 @@ impl Upkeep {
             return false;
         }
         self.sessions.answer(&reported.sessions);
-        let (ours, theirs) = (self.clock.now(), reported.clock);
-        if ours.abs_diff(theirs) > CLOCK_TOLERANCE {
-            tracing::warn!(ours, theirs, "the clocks of host and verifier differ: set them by NTP");
-        }
+        self.note_clock(number, &reported);
         let mut told = self.reporter.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.clock_ahead_seconds =
-            i64::try_from(ours).ok().and_then(|ours| ours.checked_sub_unsigned(theirs));
+        told.clock_ahead_seconds = told.clocks[number];
         (told.name, told.group) = (Some(reported.name), reported.group);
         told.standing_still = reported.standing_still;
         true
@@ -224,7 +277,7 @@ impl Upkeep {
         let tls = tls::for_host(&next)?;
         // On disk before it is shown: the verifier forgets the present one then.
         next.keep(&self.state_dir)?;
-        let until = crate::status::rfc3339(next.not_after);
+        let until = status::rfc3339(next.not_after);
         self.reporter.identity.store(Arc::new(next));
         self.verifiers.become_host(tls);
         Ok(until)

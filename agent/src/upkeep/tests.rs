@@ -199,3 +199,39 @@ async fn the_first_verifier_is_preferred_again_once_it_answers() {
     let connected: Vec<bool> = rig.upkeep.verifiers.stands().iter().map(|stand| stand.is_connected).collect();
     assert_eq!(connected, [true, false], "one connection is kept");
 }
+
+// covers: H09
+#[tokio::test]
+async fn where_clocks_differ_the_other_verifiers_are_heard_and_the_one_that_is_off_is_named() {
+    let authority = Authority::generate();
+    let off = Arc::new(AtomicU64::new(1_060));
+    let its = off.clone();
+    let first = Fake::start(&authority, move |_, _| {
+        let mut answer = reported(HOST);
+        answer["clock"] = json!(its.load(Ordering::SeqCst));
+        Act::Answer(200, answer)
+    })
+    .await;
+    let second = Fake::start(&authority, |_, _| Act::Answer(200, reported(HOST))).await;
+    let rig = Rig::new(&authority, &[&first, &second]);
+    let fault = |rig: &Rig| rig.upkeep.reporter.status(&rig.upkeep.verifiers).clock_fault;
+    let mut due = Instant::now();
+    assert_eq!(rig.upkeep.report().await, Some(0));
+    assert!(fault(&rig).is_some_and(|said| said.contains("is not known")), "two clocks do not tell");
+    rig.upkeep.compare_clocks(0, &mut due).await;
+    let said = fault(&rig).unwrap();
+    assert!(said.contains(&format!("verifier {} is 60 s ahead", first.verifier())), "{said}");
+    let status = rig.upkeep.reporter.status(&rig.upkeep.verifiers);
+    let ahead: Vec<_> = status.verifiers.iter().map(|verifier| verifier.clock_ahead_seconds).collect();
+    assert_eq!((status.clock_ahead_seconds, &ahead[..]), (Some(-60), &[Some(-60), Some(10)][..]));
+    assert_eq!(status.verifiers.iter().map(|one| one.connected).collect::<Vec<_>>(), [true, false]);
+    assert!(status.to_string().contains(&said), "{status}");
+    // Not again for a while.
+    let heard = second.connections.load(Ordering::SeqCst);
+    rig.upkeep.compare_clocks(0, &mut due).await;
+    assert_eq!(second.connections.load(Ordering::SeqCst), heard);
+    off.store(1_000, Ordering::SeqCst);
+    assert_eq!(rig.upkeep.report().await, Some(0));
+    rig.upkeep.compare_clocks(0, &mut due).await;
+    assert_eq!(fault(&rig), None);
+}
