@@ -26,6 +26,7 @@ use system_tests::time;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior};
 use wire::login::Verdict;
 use wire::verify::{VERIFY_PATH, Verified, Verify};
 
@@ -132,8 +133,16 @@ impl Crowd {
         let begun = time::now();
         let verified = self.runtime.block_on(verdict(&member.verifiers, &member.host, user, code));
         let took = begun.elapsed();
-        assert_eq!(verified.expect("a verdict"), Verdict::Allow);
+        assert_eq!(verified, Ok(Verdict::Allow), "{user} at host {number}");
         took
+    }
+
+    /// A steady beat for what is done one after the other.
+    pub fn beat(&self, every: Duration) -> Beat<'_> {
+        let _inside = self.runtime.enter();
+        let mut interval = tokio::time::interval(every);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Beat { interval, runtime: &self.runtime }
     }
 
     /// Runs something while one of the hosts tries wrong codes for these users in turns, and does not slow down when it is
@@ -156,6 +165,19 @@ impl Crowd {
         let done = what();
         stop.send_replace(true);
         (done, self.runtime.block_on(guessing).expect("the guesses are counted"))
+    }
+}
+
+/// See [`Crowd::beat`].
+pub struct Beat<'a> {
+    interval: Interval,
+    runtime: &'a Runtime,
+}
+
+impl Beat<'_> {
+    /// Waits for the next one. What took longer than a beat moves all later ones.
+    pub fn next(&mut self) {
+        self.runtime.block_on(self.interval.tick());
     }
 }
 
@@ -200,17 +222,17 @@ async fn guess(
 }
 
 impl Guesses {
-    fn add(&mut self, verdict: Option<Verdict>) {
-        self.answered += usize::from(verdict.is_some());
-        self.allowed += usize::from(verdict == Some(Verdict::Allow));
+    fn add(&mut self, verdict: Result<Verdict, String>) {
+        self.answered += usize::from(verdict.is_ok());
+        self.allowed += usize::from(verdict == Ok(Verdict::Allow));
     }
 }
 
-/// Asks the host's verifier about a code. `None` where it gives no verdict.
+/// Asks the host's verifier about a code. Where it gives no verdict, what came instead.
 ///
 /// # Panics
 /// When the verdict is about something else.
-async fn verdict(verifiers: &Verifiers, host: &str, user: &str, code: &str) -> Option<Verdict> {
+async fn verdict(verifiers: &Verifiers, host: &str, user: &str, code: &str) -> Result<Verdict, String> {
     let asked = Verify {
         request_id: Cow::Owned(random_id().expect("an id")),
         user: Cow::Borrowed(user),
@@ -220,10 +242,12 @@ async fn verdict(verifiers: &Verifiers, host: &str, user: &str, code: &str) -> O
     };
     let body = secret_body::of(&asked, 1_024);
     let deadline = tokio::time::Instant::now() + LOGIN_TIMEOUT;
-    let answer = verifiers.ask_one(0, VERIFY_PATH, &body, deadline).await.ok()?;
-    let verified: Verified<'_> = serde_json::from_slice(&answer.body).ok()?;
+    let answer = verifiers.ask_one(0, VERIFY_PATH, &body, deadline).await;
+    let answer = answer.map_err(|fault| format!("{fault:?}"))?;
+    let instead = || format!("{} {}", answer.status, String::from_utf8_lossy(&answer.body));
+    let verified: Verified<'_> = serde_json::from_slice(&answer.body).map_err(|_| instead())?;
     let asked = Asked { request_id: &asked.request_id, user, service: "vpn", host };
-    Some(judgement::verified(verified, &asked).expect("a verdict about this code").verdict)
+    Ok(judgement::verified(verified, &asked).expect("a verdict about this code").verdict)
 }
 
 /// Lets this process open so many files, and no fewer than it may already.
