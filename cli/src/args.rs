@@ -1,7 +1,10 @@
 //! The command line: every noun, verb and flag. Its doc comments are the help texts.
 
+mod audit;
 mod host;
+mod person;
 mod policy;
+mod request;
 mod session;
 mod token;
 
@@ -14,8 +17,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::explain::Reference;
+pub use audit::{AuditVerb, AuditWish};
 pub use host::{HostName, HostVerb};
+pub use person::{PersonAccount, PersonLogin, PersonOrder, PersonVerb, PersonWish};
 pub use policy::{Attempt, PolicyVerb, PolicyWish, RolloutVerb};
+pub use request::{Approval, RequestFilter, RequestName, RequestVerb};
 pub use session::{SessionFilter, SessionVerb};
 pub use token::{AddOrder, FileFormat, Holder, ImportOrder, Serial, TokenFilter, TokenVerb, Type};
 
@@ -131,6 +137,12 @@ pub enum Asking {
     /// Hosts of the fleet: machines that ask this verifier
     #[command(subcommand)]
     Host(HostVerb),
+    /// Requests for one-time passwords: who asks, and the decision
+    #[command(subcommand)]
+    Request(RequestVerb),
+    /// Persons: the humans behind accounts, whose mails and approvals count
+    #[command(subcommand)]
+    Person(PersonVerb),
     /// Policy: what is demanded of whom, where, and why
     #[command(subcommand)]
     Policy(PolicyVerb),
@@ -263,38 +275,6 @@ pub enum StoreVerb {
     Settle,
 }
 
-/// What can be done with the audit trail.
-#[derive(Debug, Subcommand)]
-pub enum AuditVerb {
-    /// Show records: the newest ones, or those after a sequence number
-    Show(AuditWish),
-    /// Walk the whole chain; exit 1 when it is broken, or holds not what a witness saw
-    Verify {
-        /// A file with a checkpoint that was kept elsewhere: what this command showed before, or an agent's
-        /// /var/lib/postern-agent/checkpoint
-        #[arg(long, value_name = "FILE")]
-        witness: Option<PathBuf>,
-    },
-}
-
-/// Which audit records are wanted.
-#[derive(Debug, Args)]
-pub struct AuditWish {
-    /// Start after this sequence number instead of showing the newest
-    #[arg(long, value_name = "SEQUENCE")]
-    pub after: Option<u64>,
-    /// How many records at most
-    #[arg(long, value_name = "COUNT", default_value_t = 50,
-        value_parser = clap::value_parser!(u32).range(1..=i64::from(AUDIT_SHOW_MAX)))]
-    pub limit: u32,
-    /// Only records about this user
-    #[arg(long, value_name = "NAME")]
-    pub user: Option<String>,
-}
-
-/// Most records that one `audit show` collects: about 50 MB of them, a hundred pages.
-const AUDIT_SHOW_MAX: u32 = 100_000;
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -323,7 +303,9 @@ mod tests {
     fn no_flag_takes_a_secret() {
         let path = clap::value_parser!(PathBuf).type_id();
         let mut files = Vec::new();
-        for argument in arguments(&Cli::command()) {
+        // A switch takes nothing.
+        let all = arguments(&Cli::command());
+        for argument in all.into_iter().filter(|argument| argument.get_action().takes_values()) {
             let name = argument.get_id().as_str();
             let is_file = name.ends_with("_file") && argument.get_value_parser().type_id() == path;
             let words = ["secret", "password", "passphrase", "code", "pin", "key", "proof"];

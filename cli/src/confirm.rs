@@ -3,7 +3,8 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use crate::args::{
-    Asking, Globals, HostName, HostVerb, RecoveryVerb, Serial, StoreVerb, Switch, TokenVerb, UserVerb,
+    Asking, Globals, HostName, HostVerb, PersonLogin, PersonVerb, RecoveryVerb, Serial, StoreVerb, Switch,
+    TokenVerb, UserVerb,
 };
 use crate::failure::Failure;
 use crate::output::escape::escaped;
@@ -60,6 +61,13 @@ fn question(asking: &Asking) -> Option<(&'static str, When)> {
             );
             ("`host revoke`", question)
         }
+        Asking::Person(PersonVerb::Remove(PersonLogin { login })) => {
+            let question = format!(
+                "Remove person {} for ever? Whoever gets the login name later is another person.",
+                escaped(login)
+            );
+            ("`person remove`", question)
+        }
         Asking::Store(StoreVerb::Settle) => (
             "`store settle`",
             "Have you looked at what is missing in the store (`postern audit show`), and settle it?".into(),
@@ -78,10 +86,20 @@ fn question(asking: &Asking) -> Option<(&'static str, When)> {
             | HostVerb::Rename { .. }
             | HostVerb::Group { .. },
         )
+        | Asking::Person(
+            PersonVerb::List
+            | PersonVerb::Show(_)
+            | PersonVerb::Add(_)
+            | PersonVerb::Set(_)
+            | PersonVerb::Password(_)
+            | PersonVerb::Share(_)
+            | PersonVerb::Unshare(_),
+        )
         | Asking::Explain { .. }
         | Asking::Audit(_)
         | Asking::Ban(_)
         | Asking::Session(_)
+        | Asking::Request(_)
         | Asking::Policy(_)
         | Asking::Rollout(_)
         | Asking::Whoami

@@ -72,8 +72,8 @@ pub enum Failure {
     WrongCode { why: String },
     #[error("cannot read {}", path.display())]
     ReadConfig { path: PathBuf, source: io::Error },
-    #[error("{} is not valid TOML", path.display())]
-    ParseConfig { path: PathBuf, source: toml::de::Error },
+    #[error("{} is not valid TOML: {fault}", path.display())]
+    ParseConfig { path: PathBuf, fault: String },
     #[error("sockets.{key} in {} is not a path in quotes", path.display())]
     ConfigSocket { key: &'static str, path: PathBuf },
     #[error("cannot reach verifierd at {} (is it running?)", socket.display())]

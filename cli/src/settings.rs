@@ -79,13 +79,21 @@ fn configured(path: &Path, side: Side) -> Result<Option<PathBuf>, Failure> {
 }
 
 fn socket_in(text: &str, path: &Path, side: Side) -> Result<Option<PathBuf>, Failure> {
-    let file: toml::Table =
-        text.parse().map_err(|source| Failure::ParseConfig { path: path.into(), source })?;
+    let file: toml::Table = toml::from_str(text)
+        .map_err(|error| Failure::ParseConfig { path: path.into(), fault: in_one_line(&error, text) })?;
     match file.get("sockets").and_then(|sockets| sockets.get(side.key())) {
         None => Ok(None),
         Some(toml::Value::String(socket)) => Ok(Some(PathBuf::from(socket))),
         Some(_) => Err(Failure::ConfigSocket { key: side.key(), path: path.into() }),
     }
+}
+
+/// What is wrong with the text as such, and in which line.
+fn in_one_line(error: &toml::de::Error, text: &str) -> String {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+    let written = text.lines().nth(line).unwrap_or_default().trim();
+    format!("line {}, `{written}`: {}", line + 1, error.message().trim_end().replace('\n', ", "))
 }
 
 #[cfg(test)]
@@ -114,7 +122,12 @@ mod tests {
 
     #[test]
     fn a_broken_configuration_is_an_error() {
-        assert!(matches!(check("version = ", Side::Admin), Err(Failure::ParseConfig { .. })));
+        let failure = check("version = 1\n[sockets\n", Side::Admin).expect_err("no TOML");
+        let line = failure.line();
+        assert!(
+            line.starts_with("x is not valid TOML: line 2, `[sockets`: ") && !line.contains('\n'),
+            "{line}"
+        );
         let number = check("[sockets]\nuser = 7\n", Side::User);
         assert!(matches!(number, Err(Failure::ConfigSocket { key: "user", .. })));
     }

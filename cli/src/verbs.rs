@@ -5,9 +5,11 @@ mod ban;
 pub mod explain;
 mod host;
 pub mod init;
+mod person;
 mod policy;
 mod proof;
 mod recovery;
+mod request;
 mod session;
 mod status;
 mod store;
@@ -97,11 +99,13 @@ async fn answer(session: &Session, asking: Asking) -> Result<Answer, Failure> {
         Asking::Ban(verb) => ban::run(client, verb, format).await,
         Asking::Session(verb) => session::run(client, verb, format).await,
         Asking::Host(verb) => host::run(client, verb, format).await,
+        Asking::Person(verb) => person::run(session, verb).await,
+        Asking::Request(verb) => request::run(client, verb, format).await,
         Asking::Policy(verb) => policy::run(client, verb, format).await,
         Asking::Rollout(verb) => policy::run_rollout(client, &verb, format).await,
         Asking::Whoami => whoami::run(client, format).await,
         Asking::Explain { reference } => explain::run(client, &reference, format).await,
-        Asking::Audit(verb) => audit::run(client, verb, format).await,
+        Asking::Audit(verb) => audit::run(session, verb).await,
         Asking::Store(verb) => store::run(client, &verb, format).await,
         Asking::Status => status::run(client, format).await,
     }

@@ -16,7 +16,7 @@ pub struct SessionFilter {
     /// Only those of this Unix account
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub user: Option<String>,
-    /// Only those at this host of the fleet
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    /// Only those at this host of the fleet; `-` for this machine
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), allow_hyphen_values = true)]
     pub host: Option<String>,
 }

@@ -23,7 +23,7 @@ pub fn list<const COLUMNS: usize>(
 }
 
 /// One thing: a row for each of its properties.
-pub fn properties<const ROWS: usize>(rows: [(&str, String); ROWS]) -> String {
+pub fn properties<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> String {
     let mut table = plain();
     table.add_rows(rows.into_iter().map(|(name, value)| [name.to_owned(), escaped(&value)]));
     print(&mut table)

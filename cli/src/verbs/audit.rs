@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use hyper::Method;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use wire::admin::{AUDIT_PAGE_MAX, AuditCheck, AuditPage, AuditRecord, WitnessCheck};
 use wire::fleet::CHECKPOINT_BYTES_MAX;
 
@@ -12,16 +14,26 @@ use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::output::table::{self, or_dash, yes_no};
 use crate::output::{Answer, Format};
+use crate::verbs::Session;
 use crate::verbs::explain::why;
 
 /// How much longer than other answers a walk along the whole trail may take: some seconds for each million records.
 const WALK_MAX: Duration = Duration::from_secs(3600);
 
+/// Which records are wanted, the moment worked out.
+struct Filter {
+    wish: AuditWish,
+    since: Option<OffsetDateTime>,
+}
+
 /// Runs one of the verbs.
-pub async fn run(client: &Client, verb: AuditVerb, format: Format) -> Result<Answer, Failure> {
+pub async fn run(session: &Session, verb: AuditVerb) -> Result<Answer, Failure> {
+    let (client, format) = (&session.client, session.format);
     match verb {
         AuditVerb::Show(wish) => {
-            let page = match wish.after {
+            let since = wish.since.and_then(|since| since.moment(session.now));
+            let wish = Filter { wish, since };
+            let page = match wish.wish.after {
                 Some(after) => following(client, &wish, after).await?,
                 None => newest(client, &wish).await?,
             };
@@ -32,8 +44,8 @@ pub async fn run(client: &Client, verb: AuditVerb, format: Format) -> Result<Ans
 }
 
 /// The first wanted records after a sequence number, oldest first.
-async fn following(client: &Client, wish: &AuditWish, mut after: u64) -> Result<AuditPage, Failure> {
-    let limit = wish.limit as usize;
+async fn following(client: &Client, wish: &Filter, mut after: u64) -> Result<AuditPage, Failure> {
+    let limit = wish.wish.limit as usize;
     let mut found = Vec::new();
     loop {
         let asked = step(wish, found.len());
@@ -41,7 +53,7 @@ async fn following(client: &Client, wish: &AuditWish, mut after: u64) -> Result<
         let is_full = page.items.len() >= asked as usize;
         // Sequences rise within a page; one that does not would keep us here for ever.
         let last = page.items.last().map(|record| record.sequence).filter(|last| *last > after);
-        found.extend(page.items.into_iter().filter(|record| is_wanted(record, wish)));
+        found.extend(page.items.into_iter().filter(|record| wish.wants(record)));
         found.truncate(limit);
         match last {
             Some(last) if is_full && found.len() < limit => after = last,
@@ -51,9 +63,9 @@ async fn following(client: &Client, wish: &AuditWish, mut after: u64) -> Result<
 }
 
 /// The last wanted records, oldest first. Walks from the end of the trail towards its start, in bigger steps where
-/// nothing is left.
-async fn newest(client: &Client, wish: &AuditWish) -> Result<AuditPage, Failure> {
-    let limit = wish.limit as usize;
+/// nothing is left, and no further than to a stretch that is all older than what is wanted.
+async fn newest(client: &Client, wish: &Filter) -> Result<AuditPage, Failure> {
+    let limit = wish.wish.limit as usize;
     let newest = page(client, 0, 1).await?.newest;
     let mut found: Vec<AuditRecord> = Vec::new();
     let mut end = newest;
@@ -61,9 +73,12 @@ async fn newest(client: &Client, wish: &AuditWish) -> Result<AuditPage, Failure>
     while end > 0 && found.len() < limit {
         let start = end.saturating_sub(width);
         let stretch = Stretch { after: start, through: end, records_max: limit - found.len() };
-        let (mut items, is_empty) = stretch.last(client, wish).await?;
+        let Found { mut items, is_empty, is_older } = stretch.last(client, wish).await?;
         items.append(&mut found);
         found = items;
+        if is_older && !is_empty {
+            break;
+        }
         end = start;
         width = if is_empty { width.saturating_mul(2) } else { u64::from(step(wish, found.len())) };
     }
@@ -77,35 +92,67 @@ struct Stretch {
     records_max: usize,
 }
 
+/// What is in it.
+struct Found {
+    /// The last wanted records, oldest first.
+    items: Vec<AuditRecord>,
+    /// Whether there are no records at all.
+    is_empty: bool,
+    /// Whether none is from the time that is wanted.
+    is_older: bool,
+}
+
 impl Stretch {
-    /// The last wanted records in it, oldest first; and whether there are none at all in it.
-    async fn last(&self, client: &Client, wish: &AuditWish) -> Result<(Vec<AuditRecord>, bool), Failure> {
+    async fn last(&self, client: &Client, wish: &Filter) -> Result<Found, Failure> {
         let mut found = Vec::new();
-        let (mut after, mut is_empty) = (self.after, true);
+        let (mut after, mut is_empty, mut is_older) = (self.after, true, true);
         loop {
             let asked = u32::try_from(self.through - after).unwrap_or(u32::MAX).clamp(1, AUDIT_PAGE_MAX);
             let items = page(client, after, asked).await?.items;
             // Sequences rise; what does not would keep us here for ever.
             let last = items.last().map(|record| record.sequence).filter(|last| *last > after);
             let inside = items.into_iter().take_while(|record| record.sequence <= self.through);
-            found.extend(inside.inspect(|_| is_empty = false).filter(|record| is_wanted(record, wish)));
+            let inside = inside.inspect(|record| {
+                (is_empty, is_older) = (false, is_older && !wish.is_in_time(record));
+            });
+            found.extend(inside.filter(|record| wish.wants(record)));
             found.drain(..found.len().saturating_sub(self.records_max));
             match last {
                 Some(last) if last < self.through => after = last,
-                Some(_) | None => return Ok((found, is_empty)),
+                Some(_) | None => return Ok(Found { items: found, is_empty, is_older }),
             }
         }
     }
 }
 
-/// How many records to ask for next: what is missing, or a full page where most may be of other users.
-fn step(wish: &AuditWish, found: usize) -> u32 {
-    let missing = wish.limit.saturating_sub(u32::try_from(found).unwrap_or(u32::MAX));
-    if wish.user.is_some() { AUDIT_PAGE_MAX } else { missing.clamp(1, AUDIT_PAGE_MAX) }
+/// How many records to ask for next: what is missing, or a full page where most may be others.
+fn step(wish: &Filter, found: usize) -> u32 {
+    let missing = wish.wish.limit.saturating_sub(u32::try_from(found).unwrap_or(u32::MAX));
+    if wish.is_choosy() { AUDIT_PAGE_MAX } else { missing.clamp(1, AUDIT_PAGE_MAX) }
 }
 
-fn is_wanted(record: &AuditRecord, wish: &AuditWish) -> bool {
-    wish.user.is_none() || record.user == wish.user
+impl Filter {
+    /// Whether not every record is wanted.
+    fn is_choosy(&self) -> bool {
+        let AuditWish { after: _, limit: _, user, host, event, since } = &self.wish;
+        user.is_some() || host.is_some() || event.is_some() || since.is_some()
+    }
+
+    fn wants(&self, record: &AuditRecord) -> bool {
+        let AuditWish { user, host, event, .. } = &self.wish;
+        // The verifier's own machine is shown as a dash.
+        let place = record.host.as_deref().unwrap_or("-");
+        (user.is_none() || record.user == *user)
+            && host.as_ref().is_none_or(|host| place == host)
+            && event.as_ref().is_none_or(|event| record.event == *event)
+            && self.is_in_time(record)
+    }
+
+    /// A time that cannot be read excludes nothing.
+    fn is_in_time(&self, record: &AuditRecord) -> bool {
+        let Some(since) = self.since else { return true };
+        OffsetDateTime::parse(&record.at, &Rfc3339).map_or(true, |at| at >= since)
+    }
 }
 
 async fn page(client: &Client, after: u64, limit: u32) -> Result<AuditPage, Failure> {

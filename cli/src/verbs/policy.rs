@@ -148,6 +148,12 @@ fn demanded(demanded: Demanded) -> &'static str {
         Demanded::AssociationOrNothing => {
             "is asked for the serial number of a token, and a code of it, and may leave it"
         }
+        Demanded::Request => "is asked for a password that is issued on request",
+        Demanded::RequestOrNothing => "is asked for a password that is issued on request, and may leave it",
+        Demanded::Secondary => "is asked for the login name and password of a person",
+        Demanded::SecondaryOrNothing => {
+            "is asked for the login name and password of a person, and may leave it"
+        }
         Demanded::RecoveryCode => "is asked for a code, and only a recovery code is right",
         Demanded::Refusal => "is asked for a code, and refused whatever it is",
     }

@@ -51,12 +51,19 @@ fn rows(sessions: &[Session]) -> String {
     )
 }
 
-/// Whose session it is, and who asked for it where that is somebody else, as under sudo.
+/// Whose session it is, which person that is where it is known, and who asked for it where that is somebody else, as
+/// under sudo.
 fn who(session: &Session) -> String {
-    match &session.ruser {
-        Some(asker) if *asker != session.user => format!("{} (by {})", short(&session.user), short(asker)),
-        Some(_) | None => short(&session.user),
+    let login = session.login.as_ref();
+    let person = login.and_then(|login| login.email.as_ref().or(login.person.as_ref()));
+    let mut who = short(&session.user);
+    if let Some(person) = person {
+        who += &format!(" ({})", short(person));
     }
+    if let Some(asker) = session.ruser.as_ref().filter(|asker| **asker != session.user) {
+        who += &format!(" (by {})", short(asker));
+    }
+    who
 }
 
 /// What let the user in: the token whose code it was, or why none was needed.
@@ -64,6 +71,8 @@ fn with(login: &SessionLogin) -> String {
     match (&login.token, login.reason.as_str()) {
         (Some(serial), _) => format!("token {serial}"),
         (None, "recovery_code") => "recovery code".to_owned(),
+        (None, "issued_password") => "issued password".to_owned(),
+        (None, "secondary") => "a person's password".to_owned(),
         (None, reason) => format!("no code ({reason})"),
     }
 }
@@ -72,14 +81,32 @@ fn with(login: &SessionLogin) -> String {
 mod tests {
     use super::*;
 
+    // covers: R10
+    #[test]
+    fn a_session_is_told_with_the_person_behind_the_account() {
+        let told = |person: Option<&str>, email: Option<&str>, ruser: Option<&str>| {
+            let session = serde_json::json!({
+                "id": "0".repeat(32), "user": "deploy", "service": "sshd", "since": "2026-11-23T01:00:00Z", "ruser": ruser,
+                "login": {"reference": "7QK2-9ZB4", "reason": "issued_password", "person": person, "email": email},
+            });
+            who(&serde_json::from_value(session).expect("a session"))
+        };
+        assert_eq!(told(None, None, None), "deploy");
+        assert_eq!(told(Some("jane"), Some("jane@example.org"), None), "deploy (jane@example.org)");
+        assert_eq!(told(Some("jane"), None, Some("deploy")), "deploy (jane)");
+        assert_eq!(told(Some("jane"), None, Some("bob")), "deploy (jane) (by bob)");
+    }
+
     #[test]
     fn what_let_a_user_in_is_told_in_words() {
         let told = |reason: &str, token: Option<&str>| {
             let (reference, reason) = ("7QK2-9ZB4".into(), reason.into());
-            with(&SessionLogin { reference, reason, token: token.map(Into::into) })
+            with(&SessionLogin { reference, reason, token: token.map(Into::into), person: None, email: None })
         };
         assert_eq!(told("accepted", Some("PT1")), "token PT1");
         assert_eq!(told("recovery_code", None), "recovery code");
+        assert_eq!(told("issued_password", None), "issued password");
+        assert_eq!(told("secondary", None), "a person's password");
         assert_eq!(told("otp_off", None), "no code (otp_off)");
     }
 }

@@ -27,7 +27,8 @@ fn properties(caller: &SelfInfo) -> String {
     ])
 }
 
-fn role(role: Role) -> &'static str {
+/// The word for a role.
+pub fn role(role: Role) -> &'static str {
     match role {
         Role::User => "user",
         Role::Auditor => "auditor",

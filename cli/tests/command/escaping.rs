@@ -7,6 +7,7 @@ use crate::fake::{Ended, Fake, by_line};
 use crate::forms::{alice, decision, list, record, status, token};
 use crate::hosts::{host, join_secret};
 use crate::json::unlocked;
+use crate::persons::person;
 use crate::policy::{policy, policy_trial, rollout_status};
 use crate::recovery::{recovery_codes, recovery_status};
 use crate::sessions::session;
@@ -27,8 +28,19 @@ const NASTY: &[&str] = &[
 
 /// A copy with every text replaced by the nasty one, where the shape does not demand another.
 fn poisoned(value: &Value, nasty: &str) -> Value {
-    const FIXED: &[&str] =
-        &["otp", "state", "kind", "api_version", "type", "role", "then", "mode", "rollout", "demand"];
+    const FIXED: &[&str] = &[
+        "otp",
+        "state",
+        "kind",
+        "api_version",
+        "type",
+        "role",
+        "then",
+        "mode",
+        "rollout",
+        "demand",
+        "origin",
+    ];
     match value {
         Value::String(_) => json!(nasty),
         Value::Array(items) => items.iter().map(|item| poisoned(item, nasty)).collect(),
@@ -62,6 +74,8 @@ fn verbs() -> Vec<(&'static [&'static str], Value)> {
         (&["host", "list"], parse(list("host_list", &[host()]))),
         (&["host", "show", "x"], host()),
         (&["host", "enrol", "x"], join_secret()),
+        (&["person", "list"], parse(list("person_list", &[person()]))),
+        (&["person", "show", "x"], person()),
         (&["token", "list"], parse(list("token_list", &[token()]))),
         (&["token", "show", "x"], token()),
         (&["token", "disable", "x", "--yes"], token()),

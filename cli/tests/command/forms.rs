@@ -202,6 +202,51 @@ fn audit_show_goes_over_what_retention_has_removed() {
     check_trail_without(100..=1_700, &["--limit", "850"], 50, 2_500, 850);
 }
 
+// covers: P7
+#[test]
+fn audit_show_finds_a_host_an_event_and_a_time() {
+    let mut items: Vec<Value> = (1..=5).map(|sequence| record(sequence, "alice")).collect();
+    items[0]["at"] = json!("2026-10-31T23:59:59Z");
+    items[1]["host"] = json!("web1");
+    items[2]["event"] = json!("token_added");
+    items[3]["at"] = json!("2026-11-02T00:00:00+02:00");
+    items[4]["at"] = json!("when the clock stood");
+    let page = json!({"api_version": 1, "kind": "audit_page", "items": items, "newest": 5}).to_string();
+    let check = |words: &[&str], sequences: &[u64]| {
+        let ended = Fake::saying(200, &page).run(&[&["audit", "show", "-o", "json"], words].concat());
+        let shown: Value = serde_json::from_str(&ended.stdout).expect(&ended.stderr);
+        let found: Vec<_> =
+            shown["items"].as_array().expect("items").iter().map(|item| &item["sequence"]).collect();
+        assert_eq!(json!(found), json!(sequences), "{words:?}");
+    };
+    check(&["--host", "web1"], &[2]);
+    check(&["--host", "-"], &[1, 3, 4, 5]);
+    check(&["--host=-", "--event", "login", "--after", "0"], &[1, 4, 5]);
+    check(&["--event", "token_added"], &[3]);
+    check(&["--since", "2026-11-01"], &[2, 3, 4, 5]);
+    check(&["--since", "2026-11-01T22:00:00Z", "--limit", "1"], &[5]);
+    check(&["--since", "2026-11-01T22:00:00Z", "--user", "alice"], &[4, 5]);
+    check(&["--since", "1m"], &[5]);
+}
+
+// covers: P7
+#[test]
+fn audit_show_does_not_look_through_what_is_older() {
+    let fake = trail_without(0..=0);
+    let ended = fake.run(&["audit", "show", "--since", "2026-11-02"]);
+    assert_eq!((ended.exit, ended.stdout.lines().count()), (0, 1), "{}", ended.stderr);
+    let asked = fake.lines();
+    assert_eq!(asked.len(), 2, "how long the trail is, and its last stretch: {asked:?}");
+}
+
+#[test]
+fn audit_show_after_what_is_no_number_says_so_in_one_line() {
+    let ended = Fake::new(|_| Reply::Hangup).run(&["audit", "show", "--after", "x"]);
+    assert_eq!(ended.exit, 2);
+    let first = ended.stderr.lines().next().unwrap_or_default();
+    assert!(first.contains("'--after <SEQUENCE>': a whole number is needed"), "{first}");
+}
+
 #[test]
 fn audit_show_of_an_empty_trail_is_empty() {
     let page = json!({"api_version": 1, "kind": "audit_page", "items": [], "newest": 0}).to_string();

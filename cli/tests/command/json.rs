@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::fake::{Fake, by_line};
 use crate::forms::{alice, decision, list, record, status, token};
 use crate::hosts::{host, join_secret};
+use crate::persons::person;
 use crate::policy::{policy, policy_trial, rollout_status};
 use crate::recovery::{recovery_codes, recovery_status};
 use crate::sessions::session;
@@ -43,6 +44,8 @@ fn json_is_one_document_with_version_and_kind() {
     check(&["host", "revoke", "web1", "--yes"], &host(), "host");
     check(&["session", "list"], &parse(list("session_list", &[session()])), "session_list");
     check(&["host", "list"], &parse(list("host_list", &[host()])), "host_list");
+    check(&["person", "show", "carol"], &person(), "person");
+    check(&["person", "list"], &parse(list("person_list", &[person()])), "person_list");
     check(&["policy", "show", "--host", "web1"], &policy(), "policy");
     check(&["policy", "try", "--user", "alice"], &policy_trial(), "policy_trial");
     check(&["rollout", "status"], &rollout_status(), "rollout_status");

@@ -15,6 +15,7 @@ mod hosts;
 mod import;
 mod init;
 mod json;
+mod persons;
 mod policy;
 mod recovery;
 mod sessions;

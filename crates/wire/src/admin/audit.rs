@@ -64,6 +64,9 @@ pub struct AuditRecord {
     /// Which token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// Which person, by his login name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
     /// Who did it on the administration's side: `root`, `dora (helpdesk)`; absent for logins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,

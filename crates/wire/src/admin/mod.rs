@@ -31,11 +31,24 @@
 //! | `POST /v1/hosts/{name}/revoke` | [`Host`] |
 //! | `POST /v1/hosts/{name}/rename` with [`RenameHost`] | [`Host`] |
 //! | `PUT /v1/hosts/{name}/group` with [`SetGroup`] | [`Host`] |
+//! | `GET /v1/persons` | [`PersonList`] |
+//! | `POST /v1/persons` with [`NewPerson`] | [`Person`] |
+//! | `GET /v1/persons/{name}` | [`Person`] |
+//! | `PUT /v1/persons/{name}` with [`SetPerson`] | [`Person`] |
+//! | `DELETE /v1/persons/{name}` | [`Person`], as he was |
+//! | `PUT /v1/persons/{name}/password` with [`SetPassword`] | [`Person`] |
+//! | `POST /v1/persons/{name}/share` with [`ShareAccount`] | [`Person`] |
+//! | `POST /v1/persons/{name}/unshare` with [`ShareAccount`] | [`Person`] |
 //! | `GET /v1/policy?host=H&user=U&service=S` | [`Policy`] |
 //! | `GET /v1/policy/try?user=U&host=H&service=S&from=IP&at=TIME` | [`PolicyTrial`] |
 //! | `GET /v1/rollout` | [`RolloutStatus`] |
 //! | `GET /v1/bans` | [`BanList`] |
 //! | `POST /v1/bans/{id}/lift` | [`Lifted`] |
+//! | `GET /v1/requests` | [`RequestList`] |
+//! | `GET /v1/requests/{id}` | [`AccessRequest`] |
+//! | `POST /v1/requests/{id}/approve` with [`ApproveRequest`] | [`ApprovedRequest`] |
+//! | `POST /v1/requests/{id}/deny` | [`AccessRequest`] |
+//! | `POST /v1/requests/{id}/cancel` | [`AccessRequest`] |
 //! | `GET /v1/sessions?user=U&host=H&after=PLACE` | [`SessionList`] |
 //! | `GET /v1/decisions/{reference}` | [`Decision`] |
 //! | `GET /v1/audit?after=N&limit=M` | [`AuditPage`] |
@@ -45,13 +58,15 @@
 //! | `POST /v1/store/settle` | [`Status`] |
 //!
 //! Errors are [`crate::error::ErrorBody`]. Times are RFC 3339 in UTC. No answer holds a secret, but for
-//! [`RecoveryCodes`] and [`JoinSecret`], which are told once.
+//! [`RecoveryCodes`], [`JoinSecret`] and [`ApprovedRequest`], which are told once.
 
 mod audit;
 mod bans;
 mod hosts;
 mod imports;
+mod people;
 mod policy;
+mod requests;
 mod sessions;
 mod tokens;
 mod users;
@@ -67,9 +82,13 @@ pub use imports::{
     IMPORT_ROWS_MAX, IMPORT_TOKENS_MAX, Import, ImportCheck, ImportFault, ImportRow, ImportRows, Imported,
     NewImport,
 };
+pub use people::{NewPerson, Person, PersonList, PersonOrigin, SetPassword, SetPerson, ShareAccount};
 pub use policy::{
     AccessRule, Demanded, EffectiveSetting, Policy, PolicyTrial, RolloutMode, RolloutPlace, RolloutStatus,
     Then,
+};
+pub use requests::{
+    AccessRequest, ApproveRequest, ApprovedRequest, RequestList, RequestMail, RequestState, RequestWay,
 };
 pub use sessions::{SESSIONS_PAGE_MAX, Session, SessionList, SessionLogin};
 pub use tokens::{
@@ -123,6 +142,9 @@ macro_rules! debug_tells_nothing {
 
 debug_tells_nothing!(
     Proof,
+    NewPerson,
+    SetPassword,
+    ApprovedRequest,
     RecoveryCodes,
     NewToken,
     Associate,

@@ -128,6 +128,14 @@ pub enum Demanded {
     Association,
     /// The same, and an empty answer will do.
     AssociationOrNothing,
+    /// A password that was issued on request, or a request for one.
+    Request,
+    /// The same, and an empty answer will do.
+    RequestOrNothing,
+    /// Login name and password of a person.
+    Secondary,
+    /// The same, and an empty answer will do.
+    SecondaryOrNothing,
     /// A code, and only a recovery code is right.
     RecoveryCode,
     /// A code, and none is right.

@@ -40,6 +40,12 @@ pub struct SessionLogin {
     /// The serial number of the token whose code was accepted; absent where none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// The person who was let in, by his login name; absent where it is not known, as where a token is all that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
+    /// Where mails to him went when the session began; absent where there was nothing to say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
 }
 
 /// Most sessions of one answer. Two kilobytes each where a host says the longest there is, seldom a fourth of it.
