@@ -11,6 +11,7 @@ use ledger::embedded::EmbeddedLedger;
 use verifierd::config::Config;
 use verifierd::hosts::Authority;
 use verifierd::http::api::ApiSecrets;
+use verifierd::http::certificate::server_config;
 use verifierd::keys::MasterKey;
 use verifierd::service::create_store;
 
@@ -82,14 +83,31 @@ pub fn check(path: &Path) -> Result<ExitCode, Failure> {
     if let Some(api) = &config.api {
         ApiSecrets::load(api).map_err(|error| Failure::new(2, error))?;
     }
+    if let Some(web) = &config.web {
+        server_config("web", &web.certificate).map_err(|error| Failure::new(2, error))?;
+    }
     if let Some(files) = config.fleet.as_ref().and_then(|fleet| fleet.authority.as_ref()) {
         Authority::of_site(files).map_err(|error| Failure::new(2, error))?;
+    }
+    if let Some(path) = &config.audit.json_lines {
+        check_folder(path)
+            .map_err(|why| Failure::new(2, anyhow::anyhow!("audit.json_lines = {path:?}: {why}")))?;
     }
     for warning in warnings::about(&config) {
         eprintln!("verifierd: warning: {warning}");
     }
     println!("{} is a configuration", path.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a file could be made where this one is to be.
+fn check_folder(path: &Path) -> Result<(), String> {
+    let folder = path.parent().unwrap_or(path);
+    if !folder.is_dir() {
+        return Err(format!("there is no folder {}: make it, for verifierd alone", folder.display()));
+    }
+    rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+        .map_err(|error| format!("nothing can be written into {}: {error}", folder.display()))
 }
 
 /// Prints the sample file.

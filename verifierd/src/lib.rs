@@ -16,10 +16,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod accounts;
 pub mod audit;
 pub mod clock;
 pub mod config;
+mod crockford;
 pub mod dialogue;
 pub mod engine;
 pub mod expiry;
@@ -27,10 +29,13 @@ pub mod hosts;
 pub mod http;
 pub mod keys;
 pub mod login;
+pub mod mail;
 pub mod notify;
+pub mod people;
 pub mod policy;
 pub mod service;
 pub mod sessions;
 #[cfg(test)]
 mod trial;
 mod turns;
+pub mod web;

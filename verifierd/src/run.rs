@@ -1,6 +1,6 @@
 //! Runs the service: sockets, signals, systemd, logs.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ use serve::seats::DESCRIPTORS_WANTED;
 use serve::{Audience, ListenError, Listener, NetworkListener, Workers};
 use tokio::sync::watch;
 use verifierd::clock::{Clock, SystemClock};
-use verifierd::config::{ApiConfig, Config, FleetConfig};
+use verifierd::config::{ApiConfig, Config};
 use verifierd::http::api::ApiSecrets;
 use verifierd::keys::MasterKey;
 use verifierd::service::{Foundations, Reloader, Service, Sockets};
@@ -53,7 +53,9 @@ async fn serve(config: Config, path: &Path, inherited: Inherited, workers: &Work
     let master = MasterKey::load(config.key_file.as_deref(), credentials().as_deref())?;
     let paths =
         [&config.login_socket, &config.admin_socket, &config.user_socket].map(|path| path.to_path_buf());
-    let (api, fleet) = (config.api.clone(), config.fleet.clone());
+    let api = config.api.clone();
+    let fleet = config.fleet.as_ref().map(|fleet| fleet.listen);
+    let web = config.web.as_ref().map(|web| web.listen);
     // Before the store is open: what is wrong with these files has nothing to do with it.
     let secrets = api.as_ref().map(ApiSecrets::load).transpose()?;
     let secrets = secrets.map(|secrets| Arc::new(ArcSwap::from_pointee(secrets)));
@@ -73,7 +75,8 @@ async fn serve(config: Config, path: &Path, inherited: Inherited, workers: &Work
                 (Some(api), Some(secrets)) => Some((listen_to_network(api, inherited.api)?, secrets)),
                 (None, _) | (_, None) => None,
             },
-            fleet: fleet.map(|fleet| listen_to_hosts(&fleet, inherited.fleet)).transpose()?,
+            fleet: fleet.map(|at| listen_at(at, inherited.fleet)).transpose()?,
+            web: web.map(|at| listen_at(at, inherited.web)).transpose()?,
         })
     };
     let sockets = match open() {
@@ -93,6 +96,9 @@ async fn serve(config: Config, path: &Path, inherited: Inherited, workers: &Work
     }
     if let Some(listener) = &sockets.fleet {
         tracing::info!(address = %listener.address(), "the fleet is served");
+    }
+    if let Some(listener) = &sockets.web {
+        tracing::info!(address = %listener.address(), "the pages are served");
     }
     let pulse = async {
         match sd_notify::watchdog_enabled() {
@@ -123,13 +129,10 @@ fn listen_to_network(api: &ApiConfig, inherited: Option<TcpListener>) -> anyhow:
     Ok(listener)
 }
 
-fn listen_to_hosts(
-    fleet: &FleetConfig,
-    inherited: Option<TcpListener>,
-) -> Result<NetworkListener, ListenError> {
+fn listen_at(address: SocketAddr, inherited: Option<TcpListener>) -> Result<NetworkListener, ListenError> {
     match inherited {
         Some(socket) => NetworkListener::inherited(socket),
-        None => NetworkListener::bind(fleet.listen),
+        None => NetworkListener::bind(address),
     }
 }
 
@@ -148,6 +151,7 @@ struct Inherited {
     user: Option<UnixListener>,
     api: Option<TcpListener>,
     fleet: Option<TcpListener>,
+    web: Option<TcpListener>,
 }
 
 impl Inherited {
@@ -163,6 +167,7 @@ impl Inherited {
                 "user" => inherited.user = socket(),
                 "api" => inherited.api = passed.take_tcp_listener(index).ok().flatten(),
                 "fleet" => inherited.fleet = passed.take_tcp_listener(index).ok().flatten(),
+                "web" => inherited.web = passed.take_tcp_listener(index).ok().flatten(),
                 _ => {}
             }
         }

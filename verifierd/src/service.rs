@@ -1,6 +1,8 @@
 //! Puts the parts together, in the order in which they depend on each other, and takes them apart again.
 
+mod asking;
 mod chores;
+mod load;
 mod reload;
 
 use std::io;
@@ -10,31 +12,36 @@ use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use ledger::embedded::{EmbeddedLedger, LedgerOpenError};
-use ledger::{Entry, Ledger, ReadError, StartState, Stored};
+use ledger::{Entry, Ledger, ReadError, StartState};
 use serve::process::abort_soon;
 use serve::{AnyListener, Listener, NetworkListener, Workers, serve_here};
 use tokio::sync::watch;
 
-use crate::accounts::{
-    self, Accounts, ChangeError, Leftovers, Loader, RecordError, Steward, Token, UncleanStop,
-};
+use crate::access::RequestRecordError;
+use crate::accounts::{self, Accounts, ChangeError, Leftovers, RecordError, Steward, Token};
 use crate::audit::checkpoint::CheckpointKey;
 use crate::audit::sinks::Sinks;
 use crate::audit::witness::Witness;
 use crate::audit::{self, AuditRecord, Reference, rfc3339};
 use crate::clock::Clock;
 use crate::config::{Config, FleetConfig};
-use crate::dialogue::{Dialogue, Remembered};
+use crate::dialogue::{Dialogue, Metronome, Remembered};
 use crate::engine::throttle::Throttles;
 use crate::engine::{self, Engine, Recent};
 use crate::hosts::registrar;
 use crate::hosts::{self, FoundingError, HostRecordError, Registrar};
 use crate::http::api::{Api, ApiSecrets};
+use crate::http::certificate::CertificateFileError;
 use crate::http::fleet::{Fleet, FleetError};
 use crate::http::{Administration, Handler};
 use crate::keys::{IndexHasher, KeyError, MasterKey, NameHasher, Sealer};
+use crate::mail::{MailRecordError, Outbox};
 use crate::notify::Notifier;
-use crate::sessions::{self, SessionRecordError, Sessions};
+use crate::people::{DirectoryOpenError, PersonRecordError};
+use crate::sessions::{SessionRecordError, Sessions};
+use crate::web::Web;
+use asking::{Asking, Kept, Parts};
+use load::{Loaded, Loading};
 
 pub use reload::{ReloadError, Reloader};
 
@@ -73,9 +80,24 @@ pub enum StartError {
     /// What the store holds of sessions cannot be understood.
     #[error("cannot understand the store")]
     Session(#[from] SessionRecordError),
+    /// What the store holds of persons cannot be understood.
+    #[error("cannot understand the store")]
+    Person(#[from] PersonRecordError),
+    /// The directory of persons cannot be asked.
+    #[error("cannot get the directory of persons ready")]
+    Directory(#[from] DirectoryOpenError),
     /// The fleet has no authority.
     #[error("cannot get the fleet's authority ready")]
     Founding(#[from] FoundingError),
+    /// What the store holds of requests cannot be understood.
+    #[error("cannot understand the store")]
+    Request(#[from] RequestRecordError),
+    /// What the store holds of mails cannot be understood.
+    #[error("cannot understand the store")]
+    Mail(#[from] MailRecordError),
+    /// The pages cannot be served.
+    #[error("cannot get the pages' listener ready")]
+    Web(#[from] CertificateFileError),
     /// The fleet cannot be served.
     #[error("cannot get the fleet's listener ready")]
     Fleet(#[from] FleetError),
@@ -93,9 +115,13 @@ pub struct Service {
     pub administration: Arc<Administration>,
     /// Answers hosts of the fleet, where there is one.
     pub fleet: Option<Fleet>,
+    /// Answers browsers, where that is wanted.
+    pub web: Option<Arc<Web>>,
     ledger: Arc<dyn Ledger>,
     throttles: Arc<Throttles>,
     notifier: Arc<Notifier>,
+    /// Sends mails.
+    pub outbox: Arc<Outbox>,
     config_path: PathBuf,
 }
 
@@ -112,6 +138,8 @@ pub struct Sockets {
     pub api: Option<(NetworkListener, Arc<ArcSwap<ApiSecrets>>)>,
     /// The fleet's.
     pub fleet: Option<NetworkListener>,
+    /// Browsers'.
+    pub web: Option<NetworkListener>,
 }
 
 /// What a service is made of.
@@ -192,30 +220,25 @@ impl Service {
             throttles,
             names: IndexHasher::new(&master, "user names"),
         };
-        let loaded =
+        let Loaded { accounts, throttles, leftovers: rest, fleet, sessions, asking } =
             tokio::task::spawn_blocking(|| loading.load()).await.map_err(|_| ReadError::Closed)??;
-        let Loaded { accounts, throttles, leftovers, fleet, sessions } = loaded;
-        let quarantine = (start_state != StartState::Clean)
-            .then(|| accounts.quarantine.last().next(clock.now(), !accounts.has_recovery_codes()));
-        record_start(&*ledger, &*clock, start_state, quarantine).await?;
-        if let Some(stop) = quarantine {
-            accounts.quarantine.set(stop);
-        }
+        record_start(&*ledger, &*clock, start_state, &accounts, &asking).await?;
         let notifier = Arc::new(Notifier::new(config.notify.clone()));
         let known = Known { fleet, ledger: &ledger, clock: &clock, notifier: &notifier };
         let registrar = known.registrar(&master, config.fleet.as_ref()).await?;
         let config = Arc::new(ArcSwap::from_pointee(config));
-        let steward = Steward::new(accounts::Tools {
-            accounts: Arc::clone(&accounts),
-            ledger: Arc::clone(&ledger),
-            sealer: Arc::clone(&token_sealer),
-            clock: Arc::clone(&clock),
-            notifier: Arc::clone(&notifier),
-            recovery_hasher: NameHasher::new(&master, "recovery codes"),
-        });
-        steward.clear(leftovers).await?;
-        let key = CheckpointKey::new(&master);
-        let witness = read_witness(key, &ledger, &clock, &accounts, &notifier).await?;
+        let steward = steward(&master, &accounts, &ledger, &token_sealer, &clock, &notifier, rest).await?;
+        let witness = read_witness(&master, &ledger, &clock, &accounts, &notifier).await?;
+        let parts = Parts {
+            ledger: &ledger,
+            clock: &clock,
+            config: &config,
+            notifier: &notifier,
+            accounts: &accounts,
+            registrar: &registrar,
+            master: &master,
+        };
+        let Asking { people, requests, outbox } = parts.asking(asking)?;
         let engine = Engine::new(engine::Tools {
             ledger: Arc::clone(&ledger),
             clock: Arc::clone(&clock),
@@ -225,10 +248,13 @@ impl Service {
             config: Arc::clone(&config),
             notifier: Arc::clone(&notifier),
             witness: Arc::clone(&witness),
+            requests: Arc::clone(&requests),
             nobody: Arc::new(Token::of_nobody(&token_sealer)?),
         });
-        let sessions = Arc::new(Sessions::new(sessions, Arc::clone(&ledger), Arc::clone(&clock)));
+        let sessions =
+            Arc::new(Sessions::new(sessions, Arc::clone(&ledger), Arc::clone(&clock), Arc::clone(&people)));
         let dialogue = Arc::new(Dialogue {
+            sessions,
             accounts,
             steward,
             engine: Arc::new(engine),
@@ -239,15 +265,19 @@ impl Service {
             request_hasher: IndexHasher::new(&master, "requests"),
             host,
             recent: Recent::default(),
+            requested: Recent::default(),
+            people,
+            requests,
             witness,
-            sessions,
             remembered: Remembered::new("remembered"),
             shown: Remembered::new("shown"),
+            metronome: Metronome::default(),
             has_loss: AtomicBool::new(matches!(start_state, StartState::Short { .. })),
         });
         let fleet = Fleet::serving(&dialogue, &registrar)?;
         let administration = administration(&dialogue, registrar, &ledger, start_state).await?;
-        Ok(Self { dialogue, administration, fleet, ledger, throttles, notifier, config_path })
+        let web = pages(&administration, &master)?;
+        Ok(Self { dialogue, administration, fleet, web, ledger, throttles, notifier, outbox, config_path })
     }
 
     /// Serves until `stop` says so, then lets requests end and closes the store. Logins and the API are served by
@@ -261,7 +291,7 @@ impl Service {
         workers: &Workers,
         stop: watch::Receiver<bool>,
     ) -> io::Result<()> {
-        let Sockets { login, admin, user, api, fleet } = sockets;
+        let Sockets { login, admin, user, api, fleet, web } = sockets;
         let administer = || Handler::Admin(Arc::clone(&self.administration));
         let mut listeners = vec![
             ("login", AnyListener::from(login), Handler::Login(Arc::clone(&self.dialogue))),
@@ -271,6 +301,9 @@ impl Service {
         if let Some((listener, secrets)) = api {
             let api = Api::new(Arc::clone(&self.dialogue), secrets);
             listeners.push(("api", listener.into(), Handler::Api(Arc::new(api))));
+        }
+        if let (Some(listener), Some(web)) = (web, &self.web) {
+            listeners.push(("web", listener.into(), Handler::Web(Arc::clone(web))));
         }
         let tally = |listener: &AnyListener| Arc::clone(listener.tally());
         let mut tallies: Vec<_> =
@@ -286,7 +319,7 @@ impl Service {
         for (_, listener, handler) in listeners {
             tasks.push(match handler {
                 Handler::Login(_) | Handler::Api(_) => workers.serve(listener, handler, stop.clone())?,
-                Handler::Admin(_) => serve_here(listener, handler, stop.clone())?,
+                Handler::Admin(_) | Handler::Web(_) => serve_here(listener, handler, stop.clone())?,
             });
         }
         tasks.extend(self.begin_chores(&stop));
@@ -298,51 +331,6 @@ impl Service {
         end_sinks(Arc::clone(&self.administration.sinks)).await;
         close(Arc::clone(&self.ledger)).await;
         Ok(())
-    }
-}
-
-/// What a start reads the ledger with.
-struct Loading {
-    ledger: Arc<dyn Ledger>,
-    sealer: Arc<Sealer>,
-    clock: Arc<dyn Clock>,
-    throttles: Throttles,
-    names: IndexHasher,
-}
-
-/// What was in the ledger.
-struct Loaded {
-    accounts: Arc<Accounts>,
-    throttles: Arc<Throttles>,
-    leftovers: Leftovers,
-    fleet: hosts::table::Loaded,
-    sessions: sessions::Loaded,
-}
-
-impl Loading {
-    /// Reads everything once, on a thread that may wait.
-    fn load(self) -> Result<Loaded, StartError> {
-        let Self { ledger, sealer, clock, throttles, names } = self;
-        let accounts = Arc::new(Accounts::new(names));
-        let mut loader = Loader::new(&accounts, &sealer);
-        let (mut fleet, mut sessions) = (hosts::table::Loaded::default(), sessions::Loaded::default());
-        let mut fault = None;
-        ledger.load_each(&mut |stored| {
-            if fault.is_some() {
-                return;
-            }
-            if let Stored::Record(record) = &stored {
-                throttles.take(record, &*clock);
-                fault = fleet.take(record, &*clock).map_err(StartError::from).err();
-                fault = fault.take().or_else(|| sessions.take(record).map_err(StartError::from).err());
-            }
-            fault = fault.take().or_else(|| loader.take(&stored).map_err(StartError::from).err());
-        })?;
-        if let Some(fault) = fault {
-            return Err(fault);
-        }
-        let leftovers = loader.finish()?;
-        Ok(Loaded { accounts, throttles: Arc::new(throttles), leftovers, fleet, sessions })
     }
 }
 
@@ -380,9 +368,31 @@ impl Known<'_> {
     }
 }
 
+/// Makes all changes of users and tokens; what a broken import left is taken away first.
+async fn steward(
+    master: &MasterKey,
+    accounts: &Arc<Accounts>,
+    ledger: &Arc<dyn Ledger>,
+    sealer: &Arc<Sealer>,
+    clock: &Arc<dyn Clock>,
+    notifier: &Arc<Notifier>,
+    leftovers: Leftovers,
+) -> Result<Arc<Steward>, ChangeError> {
+    let steward = Steward::new(accounts::Tools {
+        accounts: Arc::clone(accounts),
+        ledger: Arc::clone(ledger),
+        sealer: Arc::clone(sealer),
+        clock: Arc::clone(clock),
+        notifier: Arc::clone(notifier),
+        recovery_hasher: NameHasher::new(master, "recovery codes"),
+    });
+    steward.clear(leftovers).await?;
+    Ok(steward)
+}
+
 /// How the store stands to what hosts have seen of it.
 async fn read_witness(
-    key: CheckpointKey,
+    master: &MasterKey,
     ledger: &Arc<dyn Ledger>,
     clock: &Arc<dyn Clock>,
     accounts: &Arc<Accounts>,
@@ -390,6 +400,7 @@ async fn read_witness(
 ) -> Result<Arc<Witness>, StartError> {
     let (ledger, clock) = (Arc::clone(ledger), Arc::clone(clock));
     let (accounts, notifier) = (Arc::clone(accounts), Arc::clone(notifier));
+    let key = CheckpointKey::new(master);
     let read = tokio::task::spawn_blocking(|| Witness::new(key, ledger, clock, accounts, notifier));
     Ok(Arc::new(read.await.map_err(|_| ReadError::Closed)??))
 }
@@ -409,18 +420,34 @@ async fn administration(
     Ok(Arc::new(Administration::new(dialogue, registrar, ledger, sinks, start_state)))
 }
 
+/// What browsers ask, where that is wanted.
+fn pages(
+    administration: &Arc<Administration>,
+    master: &MasterKey,
+) -> Result<Option<Arc<Web>>, CertificateFileError> {
+    let config = administration.dialogue.config.load();
+    let wanted = config.web.as_ref();
+    wanted.map(|wanted| Ok(Arc::new(Web::new(Arc::clone(administration), wanted, master)?))).transpose()
+}
+
 async fn end_sinks(sinks: Arc<Sinks>) {
     if let Err(error) = tokio::task::spawn_blocking(move || sinks.end()).await {
         tracing::warn!(%error, "nobody waited for the sinks of the audit trail");
     }
 }
 
+/// Puts the start on record, and after an unclean stop what may have been used under quarantine.
 async fn record_start(
     ledger: &dyn Ledger,
     clock: &dyn Clock,
     state: StartState,
-    quarantine: Option<UncleanStop>,
+    accounts: &Accounts,
+    asking: &Kept,
 ) -> Result<(), StartError> {
+    // Where nothing waits for an administrator, he has nothing to settle.
+    let nothing_waits = !accounts.has_recovery_codes() && !asking.requests.has_issued();
+    let quarantine =
+        (state != StartState::Clean).then(|| accounts.quarantine.last().next(clock.now(), nothing_waits));
     let (reason, detail) = match state {
         StartState::Clean => ("clean", None),
         StartState::Unclean => {
@@ -446,7 +473,10 @@ async fn record_start(
     let changes = quarantine.map(|stop| stop.put()).into_iter().collect();
     let entry = Entry { claim: None, changes, audit };
     match ledger.submit(entry).await {
-        ledger::Outcome::Committed => Ok(()),
+        ledger::Outcome::Committed => {
+            quarantine.into_iter().for_each(|stop| accounts.quarantine.set(stop));
+            Ok(())
+        }
         outcome => Err(StartError::NotRecorded(format!("{outcome:?}"))),
     }
 }

@@ -119,8 +119,12 @@ impl Trial {
 
     /// A new daemon with the same key on a store that is empty.
     pub async fn restart_empty(self) -> Self {
-        let ledger = Arc::new(MemoryLedger::new());
-        Self::start(ledger, self.clock, self.key_text, "version = 1", StartState::Clean).await
+        self.restart_on(MemoryLedger::new(), "version = 1").await
+    }
+
+    /// A new daemon with the same key on another store.
+    pub async fn restart_on(self, ledger: MemoryLedger, config: &str) -> Self {
+        Self::start(Arc::new(ledger), self.clock, self.key_text, config, StartState::Clean).await
     }
 
     /// A new daemon on the same store, after a stop of this kind.

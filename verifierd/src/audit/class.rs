@@ -10,7 +10,7 @@ pub enum Class {
     Login,
     /// Who came in, and when he left.
     Session,
-    /// Changes of users, tokens, recovery codes, hosts and bans.
+    /// Changes of users, tokens, recovery codes, hosts, persons and bans; requests for passwords.
     Change,
     /// The daemon and its store.
     Service,
@@ -67,9 +67,30 @@ const EVENTS: [(Class, &[&str]); 4] = [
             "host_group_set",
             "host_renamed",
             "host_revoked",
+            "person_added",
+            "person_changed",
+            "person_removed",
+            "access_requested",
+            "access_approved",
+            "access_denied",
+            "access_cancelled",
+            "access_expired",
+            "access_issued",
+            "access_resent",
+            "access_voided",
         ],
     ),
-    (Class::Service, &["service_started", "store_behind", "store_settled", "audit_expired"]),
+    (
+        Class::Service,
+        &[
+            "service_started",
+            "store_behind",
+            "store_settled",
+            "audit_expired",
+            "audit_damaged",
+            "mail_failed",
+        ],
+    ),
 ];
 
 #[cfg(test)]

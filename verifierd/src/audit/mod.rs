@@ -5,6 +5,7 @@
 
 pub mod checkpoint;
 pub mod class;
+pub mod damage;
 mod reference;
 pub mod retention;
 pub mod sinks;
@@ -34,8 +35,14 @@ pub enum Reason {
     Resynchronized,
     /// A recovery code was right and had not been used.
     RecoveryCode,
+    /// An issued password was right, for this person, host and user, and had not been used.
+    IssuedPassword,
+    /// A person who may use the account gave his login name and password.
+    Secondary,
     /// Nothing is demanded of this user.
     OtpOff,
+    /// Nothing is demanded at this host.
+    NoLoginStep,
     /// Postern has no record of the user, and policy asks nothing of such.
     Unenrolled,
     /// A code was accepted in this session of the terminal a moment ago.
@@ -60,6 +67,24 @@ pub enum Reason {
     RecoveryUsed,
     /// Recovery codes may have been used before an unclean stop, and nobody has settled it.
     RecoveryWaiting,
+    /// The issued password is of another host.
+    WrongHost,
+    /// The issued password is of another user.
+    WrongUser,
+    /// The issued password is for another service.
+    WrongService,
+    /// The issued password was usable until a while ago.
+    IssuedExpired,
+    /// The issued password was used before.
+    IssuedUsed,
+    /// The issued password was made void: by wrong tries, or because what it was issued for changed.
+    IssuedVoid,
+    /// Issued passwords may have been used before an unclean stop, and nobody has settled it.
+    IssuedWaiting,
+    /// No person who may use the account has this login name and password.
+    SecondaryRefused,
+    /// The directory of persons does not answer.
+    PeopleUnavailable,
     /// No token has this serial number.
     SerialUnknown,
     /// The token with this serial number is somebody's already.

@@ -2,14 +2,14 @@
 //!
 //! In pieces, beside everything else. Never takes a record of the last hour, one that a sink has not taken over, one whose
 //! time cannot be read or whose event is in no class, or the newest. What is removed leaves a link in the chain, and each
-//! run a record of how many there were.
+//! run a record of how many there were. What is not as it was written stays, and is told.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ledger::{AuditLine, Entry, Ledger, Outcome, ReadError};
+use ledger::{AuditLine, AuditStretch, Entry, Ledger, Outcome, ReadError};
 
 use super::class::Class;
 use super::sinks::Sinks;
@@ -150,13 +150,35 @@ impl Expiry {
     fn advance(&self, run: &mut Run) -> Result<bool, ReadError> {
         let newest = self.ledger.audit_newest()?;
         let through = newest.saturating_sub(1).min(self.sinks.taken_over());
-        let lines = self.ledger.audit_after(run.after, RECORDS_MAX)?;
-        let piece = run.look(&lines, through);
-        if !piece.old.is_empty() {
-            run.removed += self.ledger.audit_remove(piece.old)?;
+        let AuditStretch { lines, damaged } = self.ledger.audit_around_damage(run.after, RECORDS_MAX)?;
+        let Piece { old, last, is_last } = run.look(&lines, through);
+        run.removed += self.remove(old)?;
+        run.after = last;
+        // What cannot be read stays where it is, and so does what the store keeps in one piece with it.
+        match damaged.filter(|damaged| (lines.is_empty() || !is_last) && *damaged.end() <= through) {
+            None => Ok(is_last),
+            Some(damaged) => {
+                self.sinks.damage().note(&damaged, &*self.ledger, self.clock.now());
+                run.after = *damaged.end();
+                Ok(false)
+            }
         }
-        run.after = piece.last;
-        Ok(piece.is_last)
+    }
+
+    /// Removes records, all but those that stand so close to one which is not as it was written that the store touches
+    /// nothing there.
+    fn remove(&self, mut old: Vec<u64>) -> Result<u64, ReadError> {
+        if old.is_empty() {
+            return Ok(0);
+        }
+        match self.ledger.audit_remove(old.clone()) {
+            Err(ReadError::Damaged { .. }) if old.len() == 1 => Ok(0),
+            Err(ReadError::Damaged { .. }) => {
+                let later = old.split_off(old.len() / 2);
+                Ok(self.remove(old)? + self.remove(later)?)
+            }
+            removed => removed,
+        }
     }
 
     fn tell(&self, run: &Run) {
@@ -402,6 +424,25 @@ mod tests {
         let mut expiry = bench.expiry_before(sinks);
         assert_eq!(bench.run(&mut expiry), kept(&[(3, "login"), (4, "login"), (5, "audit_expired")]));
         expiry.sinks.end();
+    }
+
+    // covers: P7
+    #[test]
+    fn what_cannot_be_read_stays_and_what_is_old_behind_it_goes() {
+        let bench = Bench::new("login = \"1d\"");
+        (0..9).for_each(|_| bench.record("login", 9));
+        bench.record("login", 0);
+        bench.ledger.damage(4);
+        let mut expiry = bench.expiry();
+        expiry.begin();
+        while expiry.step().unwrap() {}
+        let left: Vec<_> = bench.ledger.audit_around_damage(4, 99).unwrap().lines;
+        let left: Vec<_> = left.iter().map(|line| (line.sequence, record(line).event)).collect();
+        // The fifth is in one piece with it.
+        assert_eq!(left, kept(&[(5, "login"), (10, "login"), (11, "audit_damaged"), (12, "audit_expired")]));
+        let before = bench.ledger.audit_around_damage(0, 99).unwrap();
+        assert_eq!((before.lines.len(), before.damaged), (0, Some(4..=4)));
+        assert_eq!(expiry.sinks.damage().records(), 1);
     }
 
     #[test]

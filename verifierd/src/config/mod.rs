@@ -7,22 +7,30 @@
 //! | --- | --- |
 //! | `api` | the listener of the network |
 //! | `audit` | where the audit trail goes, and how long it is kept |
+//! | `directory` | the directory of persons |
 //! | `fleet` | the listener of the fleet |
+//! | `mail` | the mail server |
 //! | `policy` | what holds at some hosts instead of the defaults, and the roll-out |
 //! | `remember` | for how long a code given at a terminal counts |
+//! | `requests` | what a login asks for, and the terms of issued passwords |
 //! | `raw` | the file as written, and the checks that need nothing but the file |
 //! | `roles` | which account has which role, by name and by uid |
 //! | `rules` | access rules |
+//! | `web` | the listener for browsers |
 //! | `window` | times of the week |
 
 mod api;
 mod audit;
+mod directory;
 mod fleet;
+mod mail;
 mod policy;
 mod raw;
 mod remember;
+mod requests;
 mod roles;
 mod rules;
+mod web;
 mod window;
 
 use std::collections::BTreeMap;
@@ -35,11 +43,15 @@ use wire::admin::EnrolWith;
 
 pub use api::{ApiConfig, CertificateFiles};
 pub use audit::{AuditConfig, KEPT_MIN, Retention};
+pub use directory::{DirectoryAttributes, DirectoryConfig};
 pub use fleet::{FleetConfig, NAMES_MAX};
+pub use mail::{MailConfig, MailTls};
 pub use policy::{Lenience, Named, Overrides, Rollout};
 pub use remember::{REMEMBER_MAX, Remember};
+pub use requests::{LoginStep, Profile, RequestMode, RequestOverrides, Requesting, STRICT_TTL_MAX};
 pub use roles::Roles;
 pub use rules::{Rule, UnixGroup};
+pub use web::{BaseUrl, WebConfig};
 pub use window::Window;
 
 use crate::accounts::number_of;
@@ -69,6 +81,12 @@ pub struct Config {
     pub api: Option<ApiConfig>,
     /// Where agents ask; nowhere, where there is none.
     pub fleet: Option<FleetConfig>,
+    /// Where browsers ask; nowhere, where there is none.
+    pub web: Option<WebConfig>,
+    /// Where mails are handed in; none are sent, where there is none.
+    pub mail: Option<MailConfig>,
+    /// Where persons are looked up besides our own records; nowhere, where there is none.
+    pub directory: Option<DirectoryConfig>,
     /// How users enrol.
     pub enrolment: Enrolment,
     /// How many counters a code of an event-based token is looked for at, the expected one counted in: 1 to
@@ -76,6 +94,8 @@ pub struct Config {
     pub look_ahead: u32,
     /// Whether a code is demanded also of users whose last token was taken away.
     pub require_token: bool,
+    /// What a login asks for, and what holds of passwords that are issued on request.
+    pub requests: Requesting,
     /// For how long a code given at a terminal counts, by service.
     pub remember: Remember,
     /// How far all this is enforced.
@@ -140,6 +160,14 @@ pub enum Grace {
     },
 }
 
+/// What is wrong with the text as such, and in which line.
+fn in_one_line(error: &toml::de::Error, text: &str) -> String {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+    let written = text.lines().nth(line).unwrap_or_default().trim();
+    format!("line {}, `{written}`: {}", line + 1, error.message().trim_end().replace('\n', ", "))
+}
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -198,7 +226,7 @@ impl Config {
     /// # Errors
     /// All faults that were found.
     pub fn parse(text: &str) -> Result<Self, Faults> {
-        let raw: RawConfig = toml::from_str(text).map_err(|error| Faults(vec![error.to_string()]))?;
+        let raw: RawConfig = toml::from_str(text).map_err(|error| Faults(vec![in_one_line(&error, text)]))?;
         raw.check()
     }
 
@@ -223,6 +251,7 @@ impl Config {
     /// Names the settings that a running daemon cannot take over from `newer`.
     pub fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
         let listen = |config: &Self| config.api.as_ref().map(|api| api.listen);
+        let web = |config: &Self| config.web.as_ref().map(|web| web.listen);
         let fleet =
             |config: &Self| config.fleet.as_ref().map(|fleet| (fleet.listen, fleet.authority.clone()));
         [
@@ -233,6 +262,8 @@ impl Config {
             ("sockets.user", self.user_socket != newer.user_socket),
             ("api.listen", listen(self) != listen(newer)),
             ("fleet", fleet(self) != fleet(newer)),
+            ("web.listen", web(self) != web(newer)),
+            ("directory", self.directory != newer.directory),
             ("audit.journald", self.audit.journald != newer.audit.journald),
             ("audit.json_lines", self.audit.json_lines != newer.audit.json_lines),
         ]

@@ -12,6 +12,7 @@ use wire::admin::{EnrolWith, RolloutMode};
 
 use super::raw::{RawGrace, check_grace, check_open_for};
 use super::remember::{RawRemember, Remember, check_remember, written};
+use super::requests::{LoginStep, Profile, RawRequesting, RequestMode, RequestOverrides};
 use super::rules::UnixGroup;
 use super::{Config, Grace, OnUnenrolled};
 use crate::clock::UnixTime;
@@ -97,6 +98,8 @@ pub struct Overrides {
     pub enrol_at_hosts: Option<bool>,
     /// See [`super::Enrolment::grace`].
     pub grace: Option<Grace>,
+    /// See [`super::Config::requests`].
+    pub requests: RequestOverrides,
     /// See [`super::Config::remember`]: of the services that it names.
     pub remember: Remember,
 }
@@ -139,6 +142,18 @@ pub(super) struct RawOverrides {
     #[serde(skip_serializing_if = "Option::is_none")]
     require_token: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    login_step: Option<LoginStep>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_mode: Option<RequestMode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approvers: Option<Vec<String>>,
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    request_ttl: Option<Duration>,
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    password_ttl: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rollout: Option<RolloutMode>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rollout_until: Option<String>,
@@ -175,7 +190,10 @@ impl RawEnrolmentOverrides {
 impl RawOverrides {
     /// * `table`: as the file calls it, such as `group.web`.
     fn check(self, table: &str, faults: &mut Vec<String>) -> Overrides {
-        let Self { on_unenrolled, require_token, rollout, rollout_until, enrolment, remember } = self;
+        let Self { on_unenrolled, require_token, rollout, rollout_until, enrolment, remember, .. } = self;
+        let Self { login_step, request_mode, approvers, request_ttl, password_ttl, profile, .. } = self;
+        let requests =
+            RawRequesting { login_step, request_mode, approvers, request_ttl, password_ttl, profile };
         let RawEnrolmentOverrides { with, open_for, at_hosts, grace, grace_period, grace_logins } = enrolment;
         let section = format!("{table}.enrolment");
         check_open_for(&section, open_for, faults);
@@ -188,6 +206,7 @@ impl RawOverrides {
             open_for,
             enrol_at_hosts: at_hosts,
             grace: check_grace(&section, grace, limits, faults),
+            requests: requests.check(table, faults),
             remember: check_remember(&format!("{table}.remember"), remember, faults),
         }
     }
@@ -203,8 +222,10 @@ impl From<&Overrides> for RawOverrides {
             open_for,
             enrol_at_hosts,
             grace,
+            requests,
             remember,
         } = overrides.clone();
+        let requests = RawRequesting::from(requests);
         let (grace, grace_period, grace_logins) = match grace.map(RawGrace::parts) {
             Some((grace, period, logins)) => (Some(grace), period, logins),
             None => (None, None, None),
@@ -212,6 +233,12 @@ impl From<&Overrides> for RawOverrides {
         Self {
             on_unenrolled,
             require_token,
+            login_step: requests.login_step,
+            request_mode: requests.request_mode,
+            approvers: requests.approvers,
+            request_ttl: requests.request_ttl,
+            password_ttl: requests.password_ttl,
+            profile: requests.profile,
             rollout: rollout.map(|rollout| rollout.mode()),
             rollout_until: rollout.and_then(|rollout| rollout.until()),
             remember: written(&remember),

@@ -1,6 +1,7 @@
 //! The file as written, and the checks that need nothing but the file.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,11 +11,15 @@ use wire::admin::{EnrolWith, RolloutMode};
 
 use super::api::RawApi;
 use super::audit::RawAudit;
+use super::directory::RawDirectory;
 use super::fleet::RawFleet;
+use super::mail::RawMail;
 use super::policy::{RawPlaces, check_places, check_rollout, raw_places};
 use super::remember::{RawRemember, check_remember, written};
+use super::requests::{LoginStep, Profile, RawRequesting, RequestMode, RequestOverrides, Requesting};
 use super::roles::RawRoles;
 use super::rules::{RawRule, check_rules};
+use super::web::RawWeb;
 use super::{Config, Enrolment, Faults, Grace, OnUnenrolled};
 use crate::hosts::{GroupName, HostName};
 
@@ -34,6 +39,12 @@ pub(super) struct RawConfig {
     api: Option<RawApi>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fleet: Option<RawFleet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    web: Option<RawWeb>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mail: Option<RawMail>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    directory: Option<RawDirectory>,
     #[serde(default)]
     enrolment: RawEnrolment,
     #[serde(default)]
@@ -142,6 +153,18 @@ impl Default for RawToken {
 struct RawAccess {
     require_token: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    login_step: Option<LoginStep>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_mode: Option<RequestMode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    approvers: Option<Vec<String>>,
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    request_ttl: Option<Duration>,
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    password_ttl: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<Profile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     rollout: Option<RolloutMode>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rollout_until: Option<String>,
@@ -159,6 +182,7 @@ impl From<&Config> for RawConfig {
     fn from(config: &Config) -> Self {
         let enrolment = &config.enrolment;
         let (grace, grace_period, grace_logins) = RawGrace::parts(enrolment.grace);
+        let requests = RawRequesting::from(RequestOverrides::from(config.requests.clone()));
         Self {
             version: 1,
             state_dir: config.state_dir.clone(),
@@ -171,6 +195,9 @@ impl From<&Config> for RawConfig {
             },
             api: config.api.as_ref().map(RawApi::from),
             fleet: config.fleet.as_ref().map(RawFleet::from),
+            web: config.web.as_ref().map(RawWeb::from),
+            mail: config.mail.as_ref().map(RawMail::from),
+            directory: config.directory.as_ref().map(RawDirectory::from),
             enrolment: RawEnrolment {
                 issuer: enrolment.issuer.clone(),
                 with: enrolment.with,
@@ -183,6 +210,12 @@ impl From<&Config> for RawConfig {
             token: RawToken { look_ahead: config.look_ahead.into() },
             access: RawAccess {
                 require_token: config.require_token,
+                login_step: requests.login_step,
+                request_mode: requests.request_mode,
+                approvers: requests.approvers,
+                request_ttl: requests.request_ttl,
+                password_ttl: requests.password_ttl,
+                profile: requests.profile,
                 rollout: Some(config.rollout.mode()),
                 rollout_until: config.rollout.until(),
                 rule: config.rules.iter().map(RawRule::from).collect(),
@@ -206,21 +239,24 @@ impl RawConfig {
         self.check_paths(&mut faults);
         let api = self.api.and_then(|api| api.check(&mut faults));
         let fleet = self.fleet.and_then(|fleet| fleet.check(&mut faults));
-        if let (Some(api), Some(fleet)) = (&api, &fleet)
-            && api.listen == fleet.listen
-        {
-            faults.push(format!(
-                "api.listen and fleet.listen = \"{}\": each listener needs its own",
-                api.listen
-            ));
-        }
+        let web = self.web.and_then(|web| web.check(&mut faults));
+        let mail = self.mail.and_then(|mail| mail.check(&mut faults));
+        let directory = self.directory.and_then(|directory| directory.check(&mut faults));
+        let listeners = [
+            ("api", api.as_ref().map(|api| api.listen)),
+            ("fleet", fleet.as_ref().map(|fleet| fleet.listen)),
+            ("web", web.as_ref().map(|web| web.listen)),
+        ];
+        check_listeners(listeners, &mut faults);
         let enrolment = self.enrolment.check(&mut faults);
         let look_ahead = self.token.check(&mut faults);
         let audit = self.audit.check(&self.state_dir, self.key_file.as_deref(), &mut faults);
         let notify = self.notify.check(&mut faults);
         let roles = self.roles.check(&mut faults);
         let remember = check_remember("remember", self.remember, &mut faults);
-        let RawAccess { require_token, rollout, rollout_until, rule } = self.access;
+        let (requests, access) = self.access.split();
+        let requests = Requesting::from(requests.check("access", &mut faults));
+        let RawAccess { require_token, rollout, rollout_until, rule, .. } = access;
         let rollout = check_rollout("access", rollout, rollout_until, &mut faults).unwrap_or_default();
         let rules = check_rules(rule, &mut faults);
         let groups = check_places("group", self.group, GroupName::new, &mut faults);
@@ -237,9 +273,13 @@ impl RawConfig {
             user_socket: self.sockets.user,
             api,
             fleet,
+            web,
+            mail,
+            directory,
             enrolment,
             look_ahead,
             require_token,
+            requests,
             remember,
             rollout,
             rules,
@@ -268,6 +308,35 @@ impl RawConfig {
                 faults.push(format!("{other} and {name} are the same path: each socket needs its own"));
             }
         }
+    }
+}
+
+/// Two listeners at one address would be one of them.
+fn check_listeners(listeners: [(&str, Option<SocketAddr>); 3], faults: &mut Vec<String>) {
+    let listening = listeners.into_iter().filter_map(|(name, address)| Some((name, address?)));
+    let mut taken = BTreeMap::new();
+    for (name, address) in listening {
+        if let Some(other) = taken.insert(address, name) {
+            faults.push(format!(
+                "{other}.listen and {name}.listen = \"{address}\": each listener needs its own"
+            ));
+        }
+    }
+}
+
+impl RawAccess {
+    /// What it says of requests, and the rest.
+    fn split(self) -> (RawRequesting, Self) {
+        let Self { login_step, request_mode, approvers, request_ttl, password_ttl, profile, .. } = &self;
+        let requests = RawRequesting {
+            login_step: *login_step,
+            request_mode: *request_mode,
+            approvers: approvers.clone(),
+            request_ttl: *request_ttl,
+            password_ttl: *password_ttl,
+            profile: *profile,
+        };
+        (requests, self)
     }
 }
 

@@ -43,6 +43,31 @@ fn faults_name_the_key_the_value_and_what_would_be_right() {
     check("version = 1\n[access]\nrequire_token = 1", "require_token = 1");
 }
 
+// covers: E1, E2
+#[test]
+fn one_setting_says_the_login_step_and_the_terms_of_requests_are_bounded() {
+    let access = |lines: &str| format!("version = 1\n[access]\n{lines}");
+    check(&access("login_step = \"both\""), "unknown variant `both`");
+    check(&access("login_step = [\"request\", \"secondary\"]"), "login_step");
+    check(&access("login_step = \"request\"\nlogin_step = \"secondary\""), "duplicate key");
+    check(&access("request_ttl = \"59s\""), "access.request_ttl = \"59s\": \"1m\" to \"7days\" is needed");
+    check(
+        &access("password_ttl = \"25h\""),
+        "access.password_ttl = \"1day 1h\": \"1m\" to \"1day\" is needed",
+    );
+    check(&access("profile = \"strict\"\npassword_ttl = \"11m\""), "at most \"10m\" goes with profile");
+    check(&access("approvers = [\"carol\", \"carol\"]"), "\"carol\" stands there twice");
+    check(&access("approvers = [\"car ol\"]"), "is no login name of a person");
+    check("version = 1\n[group.web]\nrequest_ttl = \"1s\"", "group.web.request_ttl = \"1s\"");
+    let text = access("login_step = \"request\"\napprovers = [\"carol\"]\nprofile = \"strict\"")
+        + "\n[group.web]\nlogin_step = \"secondary\"\n[host.web1]\nrequest_mode = \"internal\"\npassword_ttl = \"5m\"";
+    let config = Config::parse(&text).unwrap();
+    assert_eq!(Config::parse(&config.to_text()).unwrap(), config);
+    assert_eq!(config.requests.approvers, ["carol"]);
+    let web1 = config.hosts.values().next().unwrap().requests.clone();
+    assert_eq!((web1.mode, web1.login_step), (Some(RequestMode::Internal), None));
+}
+
 // covers: F15
 #[test]
 fn the_api_listens_to_the_network_only_with_a_certificate() {
@@ -352,5 +377,22 @@ fn every_example_of_the_policy_page_is_a_configuration() {
     for example in examples {
         Config::parse(&format!("version = 1\n{example}"))
             .unwrap_or_else(|faults| panic!("{example}\n{faults}"));
+    }
+}
+
+#[test]
+fn what_is_no_toml_is_told_in_one_line_with_its_number() {
+    for (text, said) in [
+        ("version = 1\nstate_dir = \n", "  line 2, `state_dir =`: "),
+        ("version = 1\n[audit\n", "  line 2, `[audit`: "),
+        (
+            "version = 1\n\n  nothing_of_ours = 7\n",
+            "  line 3, `nothing_of_ours = 7`: unknown field `nothing_of_ours`",
+        ),
+        ("version = 1\nversion = 1", "  line 2, `version = 1`: "),
+        ("version = \"\"\"\n", "  line "),
+    ] {
+        let told = Config::parse(text).unwrap_err().to_string();
+        assert!(told.starts_with(said) && told.lines().count() == 1, "{text:?}: {told:?}");
     }
 }

@@ -52,8 +52,10 @@ impl Dialogue {
                 let asked = Asked::SerialCode { serial: serial_of(&answer) };
                 return self.ask(login, Vec::new(), texts::code_question(false), asked);
             }
-            Asked::NewCodesWish { last } if is_yes(&answer) => return self.show_new_codes(login, last),
-            Asked::NewCodesShown { last, codes } if !is_yes(&answer) => {
+            Asked::NewCodesWish { last } if texts::is_yes(&answer) => {
+                return self.show_new_codes(login, last);
+            }
+            Asked::NewCodesShown { last, codes } if !texts::is_yes(&answer) => {
                 let asked = Asked::NewCodesShown { last, codes };
                 return self.ask(login, Vec::new(), texts::codes_shown_question(), asked);
             }
@@ -62,6 +64,9 @@ impl Dialogue {
         if self.has_loss.load(Ordering::Relaxed) && !asked.needs_a_known_secret() {
             let terms = self.terms(login, self.clock.now()).await;
             return self.rule(login, &terms, Reason::StoreShort).await;
+        }
+        if let Some(next) = self.next_of_request(login, &asked, key, &answer).await? {
+            return Ok(next);
         }
         let associates = matches!(asked, Asked::SerialCode { .. });
         let begun = self.clock.elapsed();
@@ -150,19 +155,37 @@ impl Dialogue {
             }
             Asked::NewCodesWish { last } => {
                 let attempt = Attempt { occasion, request, user, typed: last };
-                let wish = LastCode { new_codes: None };
-                Judgement::Decided(self.engine.use_last_recovery_code(attempt, wish).await)
+                self.use_last_code(attempt, None).await
             }
             Asked::NewCodesShown { last, codes } => {
                 let attempt = Attempt { occasion, request, user, typed: last };
-                let codes = codes.iter().filter_map(|code| RecoveryCode::from_typed(code)).collect();
-                let wish = LastCode { new_codes: Some(codes) };
-                Judgement::Decided(self.engine.use_last_recovery_code(attempt, wish).await)
+                self.use_last_code(attempt, Some(codes)).await
             }
-            Asked::Acknowledgement { .. } | Asked::Serial => {
+            Asked::Issued { .. } | Asked::SecondaryLogin { .. } | Asked::SecondaryPassword { .. } => {
+                let attempt = Attempt { occasion, request, user, typed };
+                Judgement::Decided(self.judge_person(attempt, asked, &terms).await)
+            }
+            Asked::RequestEmail { .. }
+            | Asked::RequestReason { .. }
+            | Asked::RequestConfirm
+            | Asked::RequestLogin
+            | Asked::RequestPassword { .. }
+            | Asked::Acknowledgement { .. }
+            | Asked::Serial => {
                 unreachable!("these are answered without a judgement")
             }
         }
+    }
+
+    /// Uses up a last recovery code.
+    ///
+    /// * `codes`: new ones, which he has seen; none where he wanted none.
+    async fn use_last_code(&self, attempt: Attempt, codes: Option<Vec<Zeroizing<String>>>) -> Judgement {
+        let read = |codes: Vec<Zeroizing<String>>| {
+            codes.iter().filter_map(|code| RecoveryCode::from_typed(code)).collect()
+        };
+        let wish = LastCode { new_codes: codes.map(read) };
+        Judgement::Decided(self.engine.use_last_recovery_code(attempt, wish).await)
     }
 
     /// The answer of a user whom the secret of an app was shown.
@@ -284,10 +307,6 @@ fn may_leave(demanded: Option<&Demand>) -> bool {
 
 fn token_of(tokens: &[Arc<Token>], id: TokenId) -> Option<Arc<Token>> {
     tokens.iter().find(|token| token.record.id == id).cloned()
-}
-
-fn is_yes(answer: &str) -> bool {
-    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
 }
 
 /// What was typed as a serial number, at most as much of it as one could be long.

@@ -16,13 +16,14 @@ use zeroize::Zeroizing;
 use super::{Dialogue, DialogueError, check_request_id, terms, texts};
 use crate::accounts::User;
 use crate::audit::Reason;
+use crate::config::LoginStep;
 use crate::engine::throttle::{Admission, Refused};
 use crate::engine::{
     Attempt, Claimed, Decision, Judgement, LastCode, Looked, Occasion, RequestKey, Ruling, Typed,
 };
 use crate::hosts::HostIdentity;
 use crate::login::Login;
-use crate::policy::{Circumstances, Demand, Ruled, Terms, Walk, decide, demand};
+use crate::policy::{Circumstances, Demand, Ruled, Terms, Walk, decide, demand, login_step_at};
 
 /// Codes of one batch that are on the long way at once: each holds some kilobytes until its decision is recorded.
 const LONG_WAY_MAX: usize = 32;
@@ -125,14 +126,16 @@ impl Dialogue {
         host: Option<&HostIdentity>,
     ) -> Option<Option<Arc<str>>> {
         let config = self.config.load();
+        let asks_for_a_code = login_step_at(host, &config) == LoginStep::Token;
         if config.rules.is_empty() {
-            return Some(None);
+            return asks_for_a_code.then_some(None);
         }
         let circumstances = Circumstances { host, user: &user.name, service, rhost, now: self.clock.now() };
         match decide(&config.rules, &circumstances, None) {
-            Walk::Ended(Ruled::NoRule) => Some(None),
-            Walk::Ended(Ruled::Decided { rule, then: Then::RequireToken | Then::RequireAnyOtp }) => {
-                Some(Some(rule))
+            Walk::Ended(Ruled::NoRule) => asks_for_a_code.then_some(None),
+            Walk::Ended(Ruled::Decided { rule, then: Then::RequireToken }) => Some(Some(rule)),
+            Walk::Ended(Ruled::Decided { rule, then: Then::RequireAnyOtp }) => {
+                asks_for_a_code.then_some(Some(rule))
             }
             Walk::Ended(
                 Ruled::Decided { then: Then::Deny | Then::Allow, .. } | Ruled::Undecidable { .. },
@@ -219,6 +222,12 @@ impl Dialogue {
             }
             Demand::Refused(reason) => {
                 let ruling = terms::ruling(&terms, reason);
+                return Judgement::Decided(self.engine.refuse_whatever(attempt, admission, ruling).await);
+            }
+            Demand::Request { .. } => return Judgement::Decided(self.engine.verify_issued(attempt).await),
+            // A person has a name besides, which nobody asked for here.
+            Demand::Secondary { .. } => {
+                let ruling = Ruling::new(Reason::SecondaryRefused);
                 return Judgement::Decided(self.engine.refuse_whatever(attempt, admission, ruling).await);
             }
             Demand::Code { .. }

@@ -6,8 +6,10 @@
 mod answers;
 mod direct;
 mod enrolment;
+mod metronome;
 mod name_service;
 mod remembered;
+mod requests;
 mod state;
 mod terms;
 mod texts;
@@ -20,21 +22,25 @@ use arc_swap::ArcSwap;
 use wire::login::{Begin, Continue, Next, Question, Reply, Verdict};
 use zeroize::Zeroizing;
 
+use crate::access::Requests;
 use crate::accounts::{Accounts, Steward, Token};
 use crate::audit::Reason;
 use crate::audit::witness::Witness;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{Config, LoginStep};
 use crate::engine::{Decision, Engine, Judgement, Occasion, Recent, Ruling};
 use crate::expiry::Figures;
 use crate::hosts::HostIdentity;
 use crate::keys::{IndexHasher, KeyError, Sealer};
 use crate::login::Login;
+use crate::people::People;
 use crate::policy::{Demand, Leave, Terms, demand, remembered_for};
 use crate::sessions::Sessions;
 use enrolment::Enrolment;
+pub use metronome::Metronome;
 use remembered::AtTerminal;
 pub use remembered::Remembered;
+pub use requests::Requested;
 use state::{Asked, State, StateError};
 pub use terms::ask_for_memberships;
 
@@ -68,10 +74,18 @@ pub struct Dialogue {
     pub host: String,
     /// Judgements of the last minute.
     pub recent: Recent<Judgement>,
+    /// Persons.
+    pub people: Arc<People>,
+    /// Requests, and the passwords that were issued on them.
+    pub requests: Arc<Requests>,
+    /// What came of requests of the last minute.
+    pub requested: Recent<Requested>,
     /// Terminals where a code was given a moment ago.
     pub remembered: Remembered,
     /// Secrets that were shown a moment ago, by token and host.
     pub shown: Remembered,
+    /// Ends the wait of refusals.
+    pub metronome: Metronome,
     /// What hosts have seen of the audit trail.
     pub witness: Arc<Witness>,
     /// What logins lead to. The dialogue itself has no use for it.
@@ -170,12 +184,11 @@ impl Dialogue {
 
     /// Refusals leave a whole number of beats after they came in, so that their time does not tell a user
     /// that exists from one that does not, nor one reason from another.
-    #[expect(clippy::disallowed_methods, reason = "what is waited for is the time itself")]
-    async fn wait_for_the_next_beat(&self, begun: Duration) {
+    pub async fn wait_for_the_next_beat(&self, begun: Duration) {
         let spent = self.clock.elapsed().saturating_sub(begun);
         let beats = spent.as_nanos() / REFUSAL_BEAT.as_nanos() + 1;
         let until = REFUSAL_BEAT.saturating_mul(u32::try_from(beats).unwrap_or(u32::MAX));
-        tokio::time::sleep(until.saturating_sub(spent)).await;
+        self.metronome.wait(until.saturating_sub(spent)).await;
     }
 
     async fn first_step(&self, login: &Login) -> Result<Answer, DialogueError> {
@@ -197,8 +210,15 @@ impl Dialogue {
                 self.rule(login, &terms, Reason::Remembered).await
             }
             Demand::Code { leave } => self.ask_for_code(login, leave),
+            Demand::Request { leave } => self.ask_for_issued_again(login, Vec::new(), leave.is_given()),
+            Demand::Secondary { leave } => self.ask_for_person(login, leave.is_given()),
             // Whoever could enrol no more, and whom a rule refuses, is asked like everybody else.
-            Demand::Enrol | Demand::Closed | Demand::Refused(_) => self.ask_for_code(login, Leave::No),
+            Demand::Refused(_) => match terms.settings.login_step.value {
+                LoginStep::None | LoginStep::Token => self.ask_for_code(login, Leave::No),
+                LoginStep::Request => self.ask_for_issued_again(login, Vec::new(), false),
+                LoginStep::Secondary => self.ask_for_person(login, false),
+            },
+            Demand::Enrol | Demand::Closed => self.ask_for_code(login, Leave::No),
             Demand::Association { leave } => {
                 self.ask(login, Vec::new(), texts::serial_question(leave.is_given()), Asked::Serial)
             }
@@ -264,6 +284,10 @@ impl Dialogue {
     fn ask_for_code(&self, login: &Login, leave: Leave) -> Result<Answer, DialogueError> {
         let grace = leave.is_given();
         self.ask(login, Vec::new(), texts::code_question(grace), Asked::Code { enrolling: None, grace })
+    }
+
+    fn ask_for_person(&self, login: &Login, grace: bool) -> Result<Answer, DialogueError> {
+        self.ask(login, Vec::new(), texts::login_question(grace), Asked::SecondaryLogin { grace })
     }
 
     /// Ends a login that no answer decides.

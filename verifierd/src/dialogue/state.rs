@@ -67,6 +67,40 @@ pub enum Asked {
         /// The new ones. They are good once the last is used up.
         codes: Vec<Zeroizing<String>>,
     },
+    /// A password that was issued on request, or a word. With `grace`, an empty answer will do.
+    Issued {
+        /// Whether the user was told that he may do without.
+        grace: bool,
+    },
+    /// The address of whoever asks for one.
+    RequestEmail {
+        /// Whether the approvers are to decide even where nobody need approve.
+        emergency: bool,
+    },
+    /// The reason for an emergency.
+    RequestReason {
+        /// Of whom.
+        email: String,
+    },
+    /// Whether one is to be sent to the address on record.
+    RequestConfirm,
+    /// The login name of the person who asks for one.
+    RequestLogin,
+    /// His password.
+    RequestPassword {
+        /// Whose.
+        login: String,
+    },
+    /// The login name of the person. With `grace`, an empty answer will do.
+    SecondaryLogin {
+        /// Whether the user was told that he may do without.
+        grace: bool,
+    },
+    /// His password.
+    SecondaryPassword {
+        /// Whose.
+        login: String,
+    },
     /// To take note of a refusal.
     Acknowledgement {
         /// The refusal's reference.
@@ -84,6 +118,15 @@ impl Asked {
             Self::Code { enrolling, .. } => enrolling.is_none(),
             Self::NextCode { associates, .. } => !associates,
             Self::NewCodesWish { .. } | Self::NewCodesShown { .. } | Self::Acknowledgement { .. } => true,
+            // What was issued before may have been used, and persons may be those of long ago.
+            Self::Issued { .. }
+            | Self::RequestEmail { .. }
+            | Self::RequestReason { .. }
+            | Self::RequestConfirm
+            | Self::RequestLogin
+            | Self::RequestPassword { .. }
+            | Self::SecondaryLogin { .. }
+            | Self::SecondaryPassword { .. } => false,
             Self::Serial | Self::SerialCode { .. } => false,
         }
     }

@@ -5,7 +5,10 @@ use std::time::Duration;
 use wire::login::Question;
 use zeroize::Zeroizing;
 
-use crate::audit::Reason;
+use crate::access::{Asked, Resent};
+use crate::audit::{Reason, rfc3339};
+use crate::clock::UnixTime;
+use crate::config::Profile;
 use crate::engine::Decision;
 
 /// Shown when a token was used for the first time.
@@ -76,6 +79,108 @@ pub fn code_question(grace: bool) -> Question {
     Question { text: text.into(), echo: false, empty_allowed: grace }
 }
 
+/// Shown where what was typed has not the form of an address.
+pub const NO_ADDRESS: &str = "That is no e-mail address, such as alice@example.org.";
+
+/// Longest answer that is kept until the next one: the longest address or login name is shorter.
+const KEPT_CHARACTERS_MAX: usize = 254;
+
+/// Asks for an issued password, or for a word.
+///
+/// * `whose`: the address of whoever asked for one.
+pub fn issued_question(whose: Option<&str>, grace: bool) -> Question {
+    let whose = whose.map_or(String::new(), |whose| format!(" for {whose}"));
+    let or_enter = if grace { " (Enter to continue without)" } else { "" };
+    Question { text: format!("One-time password{whose}{or_enter}: "), echo: false, empty_allowed: grace }
+}
+
+/// What may be typed instead.
+pub fn words(whose: Option<&str>) -> String {
+    match whose {
+        Some(_) => "Type the one-time password, `resend` to have it sent again, or `request`.",
+        None => "Type the one-time password that you were sent, or `request` to ask for one.",
+    }
+    .into()
+}
+
+/// Asks for the address of whoever asks for a password.
+pub fn email_question() -> Question {
+    Question { text: "Your e-mail address: ".into(), echo: true, empty_allowed: false }
+}
+
+/// Asks for the reason of an emergency.
+pub fn reason_question() -> Question {
+    Question { text: "Reason: ".into(), echo: true, empty_allowed: false }
+}
+
+/// Asks whether a password is to be sent.
+pub fn confirm_question() -> Question {
+    let text = "Send a one-time password to your address on record? [y/n]: ".into();
+    Question { text, echo: true, empty_allowed: false }
+}
+
+/// Asks for a person's login name.
+pub fn login_question(grace: bool) -> Question {
+    let text = if grace { "Your login name (Enter to continue without): " } else { "Your login name: " };
+    Question { text: text.into(), echo: true, empty_allowed: grace }
+}
+
+/// Asks for his password.
+pub fn password_question() -> Question {
+    Question { text: "Your password: ".into(), echo: false, empty_allowed: false }
+}
+
+/// What is said of a request, whoever made it.
+pub fn requested(outcome: &Asked, profile: Profile) -> String {
+    match (outcome, profile) {
+        (Asked::Sent { number, until } | Asked::OpenAlready { number, until }, Profile::Standard) => format!(
+            "Sent. If you may log in here, a one-time password comes by mail.\nYour request has the number {number}; it \
+             waits until {}.",
+            utc(*until)
+        ),
+        (Asked::Sent { number, until } | Asked::OpenAlready { number, until }, Profile::Strict) => format!(
+            "Sent. If you may log in here, your approver tells you the one-time password.\nYour request has the number \
+             {number}; it waits until {}.",
+            utc(*until)
+        ),
+        (Asked::Busy { until }, _) => {
+            format!("Another request for this account waits until {}. Try again then.", utc(*until))
+        }
+        (Asked::TooSoon { until }, _) => format!(
+            "A new one-time password can be requested from {} on. `resend` mails the last one again.",
+            utc(*until)
+        ),
+    }
+}
+
+/// What is said of a password that was to be mailed once more.
+pub fn resent(resent: &Resent) -> String {
+    match resent {
+        Resent::Sent => "Sent again.".into(),
+        Resent::Nothing => "There is no one-time password to send again: `request` asks for one.".into(),
+        Resent::NotYet { until } => format!("It was sent a moment ago. Try again from {} on.", utc(*until)),
+    }
+}
+
+/// `2026-11-23 14:05 UTC`.
+fn utc(at: UnixTime) -> String {
+    let text = rfc3339(at);
+    match text.split_once('T') {
+        Some((day, time)) => format!("{day} {} UTC", time.get(..5).unwrap_or(time)),
+        None => text,
+    }
+}
+
+/// An answer that is kept until the next one, as much of it as one could be long.
+pub fn cut(answer: &str) -> String {
+    answer.trim().chars().take(KEPT_CHARACTERS_MAX).collect()
+}
+
+/// Whether an answer says yes.
+pub fn is_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes")
+}
+
 /// Asks for nothing: keeps text on the screen of programs that show none without a question.
 pub fn acknowledge_question() -> Question {
     Question { text: "Press Enter to continue: ".into(), echo: true, empty_allowed: true }
@@ -108,6 +213,11 @@ pub fn refusal(decision: &Decision) -> String {
         Reason::Quarantined => {
             format!("The service has just started. Wait {seconds} s for a new one-time password.")
         }
+        Reason::IssuedUsed => "That one-time password was already used. Request another one.".into(),
+        Reason::IssuedExpired => "That one-time password has expired. Request another one.".into(),
+        Reason::IssuedVoid => "That one-time password is void. Request another one.".into(),
+        Reason::IssuedWaiting => "Requested passwords wait for your administrator.".into(),
+        Reason::PeopleUnavailable => "Nobody can be looked up at the moment. Try again later.".into(),
         Reason::StoreShort
         | Reason::StoreBehind
         | Reason::StorageFull
@@ -126,6 +236,13 @@ pub fn refusal(decision: &Decision) -> String {
         | Reason::DeniedByRule
         | Reason::RuleUndecidable
         | Reason::UnknownUser
+        | Reason::WrongHost
+        | Reason::WrongUser
+        | Reason::WrongService
+        | Reason::SecondaryRefused
+        | Reason::IssuedPassword
+        | Reason::Secondary
+        | Reason::NoLoginStep
         | Reason::Remembered
         | Reason::Accepted
         | Reason::Activated

@@ -23,6 +23,8 @@ pub struct Decision {
     pub wait: Option<Duration>,
     /// Serial of the token that decided it.
     pub token: Option<String>,
+    /// The person who was let in, by his login name, where it is known.
+    pub person: Option<String>,
     /// How many recovery codes are left, after one was used.
     pub recovery_codes_left: Option<u32>,
 }
@@ -54,6 +56,8 @@ pub struct Ruling {
     pub wait: Option<Duration>,
     /// The token that was asked for.
     pub token: Option<String>,
+    /// The person, by his login name.
+    pub person: Option<String>,
     /// Refusals it stands for besides its own.
     pub repeats: Option<u64>,
     /// How many recovery codes are left.
@@ -63,7 +67,8 @@ pub struct Ruling {
 impl Ruling {
     /// A ruling that needs no more words.
     pub fn new(reason: Reason) -> Self {
-        Self { reason, detail: None, wait: None, token: None, repeats: None, recovery_codes_left: None }
+        let (detail, wait, token, person, repeats, recovery_codes_left) = Default::default();
+        Self { reason, detail, wait, token, person, repeats, recovery_codes_left }
     }
 
     /// With a word for the administrator.
@@ -81,6 +86,11 @@ impl Ruling {
         Self { token: Some(serial.into()), ..self }
     }
 
+    /// About a person.
+    pub fn person(self, login: &str) -> Self {
+        Self { person: Some(login.into()), ..self }
+    }
+
     /// The audit record.
     pub fn record(&self, occasion: &Occasion, at: UnixTime) -> AuditRecord {
         let verdict = serde_json::to_value(occasion.verdict_of(self.reason)).ok();
@@ -91,6 +101,7 @@ impl Ruling {
             rollout: occasion.rollout_of(self.reason),
             detail: self.detail.clone(),
             token: self.token.clone(),
+            person: self.person.clone(),
             repeats: self.repeats.filter(|repeats| *repeats > 0),
             ..occasion.record()
         }
@@ -98,8 +109,9 @@ impl Ruling {
 
     /// The decision, once it is recorded.
     pub fn decided(self, reference: Reference) -> Decision {
-        let Self { reason, detail, wait, token, recovery_codes_left, .. } = self;
-        Decision { verdict: verdict_of(reason), reason, detail, reference, wait, token, recovery_codes_left }
+        let Self { reason, detail, wait, token, person, recovery_codes_left, .. } = self;
+        let verdict = verdict_of(reason);
+        Decision { verdict, reason, detail, reference, wait, token, person, recovery_codes_left }
     }
 }
 
@@ -110,8 +122,11 @@ pub fn verdict_of(reason: Reason) -> Verdict {
         | Reason::Activated
         | Reason::Associated
         | Reason::Resynchronized
-        | Reason::RecoveryCode => Verdict::Allow,
+        | Reason::RecoveryCode
+        | Reason::IssuedPassword
+        | Reason::Secondary => Verdict::Allow,
         Reason::OtpOff
+        | Reason::NoLoginStep
         | Reason::Unenrolled
         | Reason::Remembered
         | Reason::Grace
@@ -124,6 +139,14 @@ pub fn verdict_of(reason: Reason) -> Verdict {
         | Reason::OutOfStep
         | Reason::RecoveryUsed
         | Reason::RecoveryWaiting
+        | Reason::WrongHost
+        | Reason::WrongUser
+        | Reason::WrongService
+        | Reason::IssuedExpired
+        | Reason::IssuedUsed
+        | Reason::IssuedVoid
+        | Reason::IssuedWaiting
+        | Reason::SecondaryRefused
         | Reason::SerialUnknown
         | Reason::TokenTaken
         | Reason::Malformed
@@ -137,6 +160,7 @@ pub fn verdict_of(reason: Reason) -> Verdict {
         | Reason::Quarantined => Verdict::Deny,
         Reason::StoreShort
         | Reason::StoreBehind
+        | Reason::PeopleUnavailable
         | Reason::StorageFull
         | Reason::Busy
         | Reason::OutcomeUnknown => Verdict::Unavailable,

@@ -9,7 +9,9 @@ mod evaluation;
 mod expected;
 mod grace;
 mod hardware;
+mod issued;
 mod occasion;
+mod person;
 mod recent;
 mod recovery;
 mod refusal;
@@ -34,6 +36,7 @@ pub use recent::{Recent, RequestKey};
 pub use recovery::LastCode;
 pub use source::Source;
 
+use crate::access::Requests;
 use crate::accounts::{
     Accounts, Actor, ChangeError, Edit, EditedClaim, Hot, RecoveryCode, Steward, Token, TokenState,
     Unlocking, User, UserName,
@@ -101,6 +104,8 @@ pub struct Tools {
     pub notifier: Arc<Notifier>,
     /// Whether nothing may be decided.
     pub witness: Arc<Witness>,
+    /// Passwords that were issued on request.
+    pub requests: Arc<Requests>,
     /// Stands in for the token that an unknown user does not have, so that his code costs the same work.
     pub nobody: Arc<Token>,
 }

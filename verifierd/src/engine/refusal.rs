@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::telling::{Repeat, Telling};
 use super::{Attempt, Decision, Engine, Judgement, Occasion, Ruling, settle};
+use crate::access::Waiting;
 use crate::accounts::{RecoverySet, Token};
 use crate::audit::{self, AuditRecord, Reason, Reference, rfc3339};
 use crate::engine::throttle::{Admission, Refused, Sprayed};
@@ -114,6 +115,21 @@ impl Engine {
             let changes = set.map(|set| set.put_failures(set.add_failure())).into_iter().collect();
             let locked = set.is_some_and(|set| set.is_locked());
             Counted { changes, note: locked.then(|| "the recovery codes are disabled from now on".into()) }
+        };
+        self.count_failure(attempt, admission, ruling, count).await
+    }
+
+    /// A wrong issued password: counts against those that wait at the place.
+    pub(super) async fn failed_waiting(
+        &self,
+        attempt: &Attempt,
+        admission: Admission,
+        ruling: Ruling,
+        waiting: &Waiting,
+    ) -> Decision {
+        let count = || {
+            let (changes, note) = waiting.count_wrong();
+            Counted { changes, note }
         };
         self.count_failure(attempt, admission, ruling, count).await
     }

@@ -105,6 +105,8 @@ pub enum Subject<'a> {
     User(UserId),
     /// A name it does not know; counted like a known one, so that nothing tells the two apart.
     Unknown(&'a str),
+    /// A person by what somebody says is his login name, whether or not there is one.
+    Person(&'a str),
 }
 
 /// A source that began to be slowed.
@@ -233,7 +235,7 @@ impl Throttles {
         clock: &dyn Clock,
     ) -> Result<Admission, Refused> {
         let mut who = self.name(subject);
-        if let Subject::Unknown(_) = subject {
+        if let Subject::Unknown(_) | Subject::Person(_) = subject {
             who[1..].fill(0);
         }
         let shared = self.hasher.key(&[b"crowd", &who, &host.bytes()]);
@@ -385,6 +387,7 @@ impl Throttles {
         match subject {
             Subject::User(id) => id.0.to_be_bytes(),
             Subject::Unknown(name) => self.hasher.key(&[b"unknown", name.as_bytes()]),
+            Subject::Person(login) => self.hasher.key(&[b"person", login.as_bytes()]),
         }
     }
 

@@ -9,7 +9,7 @@ use wire::admin::HostState;
 
 use super::certificate::{HostCertificate, KeyHash};
 use super::identity::{HostId, HostIdentity, HostName};
-use super::presence::Presence;
+use super::presence::{Presence, Said};
 use super::record::{AuthorityRecord, HostRecord, HostRecordError, JoinTicket};
 use super::secret::JoinHash;
 use crate::accounts::kind;
@@ -77,6 +77,36 @@ pub struct Figures {
     pub revoked: u64,
     /// Their connections.
     pub connections: u64,
+    /// Those that are connected and have said their time.
+    pub clocks: u64,
+    /// Of these, whose clock is ahead of ours by more than [`CLOCK_TOLERANCE_SECONDS`].
+    pub clocks_ahead: u64,
+    /// And whose is behind by more.
+    pub clocks_behind: u64,
+}
+
+/// Differences of clocks that are told: a time step of a token.
+pub const CLOCK_TOLERANCE_SECONDS: i64 = 30;
+
+/// Connected hosts whose clocks say something of ours: two may be wrong together, or be one machine's guests.
+const CLOCKS_MIN: u64 = 3;
+
+impl Figures {
+    /// What is to be said in the status where most connected hosts say that our clock is off. They are not believed: nothing
+    /// else comes of it.
+    pub fn clock_alarm(&self) -> Option<String> {
+        let Self { clocks, clocks_ahead, clocks_behind, .. } = *self;
+        let is_most = |count: u64| clocks >= CLOCKS_MIN && 2 * count > clocks;
+        let (count, theirs) = match (is_most(clocks_ahead), is_most(clocks_behind)) {
+            (true, _) => (clocks_ahead, "ahead of"),
+            (_, true) => (clocks_behind, "behind"),
+            (false, false) => return None,
+        };
+        Some(format!(
+            "{count} of {clocks} connected hosts have clocks that are more than {CLOCK_TOLERANCE_SECONDS} s {theirs} this \
+             machine's: see whether its own is right (`timedatectl`, `chronyc tracking`), since codes are judged by it"
+        ))
+    }
 }
 
 /// All hosts.
@@ -137,7 +167,13 @@ impl Hosts {
                 HostState::Active => &mut figures.active,
                 HostState::Revoked => &mut figures.revoked,
             } += 1;
-            figures.connections += host.presence.connections() as u64;
+            let connections = host.presence.connections();
+            figures.connections += connections as u64;
+            if let Some(Said { clock_ahead, .. }) = host.presence.said().filter(|_| connections > 0) {
+                figures.clocks += 1;
+                figures.clocks_ahead += u64::from(clock_ahead > CLOCK_TOLERANCE_SECONDS);
+                figures.clocks_behind += u64::from(clock_ahead < -CLOCK_TOLERANCE_SECONDS);
+            }
         }
         figures
     }
@@ -313,5 +349,39 @@ mod tests {
         assert!(hosts.find_by_ticket(JoinHash([2; 16])).is_some());
         hosts.put(active(1, &[]), &clock);
         assert!(hosts.find_by_ticket(JoinHash([2; 16])).is_none());
+    }
+
+    // covers: H09
+    #[test]
+    fn most_of_three_connected_hosts_are_needed_to_doubt_our_clock() {
+        let (hosts, clock) = (Hosts::default(), ManualClock::at(NOW));
+        let mut seats = Vec::new();
+        let mut host = |byte: u8, clock_ahead: i64, is_connected: bool| {
+            let record = HostRecord {
+                id: HostId::from_random([byte; 16]),
+                name: HostName::new(&format!("web{byte}")).unwrap(),
+                ..active(byte, &[])
+            };
+            hosts.put(record, &clock);
+            let host = hosts.find(HostId::from_random([byte; 16])).unwrap();
+            host.presence.say(Said { agent_version: "1".into(), clock_ahead });
+            seats.extend(is_connected.then(|| host.presence.enter()));
+            hosts.figures().clock_alarm()
+        };
+        assert_eq!(host(1, 31, true), None);
+        assert_eq!(host(2, 3_600, true), None, "two may be wrong together");
+        assert_eq!(host(3, 31, false), None, "that one is gone");
+        assert!(
+            host(4, -30, true)
+                .is_some_and(|said| said.starts_with("2 of 3 connected hosts have clocks that are"))
+        );
+        assert_eq!(host(5, i64::MIN, true), None, "half of them are not most");
+        assert_eq!(hosts.figures().clocks_behind, 1);
+        assert_eq!(host(6, -31, true), None);
+        assert!(host(7, -31, true).is_none());
+        assert!(
+            host(8, -31, true)
+                .is_some_and(|said| said.contains("4 of 7 connected hosts") && said.contains("30 s behind"))
+        );
     }
 }

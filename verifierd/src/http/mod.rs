@@ -5,6 +5,7 @@
 //! | login | root, that is, the PAM module | HTTP/1.1, HTTP/2 | six, matched by hand |
 //! | api | who shows its key, over TCP and TLS | HTTP/1.1, HTTP/2 | two, matched by hand |
 //! | fleet | hosts, by their certificates, over TCP and TLS | HTTP/2 | nine, matched by hand |
+//! | web | browsers, over TCP and TLS | HTTP/1.1, HTTP/2 | see [`crate::web`] |
 //! | admin | root | HTTP/1.1 | `wire::admin`, through a router |
 //! | user | every account, as far as its role goes (see [`roles`]) | HTTP/1.1 | the same |
 //!
@@ -13,6 +14,7 @@
 
 mod admin;
 pub mod api;
+pub mod certificate;
 pub mod fleet;
 mod imports;
 mod login;
@@ -34,6 +36,7 @@ use zeroize::Zeroizing;
 pub use admin::Administration;
 
 use crate::dialogue::Dialogue;
+use crate::web::Web;
 use api::Api;
 
 /// How long a caller of the admin sockets may take to send a body.
@@ -52,6 +55,8 @@ pub enum Handler {
     Api(Arc<Api>),
     /// The `postern` command's: root's, or everybody's.
     Admin(Arc<Administration>),
+    /// Browsers'.
+    Web(Arc<Web>),
 }
 
 impl Handle for Handler {
@@ -69,6 +74,7 @@ impl Handle for Handler {
             (Self::Admin(administration), Peer::Account(uid)) => {
                 Box::pin(Arc::clone(administration).answer(uid, request)).await
             }
+            (Self::Web(web), peer) => Box::pin(web.answer(peer, request)).await,
             (Self::Admin(_), Peer::Source(_)) => {
                 error_reply(ErrorCode::NotAllowed, "administration is not for the network".into())
             }
@@ -78,20 +84,21 @@ impl Handle for Handler {
     fn tls(&self) -> Option<TlsAcceptor> {
         match self {
             Self::Api(api) => api.tls(),
+            Self::Web(web) => Some(web.tls()),
             Self::Login(_) | Self::Admin(_) => None,
         }
     }
 
     fn is_multiplexed(&self) -> bool {
         match self {
-            Self::Login(_) | Self::Api(_) => true,
+            Self::Login(_) | Self::Api(_) | Self::Web(_) => true,
             Self::Admin(_) => false,
         }
     }
 
     fn terms(&self, peer: Peer) -> Terms {
         match self {
-            Self::Login(_) | Self::Api(_) => Terms::BOUNDED,
+            Self::Login(_) | Self::Api(_) | Self::Web(_) => Terms::BOUNDED,
             Self::Admin(_) => {
                 let is_root = peer == Peer::Account(0);
                 Terms { conversation: (!is_root).then_some(CONVERSATION_SECONDS_MAX), ..Terms::default() }

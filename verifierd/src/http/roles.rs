@@ -84,6 +84,16 @@ pub enum Verb {
     BanList,
     /// End somebody's wait.
     BanLift,
+    /// Requests for passwords.
+    RequestList,
+    /// One of them.
+    RequestShow,
+    /// Issue its password.
+    RequestApprove,
+    /// Refuse it.
+    RequestDeny,
+    /// Take it back.
+    RequestCancel,
     /// Who is in.
     SessionList,
     /// All hosts.
@@ -98,6 +108,20 @@ pub enum Verb {
     HostRename,
     /// Put a host into a group.
     HostGroup,
+    /// All persons.
+    PersonList,
+    /// One person.
+    PersonShow,
+    /// A new person.
+    PersonAdd,
+    /// Address, name, role, let in or not.
+    PersonSet,
+    /// Which accounts he may use.
+    PersonShare,
+    /// Another password.
+    PersonPassword,
+    /// Remove a person.
+    PersonRemove,
     /// What holds where.
     PolicyShow,
     /// What a login would meet.
@@ -133,7 +157,7 @@ use Right::{All, Nothing, Own};
 
 /// Verbs and what each role may do with them.
 #[rustfmt::skip]
-const TABLE: [(Verb, [Right; 5]); 38] = [
+const TABLE: [(Verb, [Right; 5]); 50] = [
     //                           user     auditor  helpdesk admin    super
     (Verb::SelfShow,            [Own,     Own,     Own,     Own,     Own]),
     (Verb::UserList,            [Nothing, All,     All,     All,     All]),
@@ -157,6 +181,12 @@ const TABLE: [(Verb, [Right; 5]); 38] = [
     (Verb::TokenEnable,         [Nothing, Nothing, Nothing, All,     All]),
     (Verb::BanList,             [Nothing, All,     All,     All,     All]),
     (Verb::BanLift,             [Nothing, Nothing, All,     All,     All]),
+    // Who decides is said by the configuration, host by host, and is no matter of roles: his own are those he decides.
+    (Verb::RequestList,         [Own,     All,     All,     All,     All]),
+    (Verb::RequestShow,         [Own,     All,     All,     All,     All]),
+    (Verb::RequestApprove,      [Own,     Own,     Own,     Own,     Own]),
+    (Verb::RequestDeny,         [Own,     Own,     Own,     Own,     Own]),
+    (Verb::RequestCancel,       [Own,     Own,     Own,     All,     All]),
     (Verb::SessionList,         [Own,     All,     All,     All,     All]),
     (Verb::HostList,            [Nothing, All,     All,     All,     All]),
     (Verb::HostShow,            [Nothing, All,     All,     All,     All]),
@@ -164,6 +194,13 @@ const TABLE: [(Verb, [Right; 5]); 38] = [
     (Verb::HostRevoke,          [Nothing, Nothing, Nothing, All,     All]),
     (Verb::HostRename,          [Nothing, Nothing, Nothing, All,     All]),
     (Verb::HostGroup,           [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::PersonList,          [Nothing, All,     All,     All,     All]),
+    (Verb::PersonShow,          [Nothing, All,     All,     All,     All]),
+    (Verb::PersonAdd,           [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::PersonSet,           [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::PersonShare,         [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::PersonPassword,      [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::PersonRemove,        [Nothing, Nothing, Nothing, All,     All]),
     (Verb::PolicyShow,          [Nothing, All,     All,     All,     All]),
     (Verb::PolicyTry,           [Nothing, All,     All,     All,     All]),
     (Verb::RolloutStatus,       [Nothing, All,     All,     All,     All]),
@@ -204,7 +241,8 @@ mod tests {
     /// What the documentation promises, role by role, without a look at the table above.
     fn promised(role: Role, verb: Verb) -> Right {
         use Verb::*;
-        if verb == SelfShow {
+        // Whoever the configuration names decides, whatever his role.
+        if matches!(verb, SelfShow | RequestApprove | RequestDeny) {
             return Own;
         }
         match role {
@@ -220,20 +258,27 @@ mod tests {
                 UserList | UserShow | TokenList | TokenShow | HostList | HostShow => All,
                 TokenAssociate | TokenResync | TokenTest | TokenLost => All,
                 UserUnlock | BanList | BanLift | SessionList => All,
-                PolicyShow | PolicyTry | RolloutStatus => All,
+                PersonList | PersonShow | PolicyShow | PolicyTry | RolloutStatus => All,
+                RequestList | RequestShow => All,
+                RequestCancel => Own,
                 RecoveryStatus | Explain | Status | Metrics => All,
                 RecoveryRegenerate | TokenDisassociate => Own,
                 _ => Nothing,
             },
             Role::Auditor => match verb {
                 UserList | UserShow | TokenList | TokenShow | HostList | HostShow => All,
-                PolicyShow | PolicyTry | RolloutStatus | BanList | SessionList => All,
+                PersonList | PersonShow | PolicyShow | PolicyTry | RolloutStatus | BanList | SessionList => {
+                    All
+                }
+                RequestList | RequestShow => All,
+                RequestCancel => Own,
                 RecoveryStatus | Explain | AuditShow | AuditVerify | Status | Metrics => All,
                 RecoveryRegenerate | TokenResync | TokenTest | TokenLost | TokenDisassociate => Own,
                 _ => Nothing,
             },
             Role::User => match verb {
                 RecoveryStatus | RecoveryRegenerate | SessionList => Own,
+                RequestList | RequestShow | RequestCancel => Own,
                 TokenShow | TokenResync | TokenTest | TokenLost | TokenDisassociate => Own,
                 _ => Nothing,
             },

@@ -25,11 +25,11 @@ use wire::admin::{EnrolWith, Then};
 use crate::accounts::{Token, User};
 use crate::audit::Reason;
 use crate::clock::UnixTime;
-use crate::config::{Config, Grace, Lenience, OnUnenrolled};
+use crate::config::{Config, Grace, Lenience, LoginStep, OnUnenrolled};
 use crate::hosts::HostIdentity;
 
 pub use rules::{Circumstances, Memberships, Ruled, Walk, decide, that_may_hold};
-pub use settings::{SetBy, Setting, Settings, remembered_for};
+pub use settings::{RequestTerms, SetBy, Setting, Settings, login_step_at, remembered_for};
 
 /// What holds for a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +118,16 @@ pub enum Demand {
         /// Whether the user may do without.
         leave: Leave,
     },
+    /// A password that was issued on request, or a request for one.
+    Request {
+        /// Whether the user may do without.
+        leave: Leave,
+    },
+    /// Login name and password of a person who may use the account.
+    Secondary {
+        /// Whether the user may do without.
+        leave: Leave,
+    },
     /// He had time to enrol, and it is over.
     Closed,
     /// A code, as of everybody, and whatever he types is refused.
@@ -147,10 +157,21 @@ impl Leave {
 /// * `user`: as Postern knows him, if it does.
 /// * `account_exists`: whether the machine has an account of exactly this name.
 pub fn demand(user: Option<&User>, account_exists: bool, terms: &Terms, now: UnixTime) -> Demand {
-    let by_settings = demand_by_settings(user, account_exists, &terms.settings, now);
+    let settings = &terms.settings;
+    let by_step = demand_by_step(user, account_exists, settings, now);
     let demanded = match &terms.ruled {
-        Ruled::NoRule => by_settings,
-        Ruled::Decided { then, .. } => by_rule(by_settings, *then),
+        Ruled::NoRule => by_step,
+        // A rule that wants a code wants it of the user's tokens where the host's step would ask for none, or for something
+        // that is no token.
+        Ruled::Decided { then, .. } => match (then, settings.login_step.value) {
+            (Then::RequireToken, LoginStep::None | LoginStep::Request | LoginStep::Secondary)
+            | (Then::RequireAnyOtp, LoginStep::None) => {
+                by_rule(demand_by_tokens(user, account_exists, settings, now), *then)
+            }
+            (Then::RequireToken | Then::RequireAnyOtp | Then::Allow | Then::Deny, _) => {
+                by_rule(by_step, *then)
+            }
+        },
         Ruled::Undecidable { .. } => Demand::Refused(Reason::RuleUndecidable),
     };
     match terms.lenience {
@@ -175,12 +196,16 @@ fn by_rule(by_settings: Demand, then: Then) -> Demand {
     }
 }
 
-fn demand_by_settings(
-    user: Option<&User>,
-    account_exists: bool,
-    settings: &Settings,
-    now: UnixTime,
-) -> Demand {
+fn demand_by_step(user: Option<&User>, account_exists: bool, settings: &Settings, now: UnixTime) -> Demand {
+    match settings.login_step.value {
+        LoginStep::None => Demand::Nothing(Reason::NoLoginStep),
+        LoginStep::Token => demand_by_tokens(user, account_exists, settings, now),
+        LoginStep::Request => Demand::Request { leave: Leave::No },
+        LoginStep::Secondary => Demand::Secondary { leave: Leave::No },
+    }
+}
+
+fn demand_by_tokens(user: Option<&User>, account_exists: bool, settings: &Settings, now: UnixTime) -> Demand {
     const ASSOCIATION: Demand = Demand::Association { leave: Leave::No };
     const CODE: Demand = Demand::Code { leave: Leave::No };
     let Some(user) = user else { return demand_of_stranger(account_exists, settings) };

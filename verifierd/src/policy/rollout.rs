@@ -18,6 +18,8 @@ pub(super) fn observed(demanded: Demand, user: Option<&User>) -> Demand {
         Demand::Code { .. } if user.is_none() => Demand::Nothing(Reason::UnknownUser),
         Demand::Code { .. } | Demand::Association { .. } => Demand::Nothing(Reason::TokenMissing),
         Demand::Enrolment { token, leave } => enrolment(token, leave),
+        Demand::Request { .. } => Demand::Request { leave: Leave::Rollout },
+        Demand::Secondary { .. } => Demand::Secondary { leave: Leave::Rollout },
         Demand::Closed => Demand::Nothing(Reason::EnrolmentClosed),
         Demand::Refused(reason) => Demand::Nothing(reason),
     }
@@ -34,6 +36,8 @@ pub(super) fn eased(demanded: Demand, user: Option<&User>, account_exists: bool)
         Demand::Code { .. } if user.is_some_and(User::can_answer) => Demand::Code { leave: Leave::Rollout },
         Demand::Code { .. } | Demand::Closed => Demand::Nothing(Reason::Rollout),
         Demand::Association { .. } => Demand::Association { leave: Leave::Rollout },
+        // These are no matter of tokens: whoever has none has an account and a person like everybody.
+        Demand::Request { .. } | Demand::Secondary { .. } => demanded,
         Demand::Enrolment { token, leave } => enrolment(token, leave),
     }
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use wire::admin::EnrolWith;
 
-use crate::config::{Config, Grace, OnUnenrolled, Overrides, Rollout};
+use crate::config::{
+    Config, Grace, LoginStep, OnUnenrolled, Overrides, Profile, RequestMode, RequestOverrides, Rollout,
+    STRICT_TTL_MAX,
+};
 use crate::hosts::HostIdentity;
 
 /// Who says what holds.
@@ -34,6 +37,8 @@ pub struct Settings {
     pub on_unenrolled: Setting<OnUnenrolled>,
     /// See [`Config::require_token`].
     pub require_token: Setting<bool>,
+    /// See [`crate::config::Requesting::login_step`].
+    pub login_step: Setting<LoginStep>,
     /// See [`Config::rollout`].
     pub rollout: Setting<Rollout>,
     /// See [`crate::config::Enrolment::with`].
@@ -49,13 +54,12 @@ pub struct Settings {
 impl Settings {
     /// What holds at `host`; at the verifier's own machine and the API where that is `None`.
     pub fn at(host: Option<&HostIdentity>, config: &Config) -> Self {
-        let of_host = host.and_then(|host| config.hosts.get(&host.name));
-        let of_group = host.and_then(|host| config.groups.get(host.group.as_ref()?));
-        let levels = Levels { of_host, of_group };
+        let levels = Levels::at(host, config);
         let enrolment = &config.enrolment;
         Self {
             on_unenrolled: levels.nearest(|said| said.on_unenrolled, config.on_unenrolled),
             require_token: levels.nearest(|said| said.require_token, config.require_token),
+            login_step: levels.nearest(|said| said.requests.login_step, config.requests.login_step),
             rollout: levels.nearest(|said| said.rollout, config.rollout),
             enrol_with: levels.nearest(|said| said.enrol_with, enrolment.with),
             open_for: levels.nearest(|said| said.open_for.map(Some), enrolment.open_for),
@@ -65,12 +69,51 @@ impl Settings {
     }
 }
 
+/// What a login asks for at `host`; at the verifier's own machine where that is `None`.
+pub fn login_step_at(host: Option<&HostIdentity>, config: &Config) -> LoginStep {
+    let levels = Levels::at(host, config);
+    levels.requests(|said| said.login_step, config.requests.login_step).value
+}
+
 /// For how long a code counts that is given at a terminal of `host` for `service`; zero where it does not.
 pub fn remembered_for(host: Option<&HostIdentity>, service: &str, config: &Config) -> Setting<Duration> {
-    let of_host = host.and_then(|host| config.hosts.get(&host.name));
-    let of_group = host.and_then(|host| config.groups.get(host.group.as_ref()?));
     let default = config.remember.get(service).copied().unwrap_or_default();
-    Levels { of_host, of_group }.nearest(|said| said.remember.get(service).copied(), default)
+    Levels::at(host, config).nearest(|said| said.remember.get(service).copied(), default)
+}
+
+/// What holds of requests at a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestTerms {
+    /// See [`crate::config::Requesting::mode`].
+    pub mode: Setting<RequestMode>,
+    /// See [`crate::config::Requesting::approvers`].
+    pub approvers: Setting<Vec<String>>,
+    /// See [`crate::config::Requesting::request_ttl`].
+    pub request_ttl: Setting<Duration>,
+    /// See [`crate::config::Requesting::password_ttl`]; in the strict profile no longer than it permits.
+    pub password_ttl: Setting<Duration>,
+    /// See [`crate::config::Requesting::profile`].
+    pub profile: Setting<Profile>,
+}
+
+impl RequestTerms {
+    /// What holds at `host`; at the verifier's own machine where that is `None`.
+    pub fn at(host: Option<&HostIdentity>, config: &Config) -> Self {
+        let levels = Levels::at(host, config);
+        let default = &config.requests;
+        let profile = levels.requests(|said| said.profile, default.profile);
+        let mut password_ttl = levels.requests(|said| said.password_ttl, default.password_ttl);
+        if profile.value == Profile::Strict && password_ttl.value > STRICT_TTL_MAX {
+            password_ttl = Setting { value: STRICT_TTL_MAX, set_by: profile.set_by };
+        }
+        Self {
+            mode: levels.requests(|said| said.mode, default.mode),
+            approvers: levels.requests(|said| said.approvers.clone(), default.approvers.clone()),
+            request_ttl: levels.requests(|said| said.request_ttl, default.request_ttl),
+            password_ttl,
+            profile,
+        }
+    }
 }
 
 /// What was said besides the default.
@@ -80,7 +123,17 @@ struct Levels<'a> {
     of_group: Option<&'a Overrides>,
 }
 
-impl Levels<'_> {
+impl<'a> Levels<'a> {
+    fn at(host: Option<&HostIdentity>, config: &'a Config) -> Self {
+        let of_host = host.and_then(|host| config.hosts.get(&host.name));
+        let of_group = host.and_then(|host| config.groups.get(host.group.as_ref()?));
+        Self { of_host, of_group }
+    }
+
+    fn requests<T>(self, said: impl Fn(&RequestOverrides) -> Option<T>, default: T) -> Setting<T> {
+        self.nearest(|overrides| said(&overrides.requests), default)
+    }
+
     fn nearest<T>(self, said: impl Fn(&Overrides) -> Option<T>, default: T) -> Setting<T> {
         if let Some(value) = self.of_host.and_then(&said) {
             return Setting { value, set_by: SetBy::Host };

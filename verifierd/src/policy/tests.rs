@@ -102,6 +102,8 @@ fn words(demanded: &Demand, case: &Case, ruled: Ruled, lenience: Option<Lenience
         Demand::Enrolment { leave, .. } => with("app", *leave),
         Demand::Enrol => with("app", terms.leave_of_a_new_app()),
         Demand::Association { leave } => with("serial", *leave),
+        Demand::Request { leave } => with("request", *leave),
+        Demand::Secondary { leave } => with("person", *leave),
         Demand::Closed => "recovery code".into(),
     }
 }
@@ -128,13 +130,60 @@ async fn the_documentation_has_every_combination_as_it_is() {
     }
 }
 
+/// The same user with a token under each `login_step`, whom Postern may not know at all.
+async fn steps() -> Vec<Case> {
+    let proved = cases().await.into_iter().find(|case| case.who == "an activated token").unwrap();
+    let with = |who, settings| Case { who, settings, user: proved.user.clone(), ..proved };
+    vec![
+        with("`\"none\"`", "[access]\nlogin_step = \"none\""),
+        with("`\"token\"`", "[access]\nlogin_step = \"token\""),
+        with("`\"request\"`", "[access]\nlogin_step = \"request\""),
+        with("`\"secondary\"`", "[access]\nlogin_step = \"secondary\""),
+    ]
+}
+
+// covers: E1, A10, P9
+#[tokio::test]
+async fn the_documentation_has_every_login_step_as_it_is() {
+    let page = include_str!("../../../docs/policy.md");
+    let table = page.split("### Login steps").nth(1).and_then(|rest| rest.split("\n##").next()).unwrap();
+    for lenience in MODES {
+        let mode = match lenience {
+            None => "enforced",
+            Some(Lenience::Grace) => "in grace",
+            Some(Lenience::Observe) => "observed",
+        };
+        for case in steps().await {
+            let cells = RULES
+                .map(|then| words(&demand_of(&case, ruled(then), lenience), &case, ruled(then), lenience));
+            let row = format!("| {}, {mode} | {} |", case.who, cells.join(" | "));
+            assert!(table.contains(&row), "docs/policy.md lacks:\n{row}");
+        }
+    }
+}
+
+// covers: E1
+#[tokio::test]
+async fn whoever_is_unknown_meets_the_same_step_as_everybody() {
+    for case in steps().await.into_iter().filter(|case| case.who != "`\"token\"`") {
+        for then in RULES.into_iter().filter(|then| *then != Some(Then::RequireToken)) {
+            let stranger = Case { user: None, account_exists: false, ..case };
+            let of = |case: &Case| words(&demand_of(case, ruled(then), None), case, ruled(then), None);
+            let is_for_tokens = of(&case) == "code";
+            assert!(is_for_tokens || of(&case) == of(&stranger), "{} {then:?}", case.who);
+        }
+    }
+}
+
 /// Whether a demand can end with a login without a code.
 fn lets_go_without(demanded: &Demand) -> bool {
     match demanded {
         Demand::Nothing(_) => true,
-        Demand::Code { leave } | Demand::Enrolment { leave, .. } | Demand::Association { leave } => {
-            leave.is_given()
-        }
+        Demand::Code { leave }
+        | Demand::Enrolment { leave, .. }
+        | Demand::Association { leave }
+        | Demand::Request { leave }
+        | Demand::Secondary { leave } => leave.is_given(),
         Demand::Enrol => true,
         Demand::Closed | Demand::Refused(_) => false,
     }

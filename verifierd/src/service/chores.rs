@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::Service;
+use crate::access::Requests;
 use crate::audit::retention::{self, Expiry};
 use crate::audit::witness::{PUBLISH_EVERY, Witness};
 use crate::clock::Clock;
@@ -24,12 +25,15 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How much one batch of a sweep looks at, before others have their turn.
 const SWEEP_BATCH_MAX: usize = 1_000;
 
+/// Requests that are ended in one batch: each is a commit, and others wait for a turn meanwhile.
+const REQUESTS_BATCH_MAX: usize = 128;
+
 /// How long a sweep stands still between two batches, so that a million things that end at once cost logins little.
 const SWEEP_PAUSE: Duration = Duration::from_millis(1);
 
 impl Service {
     /// Begins all of it, until `stop` says so.
-    pub(super) fn begin_chores(&self, stop: &watch::Receiver<bool>) -> [JoinHandle<()>; 4] {
+    pub(super) fn begin_chores(&self, stop: &watch::Receiver<bool>) -> [JoinHandle<()>; 6] {
         let Self { dialogue, administration, .. } = self;
         let registrar = Arc::clone(&administration.registrar);
         let expiry = Expiry::new(
@@ -46,6 +50,8 @@ impl Service {
                 stop.clone(),
             )),
             tokio::spawn(expire(expiry, stop.clone())),
+            tokio::spawn(Arc::clone(&self.outbox).run(stop.clone())),
+            tokio::spawn(end_requests(Arc::clone(&dialogue.requests), stop.clone())),
             tokio::spawn(sweep(
                 Arc::clone(&self.throttles),
                 Arc::clone(administration),
@@ -101,6 +107,18 @@ async fn expire(mut expiry: Expiry, mut stop: watch::Receiver<bool>) {
                 false
             });
         }
+    }
+}
+
+/// Ends requests that nobody decided, and passwords that nobody used.
+async fn end_requests(requests: Arc<Requests>, mut stop: watch::Receiver<bool>) {
+    let mut every = tokio::time::interval(SWEEP_EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stopped(&mut stop) => return,
+            _ = every.tick() => requests.sweep(REQUESTS_BATCH_MAX).await,
+        };
     }
 }
 

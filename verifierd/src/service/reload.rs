@@ -9,7 +9,9 @@ use super::Service;
 use crate::audit::sinks::Sinks;
 use crate::config::{Config, ConfigError};
 use crate::http::api::{ApiSecretError, ApiSecrets};
+use crate::http::certificate::{CertificateFileError, server_config};
 use crate::notify::Notifier;
+use crate::web::Web;
 
 impl Service {
     /// A handle that reads the configuration anew.
@@ -22,6 +24,7 @@ impl Service {
             config: Arc::clone(&self.dialogue.config),
             notifier: Arc::clone(&self.notifier),
             sinks: Arc::clone(&self.administration.sinks),
+            web: self.web.clone(),
         }
     }
 }
@@ -34,6 +37,7 @@ pub struct Reloader {
     notifier: Arc<Notifier>,
     sinks: Arc<Sinks>,
     api: Option<Arc<ArcSwap<ApiSecrets>>>,
+    web: Option<Arc<Web>>,
 }
 
 /// Why the configuration stays as it was.
@@ -45,6 +49,9 @@ pub enum ReloadError {
     /// A file that it names for the API is.
     #[error(transparent)]
     Api(#[from] ApiSecretError),
+    /// The certificate of the pages is.
+    #[error(transparent)]
+    Web(#[from] CertificateFileError),
     /// The API would go on at its address without encryption.
     #[error(
         "[api] certificate_file: the certificate is taken away by a restart only, not while the API listens"
@@ -69,6 +76,7 @@ impl Reloader {
         if self.api.as_ref().is_some_and(loses_tls) {
             return Err(ReloadError::TlsOff);
         }
+        let certificate = newer.web.as_ref().map(|web| server_config("web", &web.certificate)).transpose()?;
         let old = self.config.load_full();
         let fixed = old.needs_restart(&newer);
         if !fixed.is_empty() {
@@ -76,6 +84,9 @@ impl Reloader {
         }
         if let (Some(present), Some(secrets)) = (&self.api, secrets) {
             present.store(Arc::new(secrets));
+        }
+        if let (Some(web), Some(certificate)) = (&self.web, certificate) {
+            web.change_certificate(certificate);
         }
         self.notifier.change(newer.notify.clone());
         self.config.store(Arc::new(newer));

@@ -29,6 +29,7 @@ use crate::audit::{self, AuditRecord, Reference, rfc3339};
 use crate::clock::{Clock, UnixTime};
 use crate::hosts::{HostId, HostIdentity};
 use crate::keys::KeyError;
+use crate::people::People;
 pub use record::{Origin, Session, SessionId, SessionRecordError};
 use table::{Admission, Table};
 pub use table::{SESSIONS_MAX, SESSIONS_PER_HOST_MAX};
@@ -111,13 +112,15 @@ pub struct Sessions {
     table: Arc<Mutex<Table>>,
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
+    people: Arc<People>,
     looks: Semaphore,
 }
 
 impl Sessions {
     /// Goes on with what the ledger holds.
-    pub fn new(loaded: Loaded, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> Self {
-        Self { table: Arc::new(Mutex::new(loaded.0)), ledger, clock, looks: Semaphore::new(LOOKS_MAX) }
+    pub fn new(loaded: Loaded, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>, people: Arc<People>) -> Self {
+        let (table, looks) = (Arc::new(Mutex::new(loaded.0)), Semaphore::new(LOOKS_MAX));
+        Self { table, ledger, clock, people, looks }
     }
 
     /// Takes note of a session that has begun. One that is known already, or is over, is left as it is.
@@ -363,6 +366,7 @@ fn telling(session: &Session, event: &str, reason: &str, time: &str, now: UnixTi
         tty: session.tty.clone(),
         ruser: session.ruser.clone(),
         token: session.origin.as_ref().and_then(|origin| origin.token.clone()),
+        person: session.origin.as_ref().and_then(|origin| origin.person.clone()),
         ..AuditRecord::default()
     }
 }

@@ -36,9 +36,20 @@ impl Sessions {
         let ledger = Arc::clone(&self.ledger);
         let looked = tokio::task::spawn_blocking(move || ledger.audit_by_reference(reference.bytes()));
         let line = looked.await.map_err(|_| ReadError::Closed)??;
-        Ok(line.map(|line| audit::record(&line)).filter(|record| led_to(record, session)).map(|record| {
-            Origin { reference: reference.to_string(), reason: record.reason, token: record.token }
-        }))
+        let record = line.map(|line| audit::record(&line)).filter(|record| led_to(record, session));
+        let Some(AuditRecord { reason, token, person, .. }) = record else { return Ok(None) };
+        let email = match &person {
+            Some(login) => self.email_of(login).await,
+            None => None,
+        };
+        Ok(Some(Origin { reference: reference.to_string(), reason, token, person, email }))
+    }
+
+    /// Where mails to a person go, as it is a moment after his login: later the name may be somebody else's. A directory that
+    /// does not answer leaves it out.
+    async fn email_of(&self, login: &str) -> Option<String> {
+        let person = self.people.by_login(login).await.ok().flatten()?;
+        person.email.as_ref().map(ToString::to_string)
     }
 }
 

@@ -74,6 +74,12 @@ pub struct Origin {
     pub reason: String,
     /// Serial of the token whose code was accepted.
     pub token: Option<String>,
+    /// The person who was let in, by his login name, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
+    /// Where mails to him went then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
 }
 
 /// A record of a session that cannot be understood.
@@ -149,6 +155,8 @@ mod tests {
                 reference: "7QK2-9ZB4".into(),
                 reason: "accepted".into(),
                 token: Some("PT1".into()),
+                person: Some("jane".into()),
+                email: Some("jane@example.org".into()),
             }),
             ..Session::new(id, host, 1_800_000_000)
         }

@@ -71,7 +71,8 @@ async fn a_session_is_listed_with_its_login_from_its_begin_to_its_end() {
     let [session] = &all[..] else { panic!("one session: {all:?}") };
     assert_eq!((session.user.as_str(), session.since, sessions(&trial).count()), ("alice", since, 1));
     let token = Some(trial.token().record.serial.clone());
-    let origin = Origin { reference: reference.clone(), reason: "accepted".into(), token };
+    let (reason, person, email) = ("accepted".into(), None, None);
+    let origin = Origin { reference: reference.clone(), reason, token, person, email };
     assert_eq!(session.origin.as_ref(), Some(&origin));
     trial.advance(Duration::from_secs(3_725));
     sessions(&trial).close(&closing(FIRST), None).await.unwrap();
@@ -318,4 +319,35 @@ async fn how_many_sessions_were_left_out_is_in_the_trail() {
     assert_eq!((record.user.as_deref(), record.host.as_deref()), (Some("bob\u{fffd}"), Some("web1")));
     let newer = sessions(&trial).left_out(SessionsLeftOut { api_version: 2, ..said }, None).await;
     assert!(matches!(newer, Err(SessionError::Malformed(_))), "{newer:?}");
+}
+
+// covers: R10
+#[tokio::test]
+async fn a_session_on_a_shared_account_has_the_person_who_was_let_in() {
+    use crate::accounts::{Actor, UserName};
+    use crate::people::{By, EmailAddress, NewPerson};
+    use wire::admin::Role;
+
+    let trial = Trial::with_config("version = 1\n[access]\nlogin_step = \"secondary\"\n").await;
+    let new = NewPerson {
+        login: UserName::new("jane").unwrap(),
+        email: EmailAddress::parse("jane@example.org").unwrap(),
+        name: None,
+        role: Role::User,
+        accounts: Some(vec![UserName::new("alice").unwrap()]),
+        password: Some("correct horse battery".to_owned().into()),
+    };
+    let by = By { actor: Actor::administrator("root"), role: Role::Super };
+    trial.service.dialogue.people.clerk().add(new, by).await.unwrap();
+    trial.set_otp("alice", true).await;
+    let asked = trial.ask("alice", "sshd", None).await;
+    let asked = trial.go_on(&asked, "jane").await;
+    let reference = trial.answer(&asked, "correct horse battery").await.reference;
+    sessions(&trial).open(opening(FIRST, Some(&reference)), None).await.unwrap();
+    let all = sessions(&trial).all();
+    let origin = all[0].origin.as_ref().unwrap();
+    assert_eq!((origin.person.as_deref(), origin.email.as_deref()), (Some("jane"), Some("jane@example.org")));
+    sessions(&trial).close(&closing(FIRST), None).await.unwrap();
+    let ends = trial.audit().into_iter().filter(|record| record.event.starts_with("session_"));
+    assert!(ends.map(|record| record.person).eq([Some("jane".to_owned()), Some("jane".to_owned())]));
 }

@@ -41,6 +41,12 @@ pub mod kind {
     pub const SESSION: u8 = 11;
     /// The last record of the audit trail that a sink took over (see `audit::sinks`), by the sink's name.
     pub const SINK: u8 = 12;
+    /// `people::PersonRecord`, by person id.
+    pub const PERSON: u8 = 13;
+    /// `access::RequestRecord`, by request id.
+    pub const REQUEST: u8 = 15;
+    /// A mail that is to be sent.
+    pub const MAIL: u8 = 16;
 }
 
 /// The newest format.

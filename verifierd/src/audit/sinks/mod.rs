@@ -19,6 +19,7 @@ use std::time::Duration;
 use ledger::{Ledger, ReadError};
 use wire::admin::AuditRecord;
 
+use super::damage::Damage;
 use crate::accounts::kind;
 use crate::clock::{Clock, UnixTime};
 use crate::config::AuditConfig;
@@ -146,7 +147,7 @@ impl SinkFigures {
 
 /// All sinks that are configured.
 #[derive(Default)]
-pub struct Sinks(Vec<Sink>);
+pub struct Sinks(Vec<Sink>, Arc<Damage>);
 
 impl fmt::Debug for Sinks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,8 +172,14 @@ impl Sinks {
         if let Some(path) = &config.json_lines {
             outlets.push(("json_lines", Box::new(LinesFile::at(path))));
         }
-        let start = |(name, outlet)| Sink::start(name, outlet, ledger, clock);
-        Ok(Self(outlets.into_iter().map(start).collect::<Result<_, _>>()?))
+        let damage = Arc::default();
+        let start = |(name, outlet)| Sink::start(name, outlet, ledger, clock, &damage);
+        Ok(Self(outlets.into_iter().map(start).collect::<Result<_, _>>()?, damage))
+    }
+
+    /// What was come upon that cannot be read, by them or by others.
+    pub fn damage(&self) -> &Damage {
+        &self.1
     }
 
     /// How they stand.
@@ -221,6 +228,7 @@ impl Sink {
         outlet: Box<dyn Outlet>,
         ledger: &Arc<dyn Ledger>,
         clock: &Arc<dyn Clock>,
+        damage: &Arc<Damage>,
     ) -> Result<Self, ReadError> {
         let cursor = ledger.record(kind::SINK, name.as_bytes())?;
         let cursor = cursor.and_then(|cursor| cursor.try_into().ok()).map_or(0, u64::from_be_bytes);
@@ -230,8 +238,8 @@ impl Sink {
         // One order waits for the thread, and the end behind it.
         let (orders, taken) = sync_channel(2);
         let (tell, ended) = sync_channel(1);
-        let shipper =
-            Shipper::new(name, outlet, Arc::clone(ledger), Arc::clone(clock), Arc::clone(&standing));
+        let (trail, time) = (Arc::clone(ledger), Arc::clone(clock));
+        let shipper = Shipper::new(name, outlet, trail, time, Arc::clone(&standing), Arc::clone(damage));
         let run = move || {
             shipper.run(&taken);
             // Nobody waits for it but the end.

@@ -1,14 +1,16 @@
 //! The thread of a sink: reads the trail behind its cursor, hands records over, and keeps the cursor.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use ledger::{Change, Entry, Ledger, Outcome, ReadError};
+use ledger::{AuditStretch, Change, Entry, Ledger, Outcome, ReadError};
 
 use super::{Order, Outlet, OutletError, Standing};
 use crate::accounts::kind;
+use crate::audit::damage::Damage;
 use crate::audit::{record, unix_time};
 use crate::clock::Clock;
 
@@ -43,6 +45,7 @@ pub(super) struct Shipper {
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
     standing: Arc<Standing>,
+    damage: Arc<Damage>,
     /// Entries that the ledger had written when everything was shipped.
     entries: Option<u64>,
     /// When the cursor was kept, and when a trouble was told, on the clock that never goes back.
@@ -59,10 +62,23 @@ impl Shipper {
         ledger: Arc<dyn Ledger>,
         clock: Arc<dyn Clock>,
         standing: Arc<Standing>,
+        damage: Arc<Damage>,
     ) -> Self {
         let kept_at = clock.elapsed();
         let (entries, told_at, is_in_trouble, is_told) = (None, None, false, false);
-        Self { name, outlet, ledger, clock, standing, entries, kept_at, told_at, is_in_trouble, is_told }
+        Self {
+            name,
+            outlet,
+            ledger,
+            clock,
+            standing,
+            damage,
+            entries,
+            kept_at,
+            told_at,
+            is_in_trouble,
+            is_told,
+        }
     }
 
     /// Ships until it is told to end, or the ledger has.
@@ -112,10 +128,9 @@ impl Shipper {
     fn ship(&mut self, orders: &Receiver<Order>) -> Result<Shipped, Fault> {
         let shipped = self.standing.shipped.load(Ordering::Relaxed);
         let newest = self.ledger.audit_newest()?;
-        let lines = self.ledger.audit_after(shipped, RECORDS_MAX)?;
+        let AuditStretch { lines, damaged } = self.ledger.audit_around_damage(shipped, RECORDS_MAX)?;
         let (Some(first), Some(last)) = (lines.first(), lines.last()) else {
-            self.standing.oldest.store(0, Ordering::Relaxed);
-            return Ok(Shipped::All);
+            return Ok(self.pass(damaged));
         };
         // A time that cannot be read is none that counts, nor is one that is yet to come.
         let now = self.clock.now();
@@ -134,7 +149,23 @@ impl Shipper {
             end.map_err(Fault::Outlet)?;
             self.keep_where_due().map_err(Fault::Outlet)?;
         }
-        Ok(if through < newest { Shipped::More } else { self.caught_up() })
+        Ok(if damaged.is_some() {
+            self.pass(damaged)
+        } else if through < newest {
+            Shipped::More
+        } else {
+            self.caught_up()
+        })
+    }
+
+    /// Goes on behind what cannot be read, and tells of it before anything else does.
+    fn pass(&self, damaged: Option<RangeInclusive<u64>>) -> Shipped {
+        let Some(damaged) = damaged else { return self.caught_up() };
+        self.damage.note(&damaged, &*self.ledger, self.clock.now());
+        self.standing.shipped.store(*damaged.end(), Ordering::Relaxed);
+        let at = self.clock.now().max(1);
+        let _ = self.standing.unkept.compare_exchange(0, at, Ordering::Relaxed, Ordering::Relaxed);
+        Shipped::More
     }
 
     fn caught_up(&self) -> Shipped {

@@ -49,9 +49,9 @@ fn every_record_is_shipped_in_order_and_a_new_start_goes_on_where_the_last_one_s
     let start = |patience: &[usize]| {
         let patience = patience.iter().copied().collect();
         let outlet = Box::new(Told { taken: tell.clone(), patience });
-        Sink::start("told", outlet, &ledger, &clock).unwrap()
+        Sink::start("told", outlet, &ledger, &clock, &Arc::default()).unwrap()
     };
-    let sinks = Sinks(vec![start(&[])]);
+    let sinks = Sinks(vec![start(&[])], Arc::default());
     sinks.reopen();
     let shipped: Vec<u64> = taken.iter().flatten().take(600).collect();
     assert!(shipped.into_iter().eq(1..=600));
@@ -59,7 +59,7 @@ fn every_record_is_shipped_in_order_and_a_new_start_goes_on_where_the_last_one_s
     assert_eq!(sinks.taken_over(), 600);
     assert!(sinks.figures(NOW).iter().all(|sink| (sink.lag_records, sink.lag_seconds) == (0, 0)));
     write(&*ledger, NOW);
-    let sinks = Sinks(vec![start(&[])]);
+    let sinks = Sinks(vec![start(&[])], Arc::default());
     assert_eq!(sinks.taken_over(), 600);
     sinks.reopen();
     assert_eq!(taken.recv().unwrap(), [601]);
@@ -72,7 +72,8 @@ fn a_sink_that_takes_a_part_goes_on_behind_it_and_lags_meanwhile() {
     let (ledger, clock) = trail(10);
     let (tell, taken) = channel();
     let outlet = Box::new(Told { taken: tell, patience: VecDeque::from([3, 0]) });
-    let sinks = Sinks(vec![Sink::start("told", outlet, &ledger, &clock).unwrap()]);
+    let sinks =
+        Sinks(vec![Sink::start("told", outlet, &ledger, &clock, &Arc::default()).unwrap()], Arc::default());
     sinks.reopen();
     assert_eq!(taken.recv().unwrap(), [1, 2, 3]);
     sinks.reopen();
@@ -134,7 +135,10 @@ fn a_sink_that_hangs_is_an_alarm_wherever_it_hangs() {
         let (go_on, goes_on) = channel();
         let outlet = Box::new(Stuck { stops, goes_on, stops_in });
         let (trail, time): (Arc<dyn Ledger>, Arc<dyn Clock>) = (ledger.clone(), clock.clone());
-        let sinks = Sinks(vec![Sink::start("stuck", outlet, &trail, &time).unwrap()]);
+        let sinks = Sinks(
+            vec![Sink::start("stuck", outlet, &trail, &time, &Arc::default()).unwrap()],
+            Arc::default(),
+        );
         clock.advance(shipper::KEEP_EVERY);
         sinks.reopen();
         assert_eq!(stopped.recv().unwrap(), stops_in);
@@ -158,7 +162,8 @@ fn the_cursor_is_kept_while_a_sink_catches_up_and_an_end_is_heeded_between_small
     let (go_on, goes_on) = channel();
     let outlet = Box::new(Stuck { stops, goes_on, stops_in: "take" });
     let (trail, time): (Arc<dyn Ledger>, Arc<dyn Clock>) = (ledger.clone(), clock.clone());
-    let sinks = Sinks(vec![Sink::start("slow", outlet, &trail, &time).unwrap()]);
+    let sinks =
+        Sinks(vec![Sink::start("slow", outlet, &trail, &time, &Arc::default()).unwrap()], Arc::default());
     sinks.reopen();
     assert_eq!(stopped.recv().unwrap(), "take");
     clock.advance(shipper::KEEP_EVERY);
@@ -179,4 +184,26 @@ fn without_a_sink_nothing_holds_the_trail_back() {
     let sinks = Sinks::start(&AuditConfig::default(), &ledger, &clock).unwrap();
     assert_eq!((sinks.taken_over(), sinks.figures(NOW)), (u64::MAX, vec![]));
     sinks.end();
+}
+
+// covers: P7, G14
+#[test]
+fn a_sink_goes_on_behind_a_record_that_cannot_be_read_and_tells_of_it() {
+    let (memory, clock) = (Arc::new(MemoryLedger::new()), ManualClock::at(NOW));
+    (0..10).for_each(|n| write(&*memory, NOW - 100 + n));
+    memory.damage(4);
+    let (ledger, clock): (Arc<dyn Ledger>, Arc<dyn Clock>) = (memory, Arc::new(clock));
+    let (tell, taken) = channel();
+    let outlet = Box::new(Told { taken: tell, patience: VecDeque::new() });
+    let damage = Arc::default();
+    let sinks = Sinks(vec![Sink::start("told", outlet, &ledger, &clock, &damage).unwrap()], damage);
+    sinks.reopen();
+    let shipped: Vec<u64> = taken.iter().flatten().take(10).collect();
+    assert_eq!(shipped, [1, 2, 3, 5, 6, 7, 8, 9, 10, 11], "and the record that tells of it");
+    sinks.end();
+    assert_eq!((sinks.taken_over(), sinks.damage().records()), (11, 1));
+    assert!(sinks.damage().alarm().is_some_and(|said| said.starts_with("records 4 to 4 of the audit trail")));
+    let last = ledger.audit_after(10, 1).unwrap().iter().map(crate::audit::record).next();
+    assert_eq!(last.map(|told| told.event).as_deref(), Some("audit_damaged"));
+    assert_eq!(sinks.figures(NOW)[0].trouble, None);
 }

@@ -5,6 +5,7 @@ mod hardware;
 mod policy;
 mod recovery;
 mod remembered;
+mod requests;
 
 use ledger::StartState;
 use ledger::memory::Fate;
@@ -64,6 +65,15 @@ fn takes_a_code(asked: &state::Asked) -> bool {
         // A code typed before is used up by these; they take none.
         state::Asked::NewCodesWish { .. } | state::Asked::NewCodesShown { .. } => false,
         state::Asked::Serial | state::Asked::Acknowledgement { .. } => false,
+        // Issued passwords and persons' are of another kind: no code of a token is right there.
+        state::Asked::Issued { .. }
+        | state::Asked::RequestEmail { .. }
+        | state::Asked::RequestReason { .. }
+        | state::Asked::RequestConfirm
+        | state::Asked::RequestLogin
+        | state::Asked::RequestPassword { .. }
+        | state::Asked::SecondaryLogin { .. }
+        | state::Asked::SecondaryPassword { .. } => false,
     }
 }
 

@@ -107,6 +107,7 @@ mod tests {
             reference,
             wait,
             token: None,
+            person: None,
             recovery_codes_left: None,
         }
     }

@@ -89,12 +89,27 @@ impl Administration {
         gauges(to, "audit_lag_records", "Audit records that wait for a sink", "sink", lag);
         let lag = sinks.iter().map(|sink| (sink.name, sink.lag_seconds));
         gauges(to, "audit_lag_seconds", "Age of the oldest audit record that waits for a sink", "sink", lag);
+        let damaged = [("damaged", self.sinks.damage().records())];
+        let help =
+            "Audit records that are not as they were written, as far as sinks and retention came upon them";
+        gauges(to, "audit_damaged_records", help, "kind", damaged);
+        let mails = self.dialogue.requests.mail_figures();
+        gauges(to, "mails_waiting", "Mails that are to be sent", "kind", [("all", mails.waiting as u64)]);
+        let ended = [("sent", mails.sent), ("failed", mails.failed)];
+        counters(to, "mails", "Mails that the server took, and that are not tried any more", "result", ended);
+        self.count_the_fleet(to);
+        registry
+    }
+
+    fn count_the_fleet(&self, to: &mut Registry) {
         let fleet = self.registrar.hosts().figures();
         let hosts = [("pending", fleet.pending), ("active", fleet.active), ("revoked", fleet.revoked)];
         gauges(to, "hosts", "Hosts of the fleet", "state", hosts);
+        let clocks = [("ahead", fleet.clocks_ahead), ("behind", fleet.clocks_behind)];
+        let help = "Connected hosts whose clock differs from this machine's by more than 30 s";
+        gauges(to, "host_clocks_off", help, "direction", clocks);
         let open = [("open", fleet.connections)];
         gauges(to, "host_connections", "Connections of hosts of the fleet", "kind", open);
-        registry
     }
 }
 

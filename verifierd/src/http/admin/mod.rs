@@ -10,9 +10,11 @@ mod codes;
 mod hosts;
 mod imports;
 mod metrics;
+mod people;
 mod policy;
 mod recovery;
 mod refusals;
+mod requests;
 mod rollout;
 mod routes;
 mod sessions;
@@ -210,6 +212,11 @@ fn routes() -> Routes {
         .add(Verb::TokenImport, DELETE, "/v1/imports/{id}", imports::abandon)
         .add(Verb::BanList, GET, "/v1/bans", bans::list)
         .add(Verb::BanLift, POST, "/v1/bans/{id}/lift", bans::lift)
+        .add(Verb::RequestList, GET, "/v1/requests", requests::list)
+        .add(Verb::RequestShow, GET, "/v1/requests/{id}", requests::show)
+        .add(Verb::RequestApprove, POST, "/v1/requests/{id}/approve", requests::approve)
+        .add(Verb::RequestDeny, POST, "/v1/requests/{id}/deny", requests::deny)
+        .add(Verb::RequestCancel, POST, "/v1/requests/{id}/cancel", requests::cancel)
         .add(Verb::SessionList, GET, "/v1/sessions", sessions::list)
         .add(Verb::HostList, GET, "/v1/hosts", hosts::list)
         .add(Verb::HostEnrol, POST, "/v1/hosts", hosts::enrol)
@@ -217,6 +224,14 @@ fn routes() -> Routes {
         .add(Verb::HostRevoke, POST, "/v1/hosts/{name}/revoke", hosts::revoke)
         .add(Verb::HostRename, POST, "/v1/hosts/{name}/rename", hosts::rename)
         .add(Verb::HostGroup, PUT, "/v1/hosts/{name}/group", hosts::set_group)
+        .add(Verb::PersonList, GET, "/v1/persons", people::list)
+        .add(Verb::PersonAdd, POST, "/v1/persons", people::add)
+        .add(Verb::PersonShow, GET, "/v1/persons/{name}", people::show)
+        .add(Verb::PersonSet, PUT, "/v1/persons/{name}", people::set)
+        .add(Verb::PersonRemove, DELETE, "/v1/persons/{name}", people::remove)
+        .add(Verb::PersonPassword, PUT, "/v1/persons/{name}/password", people::set_password)
+        .add(Verb::PersonShare, POST, "/v1/persons/{name}/share", people::share)
+        .add(Verb::PersonShare, POST, "/v1/persons/{name}/unshare", people::unshare)
         .add(Verb::PolicyShow, GET, "/v1/policy", policy::show)
         .add(Verb::PolicyTry, GET, "/v1/policy/try", policy::try_login)
         .add(Verb::RolloutStatus, GET, "/v1/rollout", rollout::status)

@@ -23,7 +23,8 @@ use crate::dialogue::ask_for_memberships;
 use crate::hosts::{HostIdentity, HostName};
 use crate::login::Login;
 use crate::policy::{
-    Demand, Leave, Memberships, Ruled, SetBy, Setting, Settings, Terms, remembered_for, that_may_hold,
+    Demand, Leave, Memberships, RequestTerms, Ruled, SetBy, Setting, Settings, Terms, remembered_for,
+    that_may_hold,
 };
 
 type Admin = State<Arc<Administration>>;
@@ -144,6 +145,10 @@ fn meaning(demanded: &Demand, user: Option<&User>, terms: &Terms) -> (Demanded, 
         Demand::Association { leave } => {
             (either(*leave, Demanded::Association, Demanded::AssociationOrNothing), None)
         }
+        Demand::Request { leave } => (either(*leave, Demanded::Request, Demanded::RequestOrNothing), None),
+        Demand::Secondary { leave } => {
+            (either(*leave, Demanded::Secondary, Demanded::SecondaryOrNothing), None)
+        }
         Demand::Closed => (Demanded::RecoveryCode, Some(Reason::EnrolmentClosed)),
     }
 }
@@ -175,8 +180,9 @@ async fn memberships_of(user: &UserName, rules: &[Rule]) -> Memberships {
 }
 
 fn effective_settings(host: Option<&HostIdentity>, config: &Config) -> Vec<EffectiveSetting> {
-    let Settings { on_unenrolled, require_token, rollout, enrol_with, open_for, enrol_at_hosts, grace } =
-        Settings::at(host, config);
+    let Settings { on_unenrolled, require_token, login_step, rollout, .. } = Settings::at(host, config);
+    let Settings { enrol_with, open_for, enrol_at_hosts, grace, .. } = Settings::at(host, config);
+    let RequestTerms { mode, approvers, request_ttl, password_ttl, profile } = RequestTerms::at(host, config);
     let (limits, until) = (limits_of(grace.value), rollout.value.until());
     let shown = |name: &str, set_by: SetBy, value: Option<String>| {
         let (name, source) = (name.into(), source_of(set_by, host));
@@ -185,6 +191,12 @@ fn effective_settings(host: Option<&HostIdentity>, config: &Config) -> Vec<Effec
     [
         shown("on_unenrolled", on_unenrolled.set_by, word(&on_unenrolled)),
         shown("require_token", require_token.set_by, word(&require_token)),
+        shown("login_step", login_step.set_by, word(&login_step)),
+        shown("request_mode", mode.set_by, word(&mode)),
+        shown("approvers", approvers.set_by, Some(approvers.value.join(", ")).filter(|all| !all.is_empty())),
+        shown("request_ttl", request_ttl.set_by, Some(duration(request_ttl.value))),
+        shown("password_ttl", password_ttl.set_by, Some(duration(password_ttl.value))),
+        shown("profile", profile.set_by, word(&profile)),
         shown("rollout", rollout.set_by, Some(mode_word(rollout.value.mode()))),
         shown("rollout_until", rollout.set_by, until),
         shown("enrolment.with", enrol_with.set_by, word(&enrol_with)),

@@ -37,7 +37,9 @@ pub(super) async fn list(
 ) -> Result<Json<SessionList>, Refusal> {
     let own = || granted.is_only_for_himself().then(|| granted.caller().name.clone());
     let user = wanted.user.or_else(own).map(|name| granted.user(&name)).transpose()?;
-    let host = wanted.host.map(|name| host_name(&name)).transpose()?;
+    // Shown so where the host is this machine.
+    let is_here = wanted.host.as_deref() == Some("-");
+    let host = wanted.host.filter(|_| !is_here).map(|name| host_name(&name)).transpose()?;
     let owner =
         host.as_ref().and_then(|name| admin.registrar.hosts().owner_of(name)).map(|host| host.record.id);
     // Whoever sees his own alone does not learn which hosts there are.
@@ -46,6 +48,7 @@ pub(super) async fn list(
     }
     let is_wanted = |session: &Arc<Session>| {
         user.as_ref().is_none_or(|user| user.as_str() == session.user)
+            && (!is_here || session.place().is_none())
             && (host.is_none() || (owner.is_some() && session.place() == owner))
     };
     let after = wanted.after.unwrap_or_default();
@@ -92,6 +95,8 @@ impl Administration {
                 reference: origin.reference.clone(),
                 reason: origin.reason.clone(),
                 token: origin.token.clone(),
+                person: origin.person.clone(),
+                email: origin.email.clone(),
             }),
         }
     }

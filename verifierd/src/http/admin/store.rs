@@ -23,18 +23,20 @@ pub(super) async fn status(State(admin): Admin) -> Json<Status> {
 }
 
 /// Lets go on what waits for an administrator: logins without a code after the store lost something, recovery
-/// codes after an unclean stop.
+/// codes and issued passwords after an unclean stop.
 pub(super) async fn settle(State(admin): Admin, granted: Granted) -> Result<Json<Status>, Refusal> {
     let has_loss = admin.dialogue.has_loss.load(Ordering::Relaxed);
     let unclean = admin.dialogue.accounts.quarantine.last();
     let is_behind = admin.dialogue.witness.is_behind();
     if !is_behind && !has_loss && (unclean.number == 0 || unclean.settled) {
-        let message =
-            "nothing is missing in the store and no recovery codes wait: there is nothing to settle";
+        let message = "nothing is missing in the store, and neither recovery codes nor issued passwords wait: there is nothing to settle";
         return Err(refusal(ErrorCode::Conflict, message.into()));
     }
     if has_loss {
         admin.read(|ledger| ledger.settle_loss()).await?;
+    }
+    if has_loss || is_behind {
+        admin.dialogue.requests.void_all_passwords(&granted.actor().name).await?;
     }
     if is_behind {
         // Before anybody is let in: which of them were used, the store that knew it is gone.
@@ -62,6 +64,9 @@ impl Administration {
         };
         let behind = self.dialogue.witness.loss().map(|loss| loss.told());
         let reasons = [behind, self.loss(), waiting(self.waiting_users(&users))];
+        let damage = self.sinks.damage().alarm();
+        let clocks = self.registrar.hosts().figures().clock_alarm();
+        let mails = self.dialogue.requests.mail_figures().alarm();
         let lags = self.sinks.figures(self.dialogue.clock.now());
         let lags = lags.iter().filter_map(SinkFigures::alarm);
         Status {
@@ -69,7 +74,14 @@ impl Administration {
             kind: "status".into(),
             version: env!("CARGO_PKG_VERSION").into(),
             ready: !self.dialogue.witness.is_behind(),
-            reasons: reasons.into_iter().flatten().chain(lags).collect(),
+            reasons: reasons
+                .into_iter()
+                .flatten()
+                .chain(damage)
+                .chain(clocks)
+                .chain(mails)
+                .chain(lags)
+                .collect(),
             started: rfc3339(self.started),
             users: users.len() as u64,
             tokens: self.dialogue.accounts.token_count() as u64,

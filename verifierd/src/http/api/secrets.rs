@@ -1,20 +1,16 @@
-//! The key that callers show, and the certificate that we show them.
+//! The key that callers show, and how connections are encrypted.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hyper::header::HeaderValue;
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::NoServerSessionStorage;
-use rustls::version::TLS13;
 use zeroize::Zeroizing;
 
-use crate::config::{ApiConfig, CertificateFiles};
+use crate::config::ApiConfig;
+use crate::http::certificate::{CertificateFileError, server_config};
 use owned_files::{Access, OpenError, read_ours};
 
 /// Digits of a key: 256 bits.
@@ -37,24 +33,9 @@ pub enum ApiSecretError {
         /// The file.
         path: PathBuf,
     },
-    /// It holds no certificate, or no private key.
-    #[error("{path} holds no {what} in PEM form")]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What it should hold.
-        what: &'static str,
-        /// Why it does not.
-        source: pem::Error,
-    },
-    /// They do not go together, or are of a kind that nobody can use.
-    #[error("{} and {} cannot be used together", .files.certificate_file.display(), .files.private_key_file.display())]
-    Pair {
-        /// The files.
-        files: CertificateFiles,
-        /// Why.
-        source: rustls::Error,
-    },
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateFileError),
 }
 
 /// What opens the API: 64 hexadecimal digits.
@@ -104,9 +85,11 @@ impl ApiSecrets {
     /// See [`ApiSecretError`].
     pub fn load(config: &ApiConfig) -> Result<Self, ApiSecretError> {
         let path = &config.key_file;
-        let text = read("key_file", path, Access::OnlyOurs)?;
+        let text = read_ours(path, Access::OnlyOurs).map(Zeroizing::new);
+        let text = text.map_err(|source| ApiSecretError::File { setting: "key_file", source })?;
         let key = ApiKey::parse(&text).ok_or_else(|| ApiSecretError::Key { path: path.clone() })?;
-        let tls = config.certificate.as_ref().map(server_config).transpose()?.map(Arc::new);
+        let tls =
+            config.certificate.as_ref().map(|files| server_config("api", files)).transpose()?.map(Arc::new);
         Ok(Self { key, tls })
     }
 
@@ -119,41 +102,13 @@ impl ApiSecrets {
     }
 }
 
-fn read(setting: &'static str, path: &Path, access: Access) -> Result<Zeroizing<Vec<u8>>, ApiSecretError> {
-    read_ours(path, access).map(Zeroizing::new).map_err(|source| ApiSecretError::File { setting, source })
-}
-
-/// TLS 1.3 alone, one provider of cryptography, and no session that is resumed: a resumed one is not asked for what
-/// it showed at first.
-fn server_config(files: &CertificateFiles) -> Result<ServerConfig, ApiSecretError> {
-    let chain = read("certificate_file", &files.certificate_file, Access::WrittenByUs)?;
-    let pem_fault = |path: &Path, what, source| ApiSecretError::Pem { path: path.into(), what, source };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&chain)
-        .collect::<Result<_, _>>()
-        .and_then(|chain: Vec<_>| if chain.is_empty() { Err(pem::Error::NoItemsFound) } else { Ok(chain) })
-        .map_err(|source| pem_fault(&files.certificate_file, "certificate", source))?;
-    let key = read("private_key_file", &files.private_key_file, Access::OnlyOurs)?;
-    let key = PrivateKeyDer::from_pem_slice(&key)
-        .map_err(|source| pem_fault(&files.private_key_file, "private key", source))?;
-    let pair_fault = |source| ApiSecretError::Pair { files: files.clone(), source };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_protocol_versions(&[&TLS13])
-        .map_err(pair_fault)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(pair_fault)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.send_tls13_tickets = 0;
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    Ok(config)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+    use crate::config::CertificateFiles;
 
     const DIGITS: &str = "00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF";
 

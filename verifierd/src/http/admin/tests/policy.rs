@@ -219,7 +219,7 @@ async fn a_policy_is_shown_with_who_says_each_value_and_the_rules_that_may_decid
     reload(
         &trial,
         "[remember]\nsu = \"0s\"\nsudo = \"10m\"\n[group.web]\nrequire_token = true\nremember.sudo = \"5m\"\n\
-         [host.web1]\nenrolment = { grace = \"limited\", grace_period = \"14d\" }\n\
+         approvers = [\"carol\", \"dave\"]\nprofile = \"strict\"\n[host.web1]\nlogin_step = \"request\"\nenrolment = { grace = \"limited\", grace_period = \"14d\" }\n\
          [[access.rule]]\nname = \"first\"\nuser = [\"bob\"]\nthen = \"deny\"\n\
          [[access.rule]]\nname = \"second\"\ngroup = [\"web\"]\nsource = [\"192.0.2.0/24\", \"2001:db8::/32\"]\n\
          time = \"mon 08:00-18:00\"\nthen = \"require-token\"\n\
@@ -235,6 +235,12 @@ async fn a_policy_is_shown_with_who_says_each_value_and_the_rules_that_may_decid
     let expected = [
         setting("on_unenrolled", "deny", "default"),
         setting("require_token", "true", "group web"),
+        setting("login_step", "request", "host web1"),
+        setting("request_mode", "approval", "default"),
+        setting("approvers", "carol, dave", "group web"),
+        setting("request_ttl", "30m", "default"),
+        setting("password_ttl", "10m", "group web"),
+        setting("profile", "strict", "group web"),
         setting("rollout", "enforce", "default"),
         setting("enrolment.with", "app", "default"),
         setting("enrolment.open_for", "no limit", "default"),

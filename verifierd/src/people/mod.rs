@@ -1,0 +1,237 @@
+//! Who the humans behind accounts are: persons of our own records, and those of a directory.
+//!
+//! | module | does |
+//! | --- | --- |
+//! | `id` | what names a person for ever |
+//! | `address` | e-mail addresses |
+//! | `record` | what is kept of our own persons |
+//! | `roster` | those in memory |
+//! | `password` | their passwords |
+//! | `clerk` | changes of them |
+//! | `directory` | the others: LDAP |
+//!
+//! It decides nothing: who may ask, approve or come in is said by those who ask here. A person who is not let in is not
+//! found. Where nobody can tell, because the directory does not answer, that is an error and never *nobody*.
+
+mod address;
+mod clerk;
+pub mod directory;
+mod id;
+mod password;
+mod record;
+mod roster;
+
+use std::sync::Arc;
+
+use ledger::Ledger;
+use wire::admin::Role;
+use zeroize::Zeroizing;
+
+pub use address::{ADDRESS_BYTES_MAX, EmailAddress, EmailAddressError};
+pub use clerk::{By, Clerk, NewPerson, PersonChanges, PersonError};
+pub use directory::{Directory, DirectoryError, DirectoryOpenError};
+pub use id::{PersonId, PersonIdError};
+pub use password::{HashError, PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, Passwords};
+pub use record::{PersonRecord, PersonRecordError};
+pub use roster::Roster;
+
+use crate::accounts::UserName;
+use crate::clock::Clock;
+use crate::keys::MasterKey;
+use crate::notify::Notifier;
+use crate::turns::Turns;
+use directory::Question;
+
+/// Where a person is known from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PersonOrigin {
+    /// Postern's own records.
+    Internal,
+    /// The directory.
+    Directory,
+}
+
+/// A person who is let in, as it was when he was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// Names him for ever.
+    pub id: PersonId,
+    /// What he signs in with.
+    pub login: String,
+    /// Where mails to him go. A directory may have none, or none that is taken.
+    pub email: Option<EmailAddress>,
+    /// What people call him.
+    pub name: String,
+    /// Where he is known from.
+    pub origin: PersonOrigin,
+    /// Unix accounts that he may use.
+    pub accounts: Vec<UserName>,
+    /// What he may do.
+    pub role: Role,
+    version: u64,
+}
+
+impl Person {
+    /// Another number after whatever ends his sign-ins: another password of our records, another role, a time of not being
+    /// let in.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+impl From<&PersonRecord> for Person {
+    fn from(record: &PersonRecord) -> Self {
+        Self {
+            id: record.id,
+            login: record.login.to_string(),
+            email: Some(record.email.clone()),
+            name: record.name.clone(),
+            origin: PersonOrigin::Internal,
+            accounts: record.accounts.clone(),
+            role: record.role,
+            version: record.version,
+        }
+    }
+}
+
+/// Why nobody can tell who somebody is.
+#[derive(Debug, thiserror::Error)]
+pub enum PeopleError {
+    /// The directory does not answer.
+    #[error("the directory does not say who is who: {0}")]
+    Unavailable(#[from] DirectoryError),
+    /// Too many passwords are looked at.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+}
+
+/// What persons are found with.
+#[derive(Debug)]
+pub struct Tools {
+    /// Our own records.
+    pub roster: Arc<Roster>,
+    /// Where changes become durable.
+    pub ledger: Arc<dyn Ledger>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Tells people.
+    pub notifier: Arc<Notifier>,
+    /// Other persons; none where none is configured.
+    pub directory: Option<Directory>,
+}
+
+/// All persons.
+#[derive(Debug)]
+pub struct People {
+    clerk: Clerk,
+    directory: Option<Directory>,
+}
+
+impl People {
+    /// Our own persons, and those of the directory where one is configured.
+    pub fn new(tools: Tools, master: &MasterKey) -> Self {
+        let Tools { roster, ledger, clock, notifier, directory } = tools;
+        let (passwords, turns) = (Passwords::new(master), Turns::new());
+        Self { clerk: Clerk { roster, passwords, ledger, clock, notifier, turns }, directory }
+    }
+
+    /// Changes our own records.
+    pub fn clerk(&self) -> &Clerk {
+        &self.clerk
+    }
+
+    /// Our own records, those of persons who are not let in too.
+    pub fn roster(&self) -> &Roster {
+        &self.clerk.roster
+    }
+
+    /// Everybody who may use this account; empty where nobody may.
+    ///
+    /// # Errors
+    /// Where nobody can tell.
+    pub async fn of_account(&self, user: &UserName) -> Result<Vec<Arc<Person>>, PeopleError> {
+        let own = self.roster().of_account(user);
+        let others = self.others(Question::Account(user.clone())).await?;
+        Ok(own.iter().filter_map(|record| let_in(record)).chain(others).collect())
+    }
+
+    /// Who has an address: the same but for the case of ASCII letters, and nothing else. Nobody, where several have it.
+    ///
+    /// # Errors
+    /// Where nobody can tell.
+    pub async fn by_email(&self, typed: &str) -> Result<Option<Arc<Person>>, PeopleError> {
+        let Ok(address) = EmailAddress::parse(typed) else { return Ok(None) };
+        let own = self.roster().by_address(&address);
+        let other = self.other(Question::Email(address)).await?;
+        Ok(match own {
+            Some(_) if other.is_some() => {
+                tracing::warn!(
+                    "somebody of our own records and somebody of the directory have one address: nobody is meant"
+                );
+                None
+            }
+            Some(record) => let_in(&record),
+            None => other,
+        })
+    }
+
+    /// Who signs in with a name, whatever the case of its ASCII letters. Where our records and the directory both have
+    /// the name, it is the person of our records.
+    ///
+    /// # Errors
+    /// Where nobody can tell.
+    pub async fn by_login(&self, typed: &str) -> Result<Option<Arc<Person>>, PeopleError> {
+        match self.roster().by_login(typed) {
+            Some(record) => Ok(let_in(&record)),
+            None => self.other(Question::Login(typed.to_ascii_lowercase())).await,
+        }
+    }
+
+    /// Who has an id.
+    ///
+    /// # Errors
+    /// Where nobody can tell.
+    pub async fn by_id(&self, id: PersonId) -> Result<Option<Arc<Person>>, PeopleError> {
+        match self.roster().by_id(id) {
+            Some(record) => Ok(let_in(&record)),
+            None => self.other(Question::Id(id)).await,
+        }
+    }
+
+    /// Who has this login name and this password. Takes as much work for somebody unknown, or who has no password. The
+    /// directory sees no password of somebody whose login name our own records have.
+    ///
+    /// # Errors
+    /// Where nobody can tell.
+    pub async fn check_password(
+        &self,
+        login: &str,
+        password: &Zeroizing<String>,
+    ) -> Result<Option<Arc<Person>>, PeopleError> {
+        let own = self.roster().by_login(login);
+        let kept = own.as_ref().and_then(|record| record.password.clone());
+        let is_right = self.clerk.passwords.is_right(kept, password.clone()).await?;
+        match (own, &self.directory) {
+            (Some(record), _) => Ok(let_in(&record).filter(|_| is_right)),
+            (None, Some(directory)) => Ok(directory.check_password(login, password).await?),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The one person of the directory who fits.
+    async fn other(&self, question: Question) -> Result<Option<Arc<Person>>, PeopleError> {
+        Ok(self.others(question).await?.into_iter().next())
+    }
+
+    /// Persons of the directory who fit. Whoever has a login name of our own records is nobody: approvers are named by it.
+    async fn others(&self, question: Question) -> Result<Vec<Arc<Person>>, PeopleError> {
+        let Some(directory) = &self.directory else { return Ok(Vec::new()) };
+        let found = directory.find(question).await?;
+        let is_other = |person: &&Arc<Person>| self.roster().by_login(&person.login).is_none();
+        Ok(found.iter().filter(is_other).cloned().collect())
+    }
+}
+
+fn let_in(record: &PersonRecord) -> Option<Arc<Person>> {
+    record.enabled.then(|| Arc::new(Person::from(record)))
+}

@@ -1,0 +1,176 @@
+//! Pages for browsers: signing in, and what people decide there.
+//!
+//! | module | does |
+//! | --- | --- |
+//! | `guard` | refuses requests that are not for us or not from our pages; says what browsers are to keep from |
+//! | `sessions` | knows who is signed in |
+//! | `sign_in` | a person's login name and password, then a one-time password |
+//! | `requests` | access requests: the list, deciding, "this was not me" |
+//! | `pages` | makes pages of templates |
+//! | `assets` | the one style and the one script |
+//!
+//! Every page works without the script, which only renews lists. A GET changes nothing: mail scanners follow every link.
+
+mod assets;
+mod guard;
+mod pages;
+mod requests;
+mod sessions;
+mod sign_in;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use rustls::ServerConfig;
+use serve::{Peer, Reply};
+use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
+
+use crate::config::WebConfig;
+use crate::http::Administration;
+use crate::http::certificate::{CertificateFileError, server_config};
+use crate::keys::{MasterKey, NameHasher};
+use crate::people::Person;
+use guard::Foreign;
+use pages::{Form, Page, redirect};
+use sessions::{Stage, Visitor, WebSessions};
+
+/// Everything that pages need.
+#[derive(Debug)]
+pub struct Web {
+    administration: Arc<Administration>,
+    tls: ArcSwap<ServerConfig>,
+    sessions: WebSessions,
+}
+
+/// A request that is for us, and where it changes something, from one of our pages.
+struct Asked<'a> {
+    method: &'a Method,
+    path: &'a str,
+    /// Where it comes from, as throttles count.
+    place: String,
+    /// The name of the session that it shows, and whose that is.
+    visitor: Option<(String, Visitor)>,
+    form: Form,
+}
+
+impl Web {
+    /// Reads the certificate.
+    ///
+    /// # Errors
+    /// See [`CertificateFileError`].
+    pub fn new(
+        administration: Arc<Administration>,
+        config: &WebConfig,
+        master: &MasterKey,
+    ) -> Result<Self, CertificateFileError> {
+        let tls = ArcSwap::from_pointee(server_config("web", &config.certificate)?);
+        Ok(Self { administration, tls, sessions: WebSessions::new(NameHasher::new(master, "web sessions")) })
+    }
+
+    /// Takes over another certificate, for new connections.
+    pub fn change_certificate(&self, config: ServerConfig) {
+        self.tls.store(Arc::new(config));
+    }
+
+    /// What encrypts new connections.
+    pub(crate) fn tls(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.tls.load_full())
+    }
+
+    /// Answers a request.
+    pub(crate) async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Reply {
+        let mut reply = self.answered(peer, request).await;
+        guard::say(reply.headers_mut());
+        reply
+    }
+
+    async fn answered(&self, peer: Peer, request: Request<Incoming>) -> Reply {
+        let config = self.administration.dialogue.config.load_full();
+        let Some(web) = &config.web else {
+            return Page::nothing("These pages are turned off.").reply(StatusCode::SERVICE_UNAVAILABLE);
+        };
+        let (head, body) = request.into_parts();
+        match guard::check(&head.method, &head.uri, &head.headers, &web.base_url) {
+            Ok(()) => {}
+            Err(Foreign::Host) => {
+                return Page::nothing("This server has another name.").reply(StatusCode::MISDIRECTED_REQUEST);
+            }
+            Err(Foreign::Origin) => {
+                return Page::nothing("This form is none of ours.").reply(StatusCode::FORBIDDEN);
+            }
+        }
+        if let Some(reply) = assets::find(&head.method, head.uri.path()) {
+            return reply;
+        }
+        let form = match Form::read(&head, body).await {
+            Ok(form) => form,
+            Err(refusal) => return refusal,
+        };
+        let now = self.administration.dialogue.clock.elapsed();
+        let is_renewal = head.headers.contains_key("hx-request") && head.method == Method::GET;
+        let visitor = guard::session_name(&head.headers)
+            .and_then(|name| Some((name.to_owned(), self.sessions.find(name, !is_renewal, now)?)));
+        let Peer::Source(address) = peer else {
+            return Page::nothing("These pages are for the network.").reply(StatusCode::FORBIDDEN);
+        };
+        let asked =
+            Asked { method: &head.method, path: head.uri.path(), place: address.to_string(), visitor, form };
+        self.route(asked).await
+    }
+
+    async fn route(&self, asked: Asked<'_>) -> Reply {
+        const GET: &Method = &Method::GET;
+        const HEAD: &Method = &Method::HEAD;
+        const POST: &Method = &Method::POST;
+        let segments: Vec<&str> = asked.path.split('/').skip(1).collect();
+        match (asked.method, segments.as_slice()) {
+            (GET | HEAD, ["sign-in"]) => self.show_sign_in(&asked),
+            (POST, ["sign-in"]) => self.take_password(asked).await,
+            (POST, ["sign-in", "code"]) => self.take_code(asked).await,
+            (POST, ["sign-out"]) => self.sign_out(&asked),
+            (GET | HEAD, ["not-me", _, _]) => self.show_not_me(),
+            (POST, ["not-me", id, proof]) => self.take_not_me(&asked, id, proof).await,
+            _ => match self.signed_in(&asked).await {
+                None => redirect("/sign-in"),
+                Some(person) => self.route_signed_in(&asked, person, segments.as_slice()).await,
+            },
+        }
+    }
+
+    async fn route_signed_in(&self, asked: &Asked<'_>, person: Arc<Person>, segments: &[&str]) -> Reply {
+        const GET: &Method = &Method::GET;
+        const HEAD: &Method = &Method::HEAD;
+        const POST: &Method = &Method::POST;
+        match (asked.method, segments) {
+            (GET | HEAD, [""]) => requests::start(),
+            (GET | HEAD, ["requests"]) => self.list_requests(asked, &person),
+            (GET | HEAD, ["requests", id]) => self.show_request(asked, &person, id),
+            (POST, ["requests", id, choice]) => self.decide_request(asked, person, id, choice).await,
+            _ => {
+                let visitor = requests::shown(asked, &person);
+                Page::message("Not found", "Nothing is at this address.", &visitor)
+                    .reply(StatusCode::NOT_FOUND)
+            }
+        }
+    }
+
+    /// Who is signed in, where he is still who he was then.
+    async fn signed_in(&self, asked: &Asked<'_>) -> Option<Arc<Person>> {
+        let (name, visitor) = asked.visitor.as_ref()?;
+        if visitor.stage != Stage::SignedIn {
+            return None;
+        }
+        let person = self.administration.dialogue.people.by_id(visitor.person).await.ok().flatten();
+        let person = person.filter(|person| person.version() == visitor.version);
+        if person.is_none() {
+            self.sessions.end(name);
+        }
+        person
+    }
+}
+
+/// What was typed into a field of a form.
+type Typed = Zeroizing<String>;

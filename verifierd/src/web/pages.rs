@@ -1,0 +1,103 @@
+//! Pages of templates, and the forms that come back.
+
+use askama::Template;
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue, LOCATION};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response, StatusCode};
+use serve::{Reply, body};
+use url::form_urlencoded;
+use zeroize::Zeroizing;
+
+/// What a page of one sentence says.
+#[derive(Template)]
+#[template(path = "web/message.html")]
+struct Message<'a> {
+    title: &'a str,
+    text: &'a str,
+    visitor: Option<&'a Shown>,
+}
+
+/// Who is signed in, as the head of a page has it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// His name.
+    pub name: String,
+    /// What his forms carry.
+    pub form_word: String,
+}
+
+/// The text of a page.
+pub struct Page(String);
+
+impl Page {
+    /// A page of a template.
+    pub fn of(template: &impl Template) -> Self {
+        Self(template.render().unwrap_or_else(|error| {
+            tracing::error!(%error, "a page cannot be put together");
+            "This page cannot be shown.".into()
+        }))
+    }
+
+    /// A page of one sentence, for whoever is not signed in.
+    pub fn nothing(text: &str) -> Self {
+        Self::of(&Message { title: "Postern", text, visitor: None })
+    }
+
+    /// The same for somebody who is.
+    pub fn message(title: &str, text: &str, visitor: &Shown) -> Self {
+        Self::of(&Message { title, text, visitor: Some(visitor) })
+    }
+
+    /// The answer.
+    pub fn reply(self, status: StatusCode) -> Reply {
+        let mut reply = Response::new(Full::new(Bytes::from(self.0)));
+        *reply.status_mut() = status;
+        reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+        reply
+    }
+}
+
+/// Sends a browser to another page with a GET.
+pub fn redirect(to: &'static str) -> Reply {
+    let mut reply = Response::new(Full::default());
+    *reply.status_mut() = StatusCode::SEE_OTHER;
+    reply.headers_mut().insert(LOCATION, HeaderValue::from_static(to));
+    reply
+}
+
+/// The fields of a form; none for a request without a body.
+#[derive(Default)]
+pub struct Form(Vec<(String, Zeroizing<String>)>);
+
+impl Form {
+    /// Reads a form, wiped after use. Anything but an ordinary form is refused: other types are what pages of others can
+    /// send without being asked.
+    ///
+    /// # Errors
+    /// The answer to what is no form.
+    pub async fn read(head: &Parts, incoming: Incoming) -> Result<Self, Reply> {
+        if matches!(head.method, Method::GET | Method::HEAD) {
+            return Ok(Self::default());
+        }
+        let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return Err(Page::nothing("This is no form.").reply(StatusCode::FORBIDDEN));
+        }
+        let read = body::read(Request::new(incoming)).await?;
+        let read = Zeroizing::new(read.to_vec());
+        let fields = form_urlencoded::parse(&read);
+        Ok(Self(
+            fields.map(|(name, value)| (name.into_owned(), Zeroizing::new(value.into_owned()))).collect(),
+        ))
+    }
+
+    /// A field that stands there once.
+    pub fn field(&self, name: &str) -> Option<&Zeroizing<String>> {
+        let mut found = self.0.iter().filter(|(known, _)| known == name);
+        let (_, value) = found.next()?;
+        found.next().is_none().then_some(value)
+    }
+}
