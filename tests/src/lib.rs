@@ -25,6 +25,9 @@
 //! | [`fob`] | a hardware token: a button that counts, or a clock that is off |
 //! | [`batch`] | the file that comes with a box of tokens: PSKC and CSV |
 //! | [`faults`] | system calls that fail, power that goes, resources that end |
+//! | [`persons`] | persons, and how they ask for issued passwords |
+//! | [`slapd`] | a directory of persons |
+//! | [`smtp`] | a mail server with moods |
 //! | [`notices`] | the command that tells users what happened |
 //! | [`witness`] | command lines and environments while something goes on |
 //! | [`history`] | the history checker: judges what clients were told by what is stored |
@@ -50,11 +53,15 @@ pub mod machine;
 pub mod metrics;
 pub mod network;
 pub mod notices;
+pub mod pages;
+pub mod persons;
 pub mod postern;
 pub mod programs;
 pub mod raw;
 pub mod relay;
 pub mod scenario;
+pub mod slapd;
+pub mod smtp;
 pub mod soak;
 pub mod sshd;
 pub mod terminal;

@@ -54,7 +54,8 @@ fn a_host_joins_with_its_secret_once_and_has_all_it_needs() {
     // The file's default is another folder than the rig's.
     agent.configure(&[verifier(VERIFIER)], "");
     check(&agent, &["run"], "", NOT_READY, "this host has not joined a fleet");
-    check(&agent, &["status"], "", NOT_RUNNING, "no agent answers");
+    check(&agent, &["status"], "", NOT_RUNNING, "this host has not joined a fleet");
+    check(&agent, &["status"], "", NOT_RUNNING, "run `postern-agent join --verifier");
     check(&agent, &["join"], &secret.to_lowercase(), 0, "joined as web1 (");
     check(&agent, &["join"], &secret, REFUSED, "refused: ");
     check(&agent, &["config", "check"], "", 0, "is a configuration");
@@ -82,6 +83,31 @@ fn where_there_is_no_configuration_joining_writes_one() {
     );
     check(&agent, &["config", "show"], "", 0, "verifiers = [\"https://127.0.0.1:7443\"]");
     check(&agent, &["config", "check"], "", 0, "is a configuration");
+}
+
+// covers: E24
+#[test]
+fn a_join_secret_among_the_arguments_is_refused_and_not_repeated() {
+    let (_machine, _verifier) = start();
+    let agent = Agent::beside("web1");
+    let secret = enrol("web1", &[]);
+    let url = verifier(VERIFIER);
+    let (lower, equals) = (secret.to_lowercase(), format!("--secret={secret}"));
+    for words in [
+        &["join", &*secret][..],
+        &["join", "--verifier", &url, &secret],
+        &["join", &lower, "--verifier", &url],
+        &["join", "--verifier", &url, "--secret-file", &secret],
+        &["join", "--verifier", &url, "--secret", &secret],
+        &["join", "--verifier", &url, &equals],
+    ] {
+        let output = agent.command(words, "");
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(CONFIGURATION), "{words:?}: {said}");
+        let letters = |text: &str| text.to_uppercase().replace('-', "");
+        assert!(!letters(&said).contains(&letters(&secret)), "{said:?} repeats the secret");
+    }
+    check(&agent, &["join", &secret], "", CONFIGURATION, "give the new one on standard input");
 }
 
 // covers: E25

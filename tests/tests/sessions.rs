@@ -88,6 +88,8 @@ fn a_session_is_listed_with_its_token_while_it_lasts_also_over_a_restart() {
     let [session] = &listed[..] else { panic!("one session: {listed:?}") };
     assert_eq!((session.user.as_str(), session.service.as_str()), (ALICE.name, "sshd"));
     assert_eq!((session.rhost.as_deref(), &session.host), (Some("127.0.0.1"), &None));
+    let here = postern::ask::<SessionList>(&["session", "list", "--host", "-"]).items;
+    assert_eq!(here.len(), 1, "{here:?}");
     let login = session.login.as_ref().expect("a code was given");
     assert_eq!(login.token.as_deref(), Some(postern::only_token(ALICE.name).serial.as_str()));
     assert_eq!(
@@ -207,6 +209,8 @@ fn a_host_tells_of_its_sessions_when_a_verifier_is_back_and_ends_those_that_were
     let listed = wait_for_sessions(1);
     assert_eq!(listed[0].host.as_deref(), Some("web1"));
     assert!(listed[0].login.is_some(), "{listed:?}");
+    let at = |host: &str| postern::ask::<SessionList>(&["session", "list", "--host", host]).items;
+    assert_eq!((at("web1").len(), at("-").len()), (1, 0), "this machine is another place");
 
     assert!(otp.stop().success());
     let mut without = log_in(&host);

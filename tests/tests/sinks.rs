@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use std::process::Command;
 
 use rustix::process::Signal;
 use system_tests::authenticator::Authenticator;
@@ -15,8 +16,8 @@ use system_tests::flows::activated;
 use system_tests::login_socket::Login;
 use system_tests::machine::{Machine, folder, run};
 use system_tests::time::{PATIENCE, wait_for};
-use system_tests::verifier::{Verifier, config, log_text};
-use system_tests::{metrics, postern};
+use system_tests::verifier::{CONFIG, Verifier, config, log_text};
+use system_tests::{metrics, postern, programs};
 use wire::admin::{AuditPage, AuditRecord};
 use wire::login::{Next, Verdict};
 
@@ -77,6 +78,32 @@ fn without_a_journal_and_with_one_that_does_not_read_logins_go_on_and_nothing_is
         (first, read.iter().filter(|fields| fields["POSTERN_EVENT"] == "service_started").count()),
         (last + 1, 1)
     );
+}
+
+// covers: I13
+#[test]
+fn a_file_in_a_folder_that_is_not_there_or_cannot_be_written_is_no_configuration() {
+    let _machine = Machine::new();
+    let disk = folder().join("fixed");
+    fs::create_dir_all(&disk).expect("a folder");
+    run("mount", &["-t", "tmpfs", "-o", "ro", "fixed", &disk.display().to_string()]);
+    let check = |file: &Path, status: i32, words: &str| {
+        let _verifier = Verifier::prepare(&config(&format!("[audit]\njson_lines = {file:?}\n")));
+        let mut command = Command::new(programs::ours("verifierd"));
+        let checked = command.args(["config", "check", "--config", CONFIG]).output().expect("verifierd");
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert_eq!(checked.status.code(), Some(status), "{said}");
+        assert!(
+            said.contains(words) && said.lines().count() <= 1,
+            "{said:?} does not say {words:?} in a line"
+        );
+    };
+    let absent = folder().join("absent/audit.jsonl");
+    let folder_of = |file: &Path| file.parent().expect("a folder").display().to_string();
+    check(&absent, 2, &format!("audit.json_lines = {absent:?}: there is no folder {}", folder_of(&absent)));
+    let fixed = disk.join("audit.jsonl");
+    check(&fixed, 2, &format!("nothing can be written into {}", folder_of(&fixed)));
+    check(&folder().join("audit.jsonl"), 0, "");
 }
 
 // covers: G14, P7

@@ -1,7 +1,8 @@
 //! How long a refusal takes tells nothing about the account.
 
+use std::cmp::Ordering;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{self, AtomicUsize};
 use std::thread;
 use std::time::Duration;
 
@@ -22,10 +23,6 @@ const AT_ONCE: usize = 20;
 
 /// Wrong codes after which a user is throttled wherever he comes from, and some more.
 const FAILURES: usize = 12;
-
-/// What is told from each other: a quarter of the timer's tick (1 ms), to which the wait for a beat is exact. Below it,
-/// and on this very machine, accounts with a record can be told from those without.
-const RESOLUTION: Duration = Duration::from_micros(250);
 
 /// How far the chance that a login of one kind takes longer than one of another may be from a half. With 100 of each it
 /// is off by 0.04 at random (the standard deviation of the Mann-Whitney statistic): this is five times that.
@@ -50,7 +47,7 @@ fn refuse_all(users: &[&str], at_once: usize) -> Vec<Duration> {
     let work = || {
         let mut times = Vec::new();
         loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
+            let number = next.fetch_add(1, atomic::Ordering::Relaxed);
             let Some(user) = users.get(number) else { return times };
             times.push((number, refused(user, number)));
         }
@@ -63,13 +60,14 @@ fn refuse_all(users: &[&str], at_once: usize) -> Vec<Duration> {
     times.into_iter().map(|(_, took)| took).collect()
 }
 
-/// The chance that one of the first is seen to take longer than one of the second; a half where it cannot be told.
+/// The chance that one of the first takes longer than one of the second; a half where it cannot be told.
 fn chance_of_longer(first: &[Duration], second: &[Duration]) -> f64 {
     let pairs = first.iter().flat_map(|a| second.iter().map(move |b| (a, b)));
     let halves: usize = pairs
-        .map(|(a, b)| match a.abs_diff(*b) < RESOLUTION {
-            true => 1,
-            false => 2 * usize::from(a > b),
+        .map(|(a, b)| match a.cmp(b) {
+            Ordering::Equal => 1,
+            Ordering::Greater => 2,
+            Ordering::Less => 0,
         })
         .sum();
     halves as f64 / (2 * first.len() * second.len()) as f64
