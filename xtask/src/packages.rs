@@ -28,7 +28,7 @@ const LOGIN: [Package; 6] = [
 ];
 
 /// What only the tests need.
-const TESTS: [Package; 8] = [
+const TESTS: [Package; 10] = [
     Package {
         name: "oathtool",
         probe: "/usr/bin/oathtool",
@@ -49,6 +49,12 @@ const TESTS: [Package; 8] = [
         probe: "/usr/bin/openssl",
         reason: "a certificate to sign such files with, and one for the API",
     },
+    Package {
+        name: "python3-aiosmtpd",
+        probe: "/usr/lib/python3/dist-packages/aiosmtpd/__init__.py",
+        reason: "a mail server that takes, refuses, delays and loses mails",
+    },
+    Package { name: "slapd", probe: "/usr/sbin/slapd", reason: "a directory of persons" },
     Package { name: "curl", probe: "/usr/bin/curl", reason: "a second opinion on HTTP/1.1, HTTP/2 and TLS" },
     Package { name: "systemd", probe: "/usr/bin/systemd-analyze", reason: "to judge the units" },
     Package { name: "man-db", probe: "/usr/bin/man", reason: "to judge the man pages" },

@@ -151,7 +151,7 @@ async fn serve(
     let key = ApiKey::parse(KEY.as_bytes()).context("64 hexadecimal digits")?;
     let secrets = Arc::new(ArcSwap::from_pointee(ApiSecrets::plain(key)));
     let (login, admin, user) = (bind(LOGIN)?, bind("admin.sock")?, bind("user.sock")?);
-    let sockets = Sockets { login, admin, user, api: Some((tcp, secrets)), fleet: None };
+    let sockets = Sockets { login, admin, user, api: Some((tcp, secrets)), fleet: None, web: None };
     // Both listen already: who connects before they are served waits for a moment.
     ready.send(()).context("somebody waits")?;
     service.run(sockets, workers, stop).await.context("the service")
