@@ -291,6 +291,12 @@ impl Requests {
         if is_own(&item.record, &person, by.account.as_ref()) {
             return Err(DecideError::OwnRequest { id });
         }
+        // Whoever approves there is told the password: he could ask in a colleague's name at an account that they share.
+        let is_told =
+            [item.record.profile, self.terms_now(&item.record).profile.value].contains(&Profile::Strict);
+        if is_told && person.accounts.iter().any(|account| account.as_str() == item.record.user) {
+            return Err(DecideError::OwnRequest { id });
+        }
         if item.record.standing() != Standing::Pending {
             return Err(decided(&item.record));
         }

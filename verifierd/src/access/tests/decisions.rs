@@ -343,3 +343,18 @@ async fn what_a_lost_store_lets_somebody_approve_again_is_another_password() {
     assert_ne!(first, second);
     assert_eq!(stand.type_in("alice", &second).await, "issued_password");
 }
+
+// covers: C05, E2
+#[tokio::test]
+async fn whoever_would_be_told_the_password_of_an_account_of_his_own_does_not_approve() {
+    let stand = Stand::with(&CONFIG.replace("[group.db]", "profile = \"strict\"\n[group.db]")).await;
+    stand.add("erin2", "erin2@example.org", &["deploy"]).await;
+    stand.add("frank", "frank@example.org", &["deploy"]).await;
+    stand.wish(login("deploy", None), "erin2", How::Approval).await;
+    let asked = stand.newest();
+    let config = CONFIG.replace("\"dave\"]", "\"dave\", \"frank\"]");
+    let stand = stand.restart_with(&config.replace("[group.db]", "profile = \"strict\"\n[group.db]")).await;
+    // He shares the account, so he could have asked in her name.
+    assert!(matches!(stand.approve("frank", &asked).await, Err(DecideError::OwnRequest { .. })));
+    assert!(stand.approve("dave", &asked).await.is_ok());
+}
