@@ -89,7 +89,7 @@ fn log_in(question: &str, password: &str) -> Outcome {
     ssh_dialogue(ALICE, &[(question, password)])
 }
 
-// covers: R1, R2, R3, R5, R6, R7, R8, R11, E2, E3, P13
+// covers: R2, R3, R5, R6, R7, R8, R11, E2, E3, P13
 #[test]
 fn a_request_at_the_prompt_is_approved_on_the_page_and_its_mailed_password_opens_once() {
     let _machine = Machine::new();

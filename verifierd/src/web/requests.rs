@@ -145,7 +145,7 @@ impl Web {
         };
         let requests = &self.administration.dialogue.requests;
         let typed = asked.form.field("account").map(|typed| typed.trim().to_owned()).unwrap_or_default();
-        // A link with another proof is told the same as one with a wrong account: neither tells of a request.
+        // Asked for before the proof: whoever has an id, which is random, learns here whether an account is that of its request.
         let is_named = requests.find(id).is_some_and(|record| record.user == typed);
         if !is_named {
             let fault = "That is not the account that stands in the mail.";
