@@ -3,37 +3,81 @@
 //! Whatever the table does not grant is refused. A route cannot be registered without its verb (see
 //! `admin::Routes`), so nothing is left to be forgotten.
 
+use std::sync::Arc;
+
 use wire::admin::Role;
 
 use crate::accounts::UserName;
+use crate::people::{Person, PersonId};
 
-/// Who is calling, as the kernel and the name service say.
+/// Who is calling.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The uid of the process at the other end, as the kernel says.
+    Account(u32),
+    /// A person who has shown who he is.
+    Person(Arc<Person>),
+}
+
+/// What tells callers apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallerId {
+    /// A uid.
+    Account(u32),
+    /// A person's id.
+    Person(PersonId),
+}
+
+/// Who is calling, and in which role.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The uid of the process at the other end.
-    pub uid: u32,
-    /// The account of that uid; `uid 1234` where there is none, which is no account name.
+    /// Who.
+    pub who: Who,
+    /// A person's login name, or the account of a uid; `uid 1234` where there is none, which is no account name.
     pub name: String,
-    /// What the configuration gives to that uid.
+    /// What the configuration gives to the uid, or his record to the person.
     pub role: Role,
+}
+
+impl From<&Arc<Person>> for Caller {
+    fn from(person: &Arc<Person>) -> Self {
+        Self { who: Who::Person(Arc::clone(person)), name: person.login.clone(), role: person.role }
+    }
 }
 
 impl Caller {
     /// His name and role, as audit records have them.
     pub fn signature(&self) -> String {
+        let name = match self.who {
+            Who::Account(_) => self.name.clone(),
+            Who::Person(_) => format!("person {}", self.name),
+        };
         let role = match self.role {
-            Role::Super => return self.name.clone(),
+            Role::Super => return name,
             Role::Admin => "admin",
             Role::Helpdesk => "helpdesk",
             Role::Auditor => "auditor",
             Role::User => "user",
         };
-        format!("{} ({role})", self.name)
+        format!("{name} ({role})")
     }
 
-    /// His account, if he has one.
+    /// The account that is his own, if he has one. A person's is that of his login name, where he may use it: the one
+    /// whose codes he signs in with.
     pub fn account(&self) -> Option<UserName> {
-        UserName::new(&self.name).ok()
+        let account = UserName::new(&self.name).ok()?;
+        match &self.who {
+            Who::Account(_) => Some(account),
+            Who::Person(person) => person.accounts.contains(&account).then_some(account),
+        }
+    }
+
+    /// Tells him from others.
+    pub fn id(&self) -> CallerId {
+        match &self.who {
+            Who::Account(uid) => CallerId::Account(*uid),
+            Who::Person(person) => CallerId::Person(person.id),
+        }
     }
 }
 
@@ -306,9 +350,11 @@ mod tests {
     // covers: I05
     #[test]
     fn a_signature_says_who_and_in_which_role() {
-        let signature = |uid, name: &str, role| Caller { uid, name: name.into(), role }.signature();
+        let signature =
+            |uid, name: &str, role| Caller { who: Who::Account(uid), name: name.into(), role }.signature();
         assert_eq!(signature(0, "root", Role::Super), "root");
         assert_eq!(signature(502, "dora", Role::Helpdesk), "dora (helpdesk)");
-        assert_eq!(Caller { uid: 9, name: "uid 9".into(), role: Role::User }.account(), None);
+        let nameless = Caller { who: Who::Account(9), name: "uid 9".into(), role: Role::User };
+        assert_eq!(nameless.account(), None);
     }
 }

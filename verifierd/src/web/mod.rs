@@ -6,11 +6,15 @@
 //! | `sessions` | knows who is signed in |
 //! | `sign_in` | a person's login name and password, then a one-time password |
 //! | `requests` | access requests: the list, deciding, "this was not me" |
+//! | `account` | one's own account |
+//! | `asking` | asks what pages show and change, by the routes of the `postern` command |
 //! | `pages` | makes pages of templates |
 //! | `assets` | the one style and the one script |
 //!
 //! Every page works without the script, which only renews lists. A GET changes nothing: mail scanners follow every link.
 
+mod account;
+mod asking;
 mod assets;
 mod guard;
 mod pages;
@@ -144,13 +148,21 @@ impl Web {
         const GET: &Method = &Method::GET;
         const HEAD: &Method = &Method::HEAD;
         const POST: &Method = &Method::POST;
+        // Here, and so at every form there will ever be.
+        let is_own = asked.visitor.as_ref().is_some_and(|(_, visitor)| sign_in::is_own_form(asked, visitor));
+        if !matches!(*asked.method, Method::GET | Method::HEAD) && !is_own {
+            let visitor = pages::shown(asked, &person);
+            return Page::message("Too old", "This form is too old. Load the page again.", &visitor)
+                .reply(StatusCode::FORBIDDEN);
+        }
         match (asked.method, segments) {
             (GET | HEAD, [""]) => requests::start(),
+            (GET | HEAD, ["account"]) => self.show_account(asked, &person).await,
             (GET | HEAD, ["requests"]) => self.list_requests(asked, &person),
             (GET | HEAD, ["requests", id]) => self.show_request(asked, &person, id),
             (POST, ["requests", id, choice]) => self.decide_request(asked, person, id, choice).await,
             _ => {
-                let visitor = requests::shown(asked, &person);
+                let visitor = pages::shown(asked, &person);
                 Page::message("Not found", "Nothing is at this address.", &visitor)
                     .reply(StatusCode::NOT_FOUND)
             }

@@ -10,6 +10,10 @@ use serve::{Reply, body};
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
+use super::Asked;
+use crate::http::roles::{Right, Verb, right};
+use crate::people::Person;
+
 /// What a page of one sentence says.
 #[derive(Template)]
 #[template(path = "web/message.html")]
@@ -26,6 +30,36 @@ pub struct Shown {
     pub name: String,
     /// What his forms carry.
     pub form_word: String,
+    /// The pages that he may see.
+    pub sections: Vec<Section>,
+}
+
+/// A page that the head of every page leads to.
+#[derive(Clone, Copy, Debug)]
+pub struct Section {
+    /// Where it is.
+    pub path: &'static str,
+    /// What people call it.
+    pub name: &'static str,
+    /// What has to be granted.
+    verb: Verb,
+}
+
+/// These pages, in the order in which they stand there.
+const SECTIONS: [Section; 2] = [
+    Section { path: "/requests", name: "Access requests", verb: Verb::RequestList },
+    Section { path: "/account", name: "Your account", verb: Verb::SelfShow },
+];
+
+/// Who is signed in, what he may see, and what his forms carry.
+pub(super) fn shown(asked: &Asked<'_>, person: &Person) -> Shown {
+    let form_word = asked.visitor.as_ref().map(|(_, visitor)| visitor.form_word.clone());
+    let may_see = |section: &Section| right(section.verb, person.role) != Right::Nothing;
+    Shown {
+        name: person.login.clone(),
+        form_word: form_word.unwrap_or_default(),
+        sections: SECTIONS.into_iter().filter(may_see).collect(),
+    }
 }
 
 /// The text of a page.
@@ -60,10 +94,13 @@ impl Page {
 }
 
 /// Sends a browser to another page with a GET.
-pub fn redirect(to: &'static str) -> Reply {
+///
+/// * `to`: a path of ours, encoded (see [`super::asking::path`]).
+pub fn redirect(to: &str) -> Reply {
     let mut reply = Response::new(Full::default());
     *reply.status_mut() = StatusCode::SEE_OTHER;
-    reply.headers_mut().insert(LOCATION, HeaderValue::from_static(to));
+    let to = HeaderValue::from_str(to).unwrap_or(HeaderValue::from_static("/"));
+    reply.headers_mut().insert(LOCATION, to);
     reply
 }
 

@@ -10,8 +10,7 @@ use askama::Template;
 use hyper::StatusCode;
 use serve::Reply;
 
-use super::pages::{Page, Shown, redirect};
-use super::sign_in::is_own_form;
+use super::pages::{Page, Shown, redirect, shown};
 use super::{Asked, Web};
 use crate::access::{Approved, Canceller, DecideError, Decider, RequestId, RequestRecord, Standing};
 use crate::audit::rfc3339;
@@ -98,12 +97,6 @@ impl Web {
         id: &str,
         choice: &str,
     ) -> Reply {
-        let is_own = asked.visitor.as_ref().is_some_and(|(_, visitor)| is_own_form(asked, visitor));
-        if !is_own {
-            let visitor = shown(asked, &person);
-            return Page::message("Too old", "This form is too old. Load the page again.", &visitor)
-                .reply(StatusCode::FORBIDDEN);
-        }
         let Some(record) = self.request_of(&person, id) else { return no_such(asked, &person) };
         let requests = &self.administration.dialogue.requests;
         let decider = Decider { person: Arc::clone(&person), account: None };
@@ -215,12 +208,6 @@ fn is_of(person: &Person, record: &RequestRecord) -> bool {
 
 fn without_password(record: RequestRecord) -> Approved {
     Approved { record, password: None }
-}
-
-/// Who is signed in, and what his forms carry.
-pub(super) fn shown(asked: &Asked<'_>, person: &Person) -> Shown {
-    let form_word = asked.visitor.as_ref().map(|(_, visitor)| visitor.form_word.clone());
-    Shown { name: person.login.clone(), form_word: form_word.unwrap_or_default() }
 }
 
 fn no_such(asked: &Asked<'_>, person: &Person) -> Reply {

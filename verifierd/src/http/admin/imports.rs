@@ -22,7 +22,7 @@ pub(super) async fn begin(
 ) -> Result<Json<Import>, Refusal> {
     let format = SerialFormat::new(new.serial_format.as_deref());
     let format = format.map_err(|fault| refusal(ErrorCode::Malformed, fault))?;
-    let id = admin.imports.begin(granted.caller().uid, format, admin.dialogue.clock.elapsed())?;
+    let id = admin.imports.begin(granted.caller().id(), format, admin.dialogue.clock.elapsed())?;
     Ok(Json(Import { id }))
 }
 
@@ -38,7 +38,7 @@ pub(super) async fn add(
         return Err(refusal(ErrorCode::TooLarge, message));
     }
     let now = admin.dialogue.clock.elapsed();
-    let which = Which { id: &id, owner: granted.caller().uid };
+    let which = Which { id: &id, owner: granted.caller().id() };
     Ok(Json(admin.imports.add(which, rows, &admin.dialogue.accounts, now)?))
 }
 
@@ -47,7 +47,7 @@ pub(super) async fn finish(
     granted: Granted,
     Named(id): Named,
 ) -> Result<Json<Imported>, Refusal> {
-    let which = Which { id: &id, owner: granted.caller().uid };
+    let which = Which { id: &id, owner: granted.caller().id() };
     let staged = admin.imports.finish(which, admin.dialogue.clock.elapsed())?;
     if staged.is_empty() {
         return Ok(Json(Imported { tokens: 0 }));
@@ -60,7 +60,7 @@ pub(super) async fn abandon(
     granted: Granted,
     Named(id): Named,
 ) -> Result<Json<Imported>, Refusal> {
-    let which = Which { id: &id, owner: granted.caller().uid };
+    let which = Which { id: &id, owner: granted.caller().id() };
     admin.imports.abandon(which, admin.dialogue.clock.elapsed())?;
     Ok(Json(Imported { tokens: 0 }))
 }

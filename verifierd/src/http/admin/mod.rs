@@ -26,18 +26,19 @@ mod users;
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
-use axum::http::Method;
+use axum::http::{Method, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper::body::Incoming;
 use ledger::{Ledger, ReadError, StartState};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wire::admin::Role;
 use wire::error::ErrorCode;
+use zeroize::Zeroizing;
 
 use super::imports::Imports;
 use super::read_body;
-use super::roles::{Caller, Verb};
+use super::roles::{Caller, Verb, Who};
 use crate::audit::sinks::Sinks;
 use crate::clock::UnixTime;
 use crate::dialogue::Dialogue;
@@ -106,35 +107,45 @@ impl Administration {
             Ok(body) => body,
             Err(refusal) => return refusal,
         };
-        let mut inner = Request::new(axum::body::Body::empty());
-        (*inner.method_mut(), *inner.uri_mut()) = (method, uri);
-        inner.extensions_mut().insert(RequestBody::new(body));
-        // In a task of its own: what was begun is finished, also when the caller hangs up.
-        match tokio::spawn(self.decide(uid, inner)).await {
-            Ok(reply) => reply,
-            Err(_) => error_reply(ErrorCode::Unavailable, "the request was not finished".into()),
+        let role = self.dialogue.config.load().roles.of(uid);
+        finished(self.decide(uid, role, inner(method, uri, body))).await
+    }
+
+    /// Answers the same request of a caller who is known already.
+    pub async fn ask(
+        self: Arc<Self>,
+        caller: Caller,
+        method: Method,
+        uri: Uri,
+        body: Zeroizing<Vec<u8>>,
+    ) -> Reply {
+        let mut request = inner(method, uri, body);
+        finished(async move {
+            let Some(_permit) = self.permit(caller.role) else { return too_many() };
+            request.extensions_mut().insert(caller);
+            Arc::clone(&self).route(request).await
+        })
+        .await
+    }
+
+    /// Room for one more request; `None` where callers without a role have taken theirs.
+    fn permit(&self, role: Role) -> Option<Option<OwnedSemaphorePermit>> {
+        match role {
+            Role::User => Arc::clone(&self.user_requests).try_acquire_owned().map(Some).ok(),
+            Role::Auditor | Role::Helpdesk | Role::Admin | Role::Super => Some(None),
         }
     }
 
-    async fn decide(self: Arc<Self>, uid: u32, mut request: Request<axum::body::Body>) -> Reply {
-        let role = self.dialogue.config.load().roles.of(uid);
-        let permit = match role {
-            Role::User => Arc::clone(&self.user_requests).try_acquire_owned().map(Some),
-            Role::Auditor | Role::Helpdesk | Role::Admin | Role::Super => Ok(None),
-        };
-        let Ok(permit) = permit else {
-            return error_reply(ErrorCode::Unavailable, "too many requests at once: try again".into());
-        };
+    async fn decide(self: Arc<Self>, uid: u32, role: Role, mut request: Request<axum::body::Body>) -> Reply {
+        let Some(_permit) = self.permit(role) else { return too_many() };
         let Some(name) = name_of(uid).await else {
             return error_reply(
                 ErrorCode::Unavailable,
                 format!("the name service does not answer for uid {uid}"),
             );
         };
-        request.extensions_mut().insert(Caller { uid, name, role });
-        let reply = self.route(request).await;
-        drop(permit);
-        reply
+        request.extensions_mut().insert(Caller { who: Who::Account(uid), name, role });
+        Arc::clone(&self).route(request).await
     }
 
     async fn route(self: Arc<Self>, request: Request<axum::body::Body>) -> Reply {
@@ -162,6 +173,26 @@ impl Administration {
             Err(_) => Err(refusal(ErrorCode::Unavailable, "the store cannot be read".into())),
         }
     }
+}
+
+/// A request as the routes take it.
+fn inner(method: Method, uri: Uri, body: Zeroizing<Vec<u8>>) -> Request<axum::body::Body> {
+    let mut inner = Request::new(axum::body::Body::empty());
+    (*inner.method_mut(), *inner.uri_mut()) = (method, uri);
+    inner.extensions_mut().insert(RequestBody::new(body));
+    inner
+}
+
+/// The answer of a task of its own: what was begun is finished, also when the caller hangs up.
+async fn finished(answer: impl Future<Output = Reply> + Send + 'static) -> Reply {
+    match tokio::spawn(answer).await {
+        Ok(reply) => reply,
+        Err(_) => error_reply(ErrorCode::Unavailable, "the request was not finished".into()),
+    }
+}
+
+fn too_many() -> Reply {
+    error_reply(ErrorCode::Unavailable, "too many requests at once: try again".into())
 }
 
 /// The account of a uid; `uid 1234` where it has none. `None` when nobody knows. Asks the name service, off the

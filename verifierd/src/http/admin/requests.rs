@@ -18,6 +18,7 @@ use super::refusals::{Refusal, refusal};
 use super::routes::Granted;
 use crate::access::{Canceller, DecideError, Decider, Ending, RequestId, RequestRecord, Standing, Way};
 use crate::audit::rfc3339;
+use crate::http::roles::Who;
 use crate::mail::MailState;
 use crate::people::Person;
 
@@ -114,10 +115,15 @@ fn id_of(text: &str) -> Result<RequestId, Refusal> {
 }
 
 impl Administration {
-    /// The one person whose account the caller has.
+    /// The caller, where he is a person, or the one person whose account he has.
     async fn person_of(&self, granted: &Granted) -> Result<Option<Arc<Person>>, Refusal> {
         let caller = granted.caller();
-        let Some(account) = caller.account().filter(|_| caller.uid != 0) else { return Ok(None) };
+        match &caller.who {
+            Who::Person(person) => return Ok(Some(Arc::clone(person))),
+            Who::Account(0) => return Ok(None),
+            Who::Account(_) => {}
+        }
+        let Some(account) = caller.account() else { return Ok(None) };
         let persons = self.dialogue.people.of_account(&account).await;
         let persons = persons.map_err(|error| refusal(ErrorCode::Unavailable, error.to_string()))?;
         Ok(<[_; 1]>::try_from(persons).ok().map(|[person]| person))
@@ -125,18 +131,21 @@ impl Administration {
 
     /// The caller as somebody who decides.
     async fn decider(&self, granted: &Granted) -> Result<Decider, Refusal> {
+        let caller = granted.caller();
         let person = self.person_of(granted).await?.ok_or_else(|| {
-            let name = &granted.caller().name;
-            let message = match granted.caller().uid {
-                0 => "root is no person, and only a person decides: do it from your own account, or on the page".into(),
-                _ => format!(
-                    "{name} is not the account of exactly one person, and only a person decides: do it from your own \
-                     account, or on the page"
+            let message = match &caller.who {
+                Who::Account(0) => "root is no person, and only a person decides: do it from your own account, or on the page".into(),
+                Who::Account(_) | Who::Person(_) => format!(
+                    "{} is not the account of exactly one person, and only a person decides: do it from your own \
+                     account, or on the page",
+                    caller.name
                 ),
             };
             refusal(ErrorCode::NotAllowed, message)
         })?;
-        Ok(Decider { person, account: granted.caller().account() })
+        // A person decides as himself, and not from an account that others may share.
+        let account = matches!(caller.who, Who::Account(_)).then(|| caller.account()).flatten();
+        Ok(Decider { person, account })
     }
 
     /// Whether the caller sees a request: administrators all, others what they asked for, and what they decide.

@@ -105,8 +105,11 @@ impl Granted {
         }
         let roles = &admin.dialogue.config.load().roles;
         // Nobody knows who it is: somebody with all rights, for all that can be told.
-        let theirs =
+        let of_account =
             uid_of(user).await.map_or(Role::Super, |uid| uid.map_or(Role::User, |uid| roles.of(uid)));
+        // With the codes of this account its person signs in.
+        let person = admin.dialogue.people.roster().by_login(user.as_str());
+        let theirs = person.map_or(of_account, |person| of_account.max(person.role));
         if theirs <= self.caller.role {
             return Ok(());
         }

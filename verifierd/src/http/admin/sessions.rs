@@ -12,8 +12,10 @@ use super::asked::{Asked, Questions};
 use super::hosts::host_name;
 use super::refusals::Refusal;
 use super::routes::Granted;
+use crate::accounts::UserName;
 use crate::audit::rfc3339;
 use crate::hosts::HostError;
+use crate::http::roles::Who;
 use crate::sessions::Session;
 
 /// Which sessions are listed.
@@ -35,8 +37,8 @@ pub(super) async fn list(
     granted: Granted,
     Asked(wanted): Asked<Wanted>,
 ) -> Result<Json<SessionList>, Refusal> {
-    let own = || granted.is_only_for_himself().then(|| granted.caller().name.clone());
-    let user = wanted.user.or_else(own).map(|name| granted.user(&name)).transpose()?;
+    let own = Own::of(&granted)?;
+    let user = wanted.user.map(|name| granted.user(&name)).transpose()?;
     // Shown so where the host is this machine.
     let is_here = wanted.host.as_deref() == Some("-");
     let host = wanted.host.filter(|_| !is_here).map(|name| host_name(&name)).transpose()?;
@@ -47,7 +49,8 @@ pub(super) async fn list(
         return Err(HostError::NoSuchHost { name: name.clone() }.into());
     }
     let is_wanted = |session: &Arc<Session>| {
-        user.as_ref().is_none_or(|user| user.as_str() == session.user)
+        own.as_ref().is_none_or(|own| own.has(session))
+            && user.as_ref().is_none_or(|user| user.as_str() == session.user)
             && (!is_here || session.place().is_none())
             && (host.is_none() || (owner.is_some() && session.place() == owner))
     };
@@ -67,6 +70,34 @@ pub(super) async fn list(
     let next = sessions.last().filter(|_| has_more).map(|(place, _)| place.clone());
     let items = sessions.iter().map(|(_, session)| admin.show_session(session)).collect();
     Ok(Json(SessionList { api_version: wire::API_VERSION, kind: "session_list".into(), items, next }))
+}
+
+/// Which sessions are those of somebody who sees no others: of his account, and those that he began as a person, whichever
+/// account he shares.
+struct Own {
+    account: Option<UserName>,
+    person: Option<String>,
+}
+
+impl Own {
+    fn of(granted: &Granted) -> Result<Option<Self>, Refusal> {
+        if !granted.is_only_for_himself() {
+            return Ok(None);
+        }
+        let caller = granted.caller();
+        match &caller.who {
+            Who::Account(_) => Ok(Some(Self { account: Some(granted.user(&caller.name)?), person: None })),
+            Who::Person(person) => {
+                Ok(Some(Self { account: caller.account(), person: Some(person.login.clone()) }))
+            }
+        }
+    }
+
+    fn has(&self, session: &Session) -> bool {
+        let began_it = session.origin.as_ref().and_then(|origin| origin.person.as_ref());
+        self.account.as_ref().is_some_and(|account| account.as_str() == session.user)
+            || (self.person.is_some() && began_it == self.person.as_ref())
+    }
 }
 
 /// Where a session stands in the list; no other one stands there. Compares as text, the longest open first.

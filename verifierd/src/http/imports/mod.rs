@@ -16,6 +16,7 @@ use wire::admin::{IMPORT_TOKENS_MAX, ImportCheck, ImportFault, ImportRow};
 pub use row::{Said, SerialFormat, check_serial, parameters, secret, wipe};
 
 use crate::accounts::{Accounts, NewHardware};
+use crate::http::roles::CallerId;
 use crate::keys::{KeyError, random_bytes};
 
 /// How long an import is kept after its last row. The command sends the next hundred rows at once; whatever
@@ -29,8 +30,8 @@ pub struct Imports(Mutex<Option<Open>>);
 #[derive(Debug)]
 struct Open {
     id: String,
-    /// The uid of who began it; nobody else's rows come into it.
-    owner: u32,
+    /// Who began it; nobody else's rows come into it.
+    owner: CallerId,
     format: Arc<SerialFormat>,
     staged: Vec<NewHardware>,
     serials: HashSet<Box<str>>,
@@ -44,8 +45,8 @@ struct Open {
 pub struct Which<'a> {
     /// As [`Imports::begin`] named it.
     pub id: &'a str,
-    /// The uid of who asks.
-    pub owner: u32,
+    /// Who asks.
+    pub owner: CallerId,
 }
 
 /// Why an import did not go on.
@@ -75,7 +76,7 @@ impl Imports {
     ///
     /// # Errors
     /// `Busy` while another one is on its way.
-    pub fn begin(&self, owner: u32, format: SerialFormat, now: Duration) -> Result<String, ImportError> {
+    pub fn begin(&self, owner: CallerId, format: SerialFormat, now: Duration) -> Result<String, ImportError> {
         let id = HEXLOWER.encode(&random_bytes::<16>()?);
         let mut open = self.lock();
         if open.as_ref().is_some_and(|open| !open.is_left_alone(now)) {
@@ -221,11 +222,11 @@ mod tests {
 
     fn begun() -> (Imports, String) {
         let imports = Imports::default();
-        let id = imports.begin(0, SerialFormat::Any, NOW).unwrap();
+        let id = imports.begin(CallerId::Account(0), SerialFormat::Any, NOW).unwrap();
         (imports, id)
     }
 
-    fn whose(id: &str, owner: u32) -> Which<'_> {
+    fn whose(id: &str, owner: CallerId) -> Which<'_> {
         Which { id, owner }
     }
 
@@ -233,7 +234,7 @@ mod tests {
     #[test]
     fn rows_of_many_requests_come_out_together() {
         let (imports, id) = begun();
-        let which = whose(&id, 0);
+        let which = whose(&id, CallerId::Account(0));
         assert_eq!(imports.add(which, vec![row("A1"), row("A2")], &accounts(), NOW).unwrap().staged, 2);
         let check = imports.add(which, vec![row("A3")], &accounts(), NOW).unwrap();
         assert_eq!((check.faults, check.staged), (Vec::new(), 3));
@@ -247,7 +248,7 @@ mod tests {
     #[test]
     fn one_faulty_row_keeps_all_out() {
         let (imports, id) = begun();
-        let which = whose(&id, 0);
+        let which = whose(&id, CallerId::Account(0));
         let short = ImportRow { row: 7, secret: "00".into(), ..row("A2") };
         let check = imports.add(which, vec![row("A1"), short, row("A1")], &accounts(), NOW).unwrap();
         let told: Vec<_> = check.faults.iter().map(|fault| (fault.row, fault.serial.as_str())).collect();
@@ -255,7 +256,7 @@ mod tests {
         assert!(check.faults[1].reason.contains("an earlier row"));
         let error = imports.finish(which, NOW).unwrap_err().to_string();
         assert!(error.starts_with("2 rows are faulty"), "{error}");
-        imports.begin(0, SerialFormat::Any, NOW).unwrap();
+        imports.begin(CallerId::Account(0), SerialFormat::Any, NOW).unwrap();
     }
 
     // covers: A1
@@ -264,13 +265,22 @@ mod tests {
         let (imports, id) = begun();
         let late = NOW + LEFT_ALONE_MAX;
         let just_before = late - Duration::from_millis(1);
-        assert!(matches!(imports.begin(0, SerialFormat::Any, just_before), Err(ImportError::Busy)));
-        assert!(matches!(imports.add(whose(&id, 501), Vec::new(), &accounts(), NOW), Err(ImportError::Gone)));
-        assert!(matches!(imports.abandon(whose("0", 0), NOW), Err(ImportError::Gone)));
-        imports.add(whose(&id, 0), vec![row("A1")], &accounts(), just_before).unwrap();
-        assert!(matches!(imports.begin(0, SerialFormat::Any, late), Err(ImportError::Busy)));
-        imports.abandon(whose(&id, 0), late).unwrap();
-        imports.begin(501, SerialFormat::Any, late).unwrap();
+        assert!(matches!(
+            imports.begin(CallerId::Account(0), SerialFormat::Any, just_before),
+            Err(ImportError::Busy)
+        ));
+        assert!(matches!(
+            imports.add(whose(&id, CallerId::Account(501)), Vec::new(), &accounts(), NOW),
+            Err(ImportError::Gone)
+        ));
+        assert!(matches!(imports.abandon(whose("0", CallerId::Account(0)), NOW), Err(ImportError::Gone)));
+        imports.add(whose(&id, CallerId::Account(0)), vec![row("A1")], &accounts(), just_before).unwrap();
+        assert!(matches!(
+            imports.begin(CallerId::Account(0), SerialFormat::Any, late),
+            Err(ImportError::Busy)
+        ));
+        imports.abandon(whose(&id, CallerId::Account(0)), late).unwrap();
+        imports.begin(CallerId::Account(501), SerialFormat::Any, late).unwrap();
     }
 
     // covers: A1
@@ -278,8 +288,8 @@ mod tests {
     fn an_import_that_is_left_alone_is_gone() {
         let (imports, id) = begun();
         let late = NOW + LEFT_ALONE_MAX;
-        imports.add(whose(&id, 0), vec![row("A1")], &accounts(), NOW).unwrap();
-        assert!(matches!(imports.finish(whose(&id, 0), late), Err(ImportError::Gone)));
+        imports.add(whose(&id, CallerId::Account(0)), vec![row("A1")], &accounts(), NOW).unwrap();
+        assert!(matches!(imports.finish(whose(&id, CallerId::Account(0)), late), Err(ImportError::Gone)));
         imports.sweep(late - Duration::from_millis(1));
         assert!(imports.lock().is_some());
         imports.sweep(late);

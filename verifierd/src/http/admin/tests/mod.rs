@@ -25,7 +25,7 @@ const DENIAL: &str = "does not permit this";
 
 fn caller(name: &str, role: Role) -> Caller {
     let uid = if role == Role::Super { 0 } else { 4_000_000 };
-    Caller { uid, name: name.into(), role }
+    Caller { who: Who::Account(uid), name: name.into(), role }
 }
 
 fn request(method: &Method, path: &str, body: &str) -> Request<Body> {
@@ -54,7 +54,9 @@ async fn ask(trial: &Trial, who: &Caller, method: Method, path: &str, body: &str
 /// Asks as a uid, whose name and role are looked up.
 async fn ask_as(trial: &Trial, uid: u32, path: &str) -> (StatusCode, Value) {
     let request = request(&Method::GET, path, "");
-    read(Arc::clone(&trial.service.administration).decide(uid, request).await).await
+    let administration = Arc::clone(&trial.service.administration);
+    let role = administration.dialogue.config.load().roles.of(uid);
+    read(administration.decide(uid, role, request).await).await
 }
 
 fn message(answer: &(StatusCode, Value)) -> String {

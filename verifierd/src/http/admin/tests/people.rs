@@ -64,3 +64,53 @@ async fn what_is_wrong_is_told_with_what_would_be_right() {
     let chief = r#"{"login":"chief","email":"chief@example.org","role":"super"}"#;
     assert_eq!(ask(&trial, &root, Method::POST, "/v1/persons", chief).await.0, StatusCode::OK);
 }
+
+/// A person who is signed in.
+async fn person(trial: &Trial, login: &str) -> Caller {
+    Caller::from(&trial.service.dialogue.people.by_login(login).await.unwrap().unwrap())
+}
+
+// covers: I05, I11
+#[tokio::test]
+async fn a_person_reaches_as_far_as_his_role_and_his_own_is_the_account_of_his_name() {
+    let trial = Trial::new().await;
+    let ann = caller("ann", Role::Admin);
+    for body in [
+        r#"{"login":"carol","email":"carol@example.org","role":"admin"}"#,
+        r#"{"login":"dora","email":"dora@example.org","role":"helpdesk"}"#,
+        r#"{"login":"erin","email":"erin@example.org","accounts":["deploy"]}"#,
+    ] {
+        assert_eq!(ask(&trial, &ann, Method::POST, "/v1/persons", body).await.0, StatusCode::OK);
+    }
+    for user in ["carol", "dora", "erin", "alice"] {
+        trial.set_otp(user, true).await;
+    }
+    let (carol, dora, erin) =
+        (person(&trial, "carol").await, person(&trial, "dora").await, person(&trial, "erin").await);
+    let own = |account: &str| {
+        trial.service.dialogue.accounts.find(&crate::accounts::UserName::new(account).unwrap())
+    };
+    assert!(own("erin").is_some());
+    assert_eq!((carol.account().map(|name| name.to_string()), erin.account()), (Some("carol".into()), None));
+    let turned = ask(&trial, &carol, Method::PUT, "/v1/users/alice/otp", r#"{"otp":"off"}"#).await;
+    assert_eq!(turned.0, StatusCode::OK, "{turned:?}");
+    let by_her = |record: &crate::audit::AuditRecord| record.actor.as_deref() == Some("person carol (admin)");
+    assert_eq!(trial.audit().iter().filter(|record| by_her(record)).count(), 1);
+    let unlock = async |who: &Caller, user: &str| {
+        ask(&trial, who, Method::POST, &format!("/v1/users/{user}/unlock"), "").await
+    };
+    assert_eq!(unlock(&dora, "erin").await.0, StatusCode::OK);
+    // Nobody below him looks after the account that an administrator signs in with, from a page or from a socket.
+    for who in [&dora, &caller("dora", Role::Helpdesk)] {
+        let refused = unlock(who, "carol").await;
+        assert_eq!(refused.0, StatusCode::FORBIDDEN);
+        assert!(message(&refused).contains("has more rights than you"), "{refused:?}");
+    }
+    // The account of his name is not his, where he may not use it.
+    let serial = serial_of(&trial, "erin");
+    let not_his = ask(&trial, &erin, Method::GET, &format!("/v1/tokens/{serial}"), "").await;
+    assert_eq!(
+        (not_his.0, message(&not_his)),
+        (StatusCode::FORBIDDEN, "this is not yours, or does not exist".into())
+    );
+}

@@ -47,8 +47,13 @@ async fn nobody_approves_his_own_request_whatever_his_role_and_root_is_no_person
     let stand = Stand::new().await;
     let mine = stand.request("carol", How::Approval).await;
     for role in ROLES {
-        let answer =
-            decide(&stand, &Caller { uid: 4_000_000, ..caller("carol", role) }, &mine, "approve").await;
+        let answer = decide(
+            &stand,
+            &Caller { who: Who::Account(4_000_000), ..caller("carol", role) },
+            &mine,
+            "approve",
+        )
+        .await;
         assert_eq!(answer.0, StatusCode::FORBIDDEN, "{role:?}");
         assert!(message(&answer).contains("is your own"), "{answer:?}");
     }
