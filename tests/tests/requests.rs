@@ -173,6 +173,11 @@ fn a_program_that_follows_links_and_sends_forms_changes_nothing_and_alice_decide
     {
         assert!([200, 403].contains(&answer.status), "{answer:?}");
     }
+    // Without the mail nobody learns whose request it is.
+    let (request, _) = not_me.rsplit_once('/').expect("a proof");
+    let unproven = format!("{request}/00000000000000000000000000");
+    let [right, wrong] = ["alice", "x"].map(|account| scanner.post(&unproven, &[("account", account)]));
+    assert_eq!((right.status, right.body), (404, wrong.body));
     let password = to_alice.password().expect("a password").to_owned();
     // Whoever says that he did not ask makes it void.
     let said = scanner.post(&not_me, &[("account", "alice")]);

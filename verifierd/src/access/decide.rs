@@ -176,12 +176,16 @@ impl Requests {
     /// # Errors
     /// See [`DecideError`]; a wrong proof is no such request.
     pub async fn disown(self: &Arc<Self>, id: RequestId, proof: u128) -> Result<RequestRecord, DecideError> {
-        // A keyed hash of 128 bits, compared as a number: how long that takes tells nothing that helps to guess one.
-        let known = self.shelf.passwords.disowning(id);
-        if !constant_time_eq(proof, known) {
+        if !self.may_disown(id, proof) {
             return Err(DecideError::NoSuchRequest { id });
         }
         self.cancel(id, Canceller::Holder).await
+    }
+
+    /// Whether `proof` is that of the mail about a request.
+    pub fn may_disown(&self, id: RequestId, proof: u128) -> bool {
+        // A keyed hash of 128 bits, compared as a number: how long that takes tells nothing that helps to guess one.
+        constant_time_eq(proof, self.shelf.passwords.disowning(id))
     }
 
     async fn approve_in_turn(

@@ -14,7 +14,7 @@ use crate::audit::Reason;
 use crate::config::RequestMode;
 use crate::engine::{Attempt, Decision, RequestKey, Ruling};
 use crate::login::Login;
-use crate::people::{EmailAddress, PeopleError, Person};
+use crate::people::{Desk, EmailAddress, PeopleError, Person};
 use crate::policy::{Demand, Leave, RequestTerms, Terms, demand};
 
 /// Longest reason for an emergency, in characters. Source: check C10.
@@ -287,7 +287,7 @@ impl Dialogue {
             }
             Asker::Login { login: name, password } => {
                 let attempt = Attempt { typed: password, ..attempt.clone() };
-                match self.engine.identify(&attempt, &name, &self.people).await {
+                match self.engine.identify(&attempt, &name, &self.people, Desk::Prompt).await {
                     // Not the end of a row of wrong codes, which a request must not be (check B04).
                     Ok((person, _)) => (String::new(), Ok(Some(person))),
                     Err(decision) => return Requested::Decided(decision),

@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 
+use ledger::{Entry, Outcome};
+
 use super::throttle::{Admission, Subject};
-use super::{Attempt, Decision, Engine, Ruling, Submitted};
+use super::{Attempt, Decision, Engine, Occasion, Ruling, Submitted};
 use crate::audit::{Reason, Reference};
-use crate::people::{People, PeopleError, Person};
+use crate::people::{Desk, People, PeopleError, Person};
 
 impl Engine {
     /// Who somebody is that gives a login name and, with `attempt`, a password.
@@ -21,6 +23,7 @@ impl Engine {
         attempt: &Attempt,
         login: &str,
         people: &People,
+        desk: Desk,
     ) -> Result<(Arc<Person>, Admission), Decision> {
         let occasion = &attempt.occasion;
         if let Some(decision) = self.standing_still(occasion).await {
@@ -33,7 +36,7 @@ impl Engine {
             Ok(admission) => admission,
             Err(refused) => return Err(self.throttled(occasion, refused).await),
         };
-        let ruling = match self.person_of(attempt, login, people).await {
+        let ruling = match self.person_of(attempt, login, people, desk).await {
             Ok(Ok(person)) => return Ok((person, admission)),
             Ok(Err(ruling)) => ruling,
             Err(error) => {
@@ -50,9 +53,10 @@ impl Engine {
         attempt: &Attempt,
         login: &str,
         people: &People,
+        desk: Desk,
     ) -> Result<Result<Arc<Person>, Ruling>, PeopleError> {
         let refused = |detail: &str| Ok(Err(Ruling::new(Reason::SecondaryRefused).detail(detail.into())));
-        let Some(person) = people.check_password(login, &attempt.typed).await? else {
+        let Some(person) = people.check_password(login, &attempt.typed, desk).await? else {
             return refused("no such person, or another password");
         };
         let Ok(account) = attempt.occasion.login.user_name() else {
@@ -62,9 +66,24 @@ impl Engine {
         if may { Ok(Ok(person)) } else { refused("this person may not use the account") }
     }
 
+    /// A person whose password was right a while ago has shown a second factor too: his row of wrong passwords ends, and
+    /// his place becomes usual, so that strangers elsewhere cannot slow him there. That is durable when this returns, or
+    /// it is not so; either way he is in.
+    pub async fn came_in(&self, occasion: &Occasion, login: &str) {
+        let key = login.trim().to_ascii_lowercase();
+        let throttles = &self.tools.throttles;
+        let clock = &*self.tools.clock;
+        let admission = throttles.of_proven(Subject::Person(&key), occasion.source(), clock);
+        let changes = admission.success_changes(clock);
+        let entry = Entry { changes, ..Entry::default() };
+        if entry.changes.is_empty() || self.tools.ledger.submit(entry).await == Outcome::Committed {
+            admission.succeed(clock);
+        }
+    }
+
     /// Decides a secondary authentication: a person who may use the account is let in.
     pub async fn verify_person(&self, attempt: Attempt, login: &str, people: &People) -> Decision {
-        let (person, admission) = match self.identify(&attempt, login, people).await {
+        let (person, admission) = match self.identify(&attempt, login, people, Desk::Prompt).await {
             Ok(identified) => identified,
             Err(decision) => return decision,
         };

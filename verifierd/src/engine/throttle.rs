@@ -225,6 +225,25 @@ impl Throttles {
         Ok(admission)
     }
 
+    /// A try that was admitted before, and found right: no count hinders it. Those of its source are left alone: the step
+    /// that found it right has its own.
+    pub fn of_proven(
+        self: &Arc<Self>,
+        subject: Subject<'_>,
+        source: &Source,
+        clock: &dyn Clock,
+    ) -> Admission {
+        let who = self.name(subject);
+        let pair = self.pair(&who, source);
+        let mut admission = Admission::new(self, pair, source.is_inside());
+        let elsewhere = self.key(&[b"elsewhere", &who]);
+        for (key, lane) in [(pair, Lane::of_pair(source)), (elsewhere, Lane::Elsewhere)] {
+            self.count_in_flight(key, lane, || self.owner(&who), clock);
+            admission.lanes.push(key);
+        }
+        admission
+    }
+
     /// A try at a host that has made as many counts as it may: all places are one to it, and all names that nobody has
     /// share a few. A user has his own count there all the same, and the fleet's hear nothing of it.
     fn admit_in_a_crowd(

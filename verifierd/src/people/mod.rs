@@ -31,7 +31,7 @@ pub use address::{ADDRESS_BYTES_MAX, EmailAddress, EmailAddressError};
 pub use clerk::{By, Clerk, NewPerson, PersonChanges, PersonError};
 pub use directory::{Directory, DirectoryError, DirectoryOpenError};
 pub use id::{PersonId, PersonIdError};
-pub use password::{HashError, PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, Passwords};
+pub use password::{Desk, HashError, PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, Passwords};
 pub use record::{PersonRecord, PersonRecordError};
 pub use roster::Roster;
 
@@ -72,8 +72,8 @@ pub struct Person {
 }
 
 impl Person {
-    /// Another number after whatever ends his sign-ins: another password of our records, another role, a time of not being
-    /// let in.
+    /// Another number after whatever ends his sign-ins: another password, another role, a time of not being let in. Of
+    /// somebody of the directory it is known so far as the directory tells when his password became another.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -138,6 +138,12 @@ impl People {
     /// Changes our own records.
     pub fn clerk(&self) -> &Clerk {
         &self.clerk
+    }
+
+    /// Takes every place of those who look at passwords, as many strangers would.
+    #[cfg(test)]
+    pub fn fill(&self, desk: Desk) -> tokio::sync::OwnedSemaphorePermit {
+        self.clerk.passwords.fill(desk)
     }
 
     /// Our own records, those of persons who are not let in too.
@@ -207,13 +213,14 @@ impl People {
         &self,
         login: &str,
         password: &Zeroizing<String>,
+        desk: Desk,
     ) -> Result<Option<Arc<Person>>, PeopleError> {
         let own = self.roster().by_login(login);
         let kept = own.as_ref().and_then(|record| record.password.clone());
-        let is_right = self.clerk.passwords.is_right(kept, password.clone()).await?;
+        let is_right = self.clerk.passwords.is_right(kept, password.clone(), desk).await?;
         match (own, &self.directory) {
             (Some(record), _) => Ok(let_in(&record).filter(|_| is_right)),
-            (None, Some(directory)) => Ok(directory.check_password(login, password).await?),
+            (None, Some(directory)) => Ok(directory.check_password(login, password, desk).await?),
             (None, None) => Ok(None),
         }
     }

@@ -22,11 +22,27 @@ pub const PASSWORD_CHARACTERS_MIN: usize = 12;
 /// Most characters: four times what the same source says must be taken, and a moment's work to read.
 pub const PASSWORD_CHARACTERS_MAX: usize = 256;
 
-/// Passwords that are worked on at once, each with 19 MiB and one core for some 30 ms.
+/// Passwords of logins and of administrators that are worked on at once, each with 19 MiB and one core for some 30 ms.
 const AT_ONCE_MAX: usize = 2;
 
 /// How many more may wait: the last of them waits for about a second, and no login has less time than that.
 const WAITING_MAX: usize = 64;
+
+/// The same for the pages, which strangers of a whole network reach: they never take a seat of a login, and at most a
+/// third of the work is theirs.
+const PAGES_AT_ONCE_MAX: usize = 1;
+
+/// The last of them waits for about a second too.
+const PAGES_WAITING_MAX: usize = 32;
+
+/// Where a password was typed. Each has seats of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Desk {
+    /// At a prompt, or by an administrator.
+    Prompt,
+    /// On a page.
+    Page,
+}
 
 /// What is wrong with a new password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,8 +100,22 @@ fn is_made_of(text: &str, part: &str) -> bool {
 #[derive(Clone)]
 pub struct Passwords {
     secret: Arc<Zeroizing<[u8; 32]>>,
-    seats: Arc<Semaphore>,
+    prompt: Seats,
+    page: Seats,
+}
+
+/// Who may work, and who may wait for it.
+#[derive(Clone)]
+struct Seats {
+    at_work: Arc<Semaphore>,
     queue: Arc<Semaphore>,
+}
+
+impl Seats {
+    fn new(at_once: usize, waiting: usize) -> Self {
+        let seats = |count| Arc::new(Semaphore::new(count));
+        Self { at_work: seats(at_once), queue: seats(at_once + waiting) }
+    }
 }
 
 impl std::fmt::Debug for Passwords {
@@ -99,8 +129,8 @@ impl Passwords {
     pub fn new(master: &MasterKey) -> Self {
         Self {
             secret: Arc::new(master.derive("passwords of persons")),
-            seats: Arc::new(Semaphore::new(AT_ONCE_MAX)),
-            queue: Arc::new(Semaphore::new(AT_ONCE_MAX + WAITING_MAX)),
+            prompt: Seats::new(AT_ONCE_MAX, WAITING_MAX),
+            page: Seats::new(PAGES_AT_ONCE_MAX, PAGES_WAITING_MAX),
         }
     }
 
@@ -110,7 +140,7 @@ impl Passwords {
     /// See [`HashError`].
     pub async fn hash(&self, password: Zeroizing<String>) -> Result<String, HashError> {
         let salt = random_bytes::<16>()?;
-        let hashed = self.work(move |argon2| {
+        let hashed = self.work(Desk::Prompt, move |argon2| {
             argon2.hash_password_with_salt(password.as_bytes(), &salt).map(|hash| hash.to_string())
         });
         hashed.await?.map_err(HashError::Hash)
@@ -125,8 +155,9 @@ impl Passwords {
         &self,
         kept: Option<String>,
         password: Zeroizing<String>,
+        desk: Desk,
     ) -> Result<bool, HashError> {
-        self.work(move |argon2| match kept {
+        self.work(desk, move |argon2| match kept {
             Some(kept) => argon2.verify_password(password.as_bytes(), kept.as_str()).is_ok(),
             None => {
                 let in_vain = argon2.hash_password_with_salt(password.as_bytes(), &[0; 16]);
@@ -137,12 +168,28 @@ impl Passwords {
         .await
     }
 
+    /// Takes every place of a desk, as many strangers would.
+    #[cfg(test)]
+    pub(super) fn fill(&self, desk: Desk) -> tokio::sync::OwnedSemaphorePermit {
+        let queue = match desk {
+            Desk::Prompt => &self.prompt.queue,
+            Desk::Page => &self.page.queue,
+        };
+        let all = u32::try_from(queue.available_permits()).unwrap();
+        Arc::clone(queue).try_acquire_many_owned(all).unwrap()
+    }
+
     async fn work<T: Send + 'static>(
         &self,
+        desk: Desk,
         job: impl FnOnce(&Argon2<'_>) -> T + Send + 'static,
     ) -> Result<T, HashError> {
-        let place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| HashError::Busy)?;
-        let seat = Arc::clone(&self.seats).acquire_owned().await.map_err(|_| HashError::Busy)?;
+        let Seats { at_work, queue } = match desk {
+            Desk::Prompt => self.prompt.clone(),
+            Desk::Page => self.page.clone(),
+        };
+        let place = queue.try_acquire_owned().map_err(|_| HashError::Busy)?;
+        let seat = at_work.acquire_owned().await.map_err(|_| HashError::Busy)?;
         let secret = Arc::clone(&self.secret);
         let done = tokio::task::spawn_blocking(move || {
             // Both are held until the work is done, whether or not anybody waits for it.
@@ -182,13 +229,15 @@ mod tests {
         assert!(kept.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{kept}");
         let again = passwords.hash(secret("correct horse battery")).await.unwrap();
         assert_ne!(kept, again, "the salt is another one each time");
-        let is_right = |kept: Option<&String>, typed: &str| passwords.is_right(kept.cloned(), secret(typed));
+        let is_right = |kept: Option<&String>, typed: &str| {
+            passwords.is_right(kept.cloned(), secret(typed), Desk::Prompt)
+        };
         assert!(is_right(Some(&kept), "correct horse battery").await.unwrap());
         assert!(!is_right(Some(&kept), "correct horse batterz").await.unwrap());
         assert!(!is_right(Some(&kept), "").await.unwrap());
         assert!(!is_right(None, "correct horse battery").await.unwrap());
         let stranger = Passwords::new(&MasterKey::generate().unwrap());
-        assert!(!stranger.is_right(Some(kept), secret("correct horse battery")).await.unwrap());
+        assert!(!stranger.is_right(Some(kept), secret("correct horse battery"), Desk::Page).await.unwrap());
     }
 
     #[test]
@@ -214,8 +263,19 @@ mod tests {
     #[tokio::test]
     async fn whoever_comes_when_too_many_wait_is_told_at_once() {
         let passwords = Passwords::new(&MasterKey::generate().unwrap());
-        let all = u32::try_from(AT_ONCE_MAX + WAITING_MAX).unwrap();
-        let _taken = Arc::clone(&passwords.queue).try_acquire_many_owned(all).unwrap();
-        assert!(matches!(passwords.is_right(None, secret("x")).await, Err(HashError::Busy)));
+        let _taken = passwords.fill(Desk::Prompt);
+        let typed = || secret("x");
+        assert!(matches!(passwords.is_right(None, typed(), Desk::Prompt).await, Err(HashError::Busy)));
+    }
+
+    // covers: B07
+    #[tokio::test]
+    async fn strangers_at_the_pages_take_no_seat_of_a_login() {
+        let passwords = Passwords::new(&MasterKey::generate().unwrap());
+        let _at_work = Arc::clone(&passwords.page.at_work).acquire_owned().await.unwrap();
+        let _waiting = passwords.fill(Desk::Page);
+        let typed = || secret("x");
+        assert!(matches!(passwords.is_right(None, typed(), Desk::Page).await, Err(HashError::Busy)));
+        assert!(!passwords.is_right(None, typed(), Desk::Prompt).await.unwrap());
     }
 }

@@ -167,6 +167,10 @@ mod tests {
             &[][..],
             &["__Host-postern2=name"],
             &["postern=name"],
+            // Names of cookies have a case. Source: RFC 6265bis, section 5.6.
+            &["__host-postern=name"],
+            &["__Host-Postern=name"],
+            &["=__Host-postern=name"],
             &["__Host-postern=one; __Host-postern=other"],
             &["__Host-postern=one", "__Host-postern=other"],
         ] {

@@ -26,6 +26,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use hyper::body::Incoming;
+use hyper::header::HeaderMap;
 use hyper::{Method, Request, StatusCode};
 use rustls::ServerConfig;
 use serve::{Peer, Reply};
@@ -36,7 +37,7 @@ use crate::config::WebConfig;
 use crate::http::Administration;
 use crate::http::certificate::{CertificateFileError, server_config};
 use crate::keys::{MasterKey, NameHasher};
-use crate::people::Person;
+use crate::people::{PeopleError, Person};
 use guard::Foreign;
 use pages::{Form, Page, redirect};
 use sessions::{Stage, Visitor, WebSessions};
@@ -113,16 +114,21 @@ impl Web {
             Ok(form) => form,
             Err(refusal) => return refusal,
         };
-        let now = self.administration.dialogue.clock.elapsed();
-        let is_renewal = head.headers.contains_key("hx-request") && head.method == Method::GET;
-        let visitor = guard::session_name(&head.headers)
-            .and_then(|name| Some((name.to_owned(), self.sessions.find(name, !is_renewal, now)?)));
+        let visitor = self.visitor(&head.method, &head.headers);
         let Peer::Source(address) = peer else {
             return Page::nothing("These pages are for the network.").reply(StatusCode::FORBIDDEN);
         };
         let asked =
             Asked { method: &head.method, path: head.uri.path(), place: address.to_string(), visitor, form };
         self.route(asked).await
+    }
+
+    /// Whose session a request shows, with its name. A list that renews itself keeps none alive.
+    fn visitor(&self, method: &Method, headers: &HeaderMap) -> Option<(String, Visitor)> {
+        let now = self.administration.dialogue.clock.elapsed();
+        let is_renewal = headers.contains_key("hx-request") && *method == Method::GET;
+        let name = guard::session_name(headers)?;
+        Some((name.to_owned(), self.sessions.find(name, !is_renewal, now)?))
     }
 
     async fn route(&self, asked: Asked<'_>) -> Reply {
@@ -138,8 +144,12 @@ impl Web {
             (GET | HEAD, ["not-me", _, _]) => self.show_not_me(),
             (POST, ["not-me", id, proof]) => self.take_not_me(&asked, id, proof).await,
             _ => match self.signed_in(&asked).await {
-                None => redirect("/sign-in"),
-                Some(person) => self.route_signed_in(&asked, person, segments.as_slice()).await,
+                Err(error) => {
+                    tracing::warn!(%error, "nobody can tell whether somebody is still signed in");
+                    sign_in::unavailable()
+                }
+                Ok(None) => redirect("/sign-in"),
+                Ok(Some(person)) => self.route_signed_in(&asked, person, segments.as_slice()).await,
             },
         }
     }
@@ -169,20 +179,21 @@ impl Web {
         }
     }
 
-    /// Who is signed in, where he is still who he was then.
-    async fn signed_in(&self, asked: &Asked<'_>) -> Option<Arc<Person>> {
-        let (name, visitor) = asked.visitor.as_ref()?;
-        if visitor.stage != Stage::SignedIn {
-            return None;
-        }
-        let person = self.administration.dialogue.people.by_id(visitor.person).await.ok().flatten();
+    /// Who is signed in, where he is still who he was then. Where nobody can tell, he stays so.
+    async fn signed_in(&self, asked: &Asked<'_>) -> Result<Option<Arc<Person>>, PeopleError> {
+        let visitor = asked.visitor.as_ref().filter(|(_, visitor)| visitor.stage == Stage::SignedIn);
+        let Some((name, visitor)) = visitor else { return Ok(None) };
+        let person = self.administration.dialogue.people.by_id(visitor.person).await?;
         let person = person.filter(|person| person.version() == visitor.version);
         if person.is_none() {
             self.sessions.end(name);
         }
-        person
+        Ok(person)
     }
 }
 
 /// What was typed into a field of a form.
 type Typed = Zeroizing<String>;
+
+#[cfg(test)]
+mod tests;

@@ -131,6 +131,13 @@ impl Form {
         ))
     }
 
+    /// A form as a test fills it in.
+    #[cfg(test)]
+    pub fn of_fields(fields: &[(&str, &str)]) -> Self {
+        let field = |(name, value): &(&str, &str)| ((*name).to_owned(), Zeroizing::new((*value).to_owned()));
+        Self(fields.iter().map(field).collect())
+    }
+
     /// A field that stands there once.
     pub fn field(&self, name: &str) -> Option<&Zeroizing<String>> {
         let mut found = self.0.iter().filter(|(known, _)| known == name);

@@ -138,7 +138,10 @@ impl Web {
         };
         let requests = &self.administration.dialogue.requests;
         let typed = asked.form.field("account").map(|typed| typed.trim().to_owned()).unwrap_or_default();
-        // Asked for before the proof: whoever has an id, which is random, learns here whether an account is that of its request.
+        // The proof comes first: an id without it tells nothing of the request, not even that there is one.
+        if !requests.may_disown(id, proof) {
+            return Page::nothing(GONE).reply(StatusCode::NOT_FOUND);
+        }
         let is_named = requests.find(id).is_some_and(|record| record.user == typed);
         if !is_named {
             let fault = "That is not the account that stands in the mail.";

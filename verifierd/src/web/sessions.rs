@@ -21,11 +21,18 @@ const IDLE: Duration = Duration::from_secs(30 * 60);
 /// How long he may take for the second step.
 const HALF_WAY: Duration = Duration::from_secs(5 * 60);
 
-/// Sessions at once. The oldest of the half-way ones goes first, which anybody with a password can make.
+/// Sessions at once of each stage: the people of a large site, each with a few devices, at some 300 bytes.
 const SESSIONS_MAX: usize = 10_000;
 
-/// Sessions of one person at once: his devices.
+/// Sessions of one person at once: his devices. The oldest goes.
 const PERSON_SESSIONS_MAX: usize = 8;
+
+/// His half-way ones from one place: whoever learned his password, and begins without end, ends what he began himself
+/// before that of anybody elsewhere.
+const PLACE_HALF_WAY_MAX: usize = 2;
+
+/// His half-way ones from everywhere: eight places at once.
+const PERSON_HALF_WAY_MAX: usize = 16;
 
 /// Bytes of a session's name, and of the word that its forms carry.
 const NAME_BYTES: usize = 32;
@@ -67,8 +74,22 @@ pub struct Visitor {
     pub form_word: String,
 }
 
+/// A session that begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Beginning<'a> {
+    /// Whose.
+    pub person: PersonId,
+    /// The state of him, see [`Visitor::version`].
+    pub version: u64,
+    /// How far he is.
+    pub stage: Stage,
+    /// Where he comes from.
+    pub place: &'a str,
+}
+
 struct Held {
     visitor: Visitor,
+    place: Box<str>,
     began: Duration,
     seen: Duration,
 }
@@ -107,20 +128,16 @@ impl WebSessions {
     ///
     /// # Errors
     /// When the kernel gives no random bytes.
-    pub fn begin(
-        &self,
-        person: PersonId,
-        version: u64,
-        stage: Stage,
-        now: Duration,
-    ) -> Result<(SessionName, Visitor), KeyError> {
+    pub fn begin(&self, beginning: Beginning<'_>, now: Duration) -> Result<(SessionName, Visitor), KeyError> {
+        let Beginning { person, version, stage, place } = beginning;
         let name = SessionName::draw()?;
         let form_word = BASE64URL_NOPAD.encode(&random_bytes::<NAME_BYTES>()?);
         let visitor = Visitor { person, version, stage, form_word };
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, held| !held.is_over(now));
-        make_room(&mut held, person);
-        held.insert(self.key(name.expose()), Held { visitor: visitor.clone(), began: now, seen: now });
+        make_room(&mut held, &beginning);
+        let session = Held { visitor: visitor.clone(), place: place.into(), began: now, seen: now };
+        held.insert(self.key(name.expose()), session);
         Ok((name, visitor))
     }
 
@@ -151,20 +168,44 @@ impl WebSessions {
     }
 }
 
-fn make_room(held: &mut HashMap<[u8; 16], Held>, person: PersonId) {
-    let oldest_of = |held: &HashMap<[u8; 16], Held>, is_one: &dyn Fn(&Held) -> bool| {
-        let some = held.iter().filter(|(_, held)| is_one(held));
-        some.min_by_key(|(_, held)| (held.visitor.stage == Stage::SignedIn, held.began)).map(|(key, _)| *key)
-    };
-    let is_his = |held: &Held| held.visitor.person == person;
-    while held.values().filter(|held| is_his(held)).count() >= PERSON_SESSIONS_MAX {
-        let Some(key) = oldest_of(held, &is_his) else { break };
-        held.remove(&key);
+/// Ends what is one too many, among sessions of the same stage alone: a password, which is all that a half-way one takes,
+/// ends nobody's sign-in.
+fn make_room(held: &mut HashMap<[u8; 16], Held>, beginning: &Beginning<'_>) {
+    let &Beginning { person, stage, place, .. } = beginning;
+    let is_his = |held: &Held| held.visitor.stage == stage && held.visitor.person == person;
+    if stage == Stage::HalfWay {
+        keep_fewer_than(PLACE_HALF_WAY_MAX, held, |held| is_his(held) && &*held.place == place);
+        keep_fewer_than(PERSON_HALF_WAY_MAX, held, is_his);
+    } else {
+        keep_fewer_than(PERSON_SESSIONS_MAX, held, is_his);
     }
-    while held.len() >= SESSIONS_MAX {
-        let Some(key) = oldest_of(held, &|_| true) else { break };
-        held.remove(&key);
+    while held.values().filter(|held| held.visitor.stage == stage).count() >= SESSIONS_MAX {
+        let Some(most) = who_has_most(held, stage) else { break };
+        end_oldest(held, |held| held.visitor.stage == stage && held.visitor.person == most);
     }
+}
+
+fn keep_fewer_than(most: usize, held: &mut HashMap<[u8; 16], Held>, is_one: impl Fn(&Held) -> bool) {
+    while held.values().filter(|held| is_one(held)).count() >= most {
+        end_oldest(held, &is_one);
+    }
+}
+
+fn end_oldest(held: &mut HashMap<[u8; 16], Held>, is_one: impl Fn(&Held) -> bool) {
+    let some = held.iter().filter(|(_, held)| is_one(held));
+    let oldest = some.min_by_key(|(_, held)| held.began).map(|(key, _)| *key);
+    oldest.and_then(|key| held.remove(&key));
+}
+
+/// The person with the most sessions of a stage; of several with as many, the one whose oldest is the oldest.
+fn who_has_most(held: &HashMap<[u8; 16], Held>, stage: Stage) -> Option<PersonId> {
+    let mut persons: HashMap<PersonId, (usize, Duration)> = HashMap::new();
+    for held in held.values().filter(|held| held.visitor.stage == stage) {
+        let (count, oldest) = persons.entry(held.visitor.person).or_insert((0, held.began));
+        (*count, *oldest) = (*count + 1, held.began.min(*oldest));
+    }
+    let most = persons.into_iter().max_by_key(|(_, (count, oldest))| (*count, std::cmp::Reverse(*oldest)));
+    most.map(|(person, _)| person)
 }
 
 #[cfg(test)]
@@ -174,28 +215,46 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
     const CAROL: PersonId = PersonId(7);
+    const DESK: &str = "192.0.2.1";
+    const FAR_AWAY: &str = "203.0.113.9";
 
     fn sessions() -> WebSessions {
         WebSessions::new(NameHasher::new(&MasterKey::generate().unwrap(), "web sessions"))
+    }
+
+    impl WebSessions {
+        fn begin_at(
+            &self,
+            person: PersonId,
+            stage: Stage,
+            place: &str,
+            now: Duration,
+        ) -> (SessionName, Visitor) {
+            self.begin(Beginning { person, version: 1, stage, place }, now).unwrap()
+        }
+
+        fn knows(&self, name: &SessionName, now: Duration) -> bool {
+            self.find(name.expose(), true, now).is_some()
+        }
     }
 
     // covers: I07
     #[test]
     fn a_session_ends_by_itself_after_its_life_or_half_an_hour_without_a_request() {
         let sessions = sessions();
-        let (name, _) = sessions.begin(CAROL, 1, Stage::SignedIn, SECOND).unwrap();
+        let (name, _) = sessions.begin_at(CAROL, Stage::SignedIn, DESK, SECOND);
         let find = |is_his, now| sessions.find(name.expose(), is_his, now).is_some();
         assert!(find(true, IDLE));
         assert!(find(false, IDLE + IDLE - SECOND), "a page that renews itself finds it");
         assert!(!find(true, IDLE + IDLE), "and does not keep it");
-        let (name, _) = sessions.begin(CAROL, 1, Stage::SignedIn, SECOND).unwrap();
+        let (name, _) = sessions.begin_at(CAROL, Stage::SignedIn, DESK, SECOND);
         let mut now = SECOND;
         while now < LIFE {
             assert!(sessions.find(name.expose(), true, now).is_some(), "{now:?}");
             now += IDLE - SECOND;
         }
         assert!(sessions.find(name.expose(), true, LIFE + SECOND).is_none());
-        let (name, _) = sessions.begin(CAROL, 1, Stage::HalfWay, SECOND).unwrap();
+        let (name, _) = sessions.begin_at(CAROL, Stage::HalfWay, DESK, SECOND);
         assert!(sessions.find(name.expose(), true, HALF_WAY).is_some());
         assert!(sessions.find(name.expose(), true, HALF_WAY + SECOND).is_none());
     }
@@ -204,8 +263,8 @@ mod tests {
     #[test]
     fn a_session_that_was_ended_is_nobodys_and_a_name_is_never_given_twice() {
         let sessions = sessions();
-        let (one, first) = sessions.begin(CAROL, 1, Stage::SignedIn, SECOND).unwrap();
-        let (other, second) = sessions.begin(CAROL, 1, Stage::SignedIn, SECOND).unwrap();
+        let (one, first) = sessions.begin_at(CAROL, Stage::SignedIn, DESK, SECOND);
+        let (other, second) = sessions.begin_at(CAROL, Stage::SignedIn, DESK, SECOND);
         assert!(one.expose() != other.expose() && first.form_word != second.form_word);
         sessions.end(one.expose());
         assert!(sessions.find(one.expose(), true, SECOND).is_none());
@@ -213,21 +272,55 @@ mod tests {
         assert!(sessions.find("", true, SECOND).is_none());
     }
 
+    // covers: I07
     #[test]
-    fn whoever_begins_many_ends_his_own_and_half_way_ones_go_first() {
+    fn whoever_knows_a_password_alone_ends_no_sign_in_and_nobodys_second_step_elsewhere() {
         let sessions = sessions();
-        let (signed_in, _) = sessions.begin(CAROL, 1, Stage::SignedIn, SECOND).unwrap();
-        let (others, _) = sessions.begin(PersonId(8), 1, Stage::SignedIn, SECOND).unwrap();
-        for _ in 0..2 * PERSON_SESSIONS_MAX {
-            sessions.begin(CAROL, 1, Stage::HalfWay, 2 * SECOND).unwrap();
+        let (signed_in, _) = sessions.begin_at(CAROL, Stage::SignedIn, DESK, SECOND);
+        let (half_way, _) = sessions.begin_at(CAROL, Stage::HalfWay, DESK, SECOND);
+        for _ in 0..2 * PERSON_HALF_WAY_MAX {
+            sessions.begin_at(CAROL, Stage::HalfWay, FAR_AWAY, 2 * SECOND);
         }
-        assert!(sessions.find(signed_in.expose(), true, 3 * SECOND).is_some());
-        assert!(sessions.find(others.expose(), true, 3 * SECOND).is_some());
-        assert_eq!(sessions.held.lock().unwrap().len(), PERSON_SESSIONS_MAX + 1);
-        for person in 0..=SESSIONS_MAX as u128 {
-            sessions.begin(PersonId(100 + person), 1, Stage::HalfWay, 3 * SECOND).unwrap();
+        assert!(sessions.knows(&signed_in, 3 * SECOND) && sessions.knows(&half_way, 3 * SECOND));
+        assert_eq!(sessions.held.lock().unwrap().len(), 2 + PLACE_HALF_WAY_MAX);
+        // From many places at once he ends half-way ones, and no sign-in.
+        for place in 0..2 * PERSON_HALF_WAY_MAX {
+            sessions.begin_at(CAROL, Stage::HalfWay, &place.to_string(), 2 * SECOND);
         }
-        assert_eq!(sessions.held.lock().unwrap().len(), SESSIONS_MAX);
-        assert!(sessions.find(signed_in.expose(), true, 3 * SECOND).is_some());
+        assert!(sessions.knows(&signed_in, 3 * SECOND));
+        assert_eq!(sessions.held.lock().unwrap().len(), 1 + PERSON_HALF_WAY_MAX);
+    }
+
+    #[test]
+    fn a_full_table_ends_what_is_of_whoever_has_most_of_the_same_stage() {
+        let sessions = sessions();
+        let (signed_in, _) = sessions.begin_at(CAROL, Stage::SignedIn, DESK, SECOND);
+        let (half_way, _) = sessions.begin_at(CAROL, Stage::HalfWay, DESK, SECOND);
+        for place in ["a", "b"] {
+            sessions.begin_at(PersonId(8), Stage::HalfWay, place, 2 * SECOND);
+        }
+        for person in 3..SESSIONS_MAX as u128 {
+            sessions.begin_at(PersonId(100 + person), Stage::HalfWay, DESK, 2 * SECOND);
+        }
+        assert_eq!(sessions.held.lock().unwrap().len(), SESSIONS_MAX + 1);
+        sessions.begin_at(PersonId(99), Stage::HalfWay, DESK, 2 * SECOND);
+        assert_eq!(sessions.held.lock().unwrap().len(), SESSIONS_MAX + 1);
+        assert!(sessions.knows(&half_way, 3 * SECOND), "it was of him who had two");
+        sessions.begin_at(PersonId(98), Stage::HalfWay, DESK, 2 * SECOND);
+        assert!(!sessions.knows(&half_way, 3 * SECOND), "all have one, and it is the oldest");
+        assert!(sessions.knows(&signed_in, 3 * SECOND));
+    }
+
+    #[test]
+    fn a_ninth_sign_in_ends_the_first() {
+        let sessions = sessions();
+        let (first, _) = sessions.begin_at(CAROL, Stage::SignedIn, DESK, SECOND);
+        let (others, _) = sessions.begin_at(PersonId(8), Stage::SignedIn, DESK, SECOND);
+        for _ in 1..PERSON_SESSIONS_MAX {
+            sessions.begin_at(CAROL, Stage::SignedIn, FAR_AWAY, 2 * SECOND);
+        }
+        assert!(sessions.knows(&first, 2 * SECOND));
+        sessions.begin_at(CAROL, Stage::SignedIn, FAR_AWAY, 2 * SECOND);
+        assert!(!sessions.knows(&first, 2 * SECOND) && sessions.knows(&others, 2 * SECOND));
     }
 }

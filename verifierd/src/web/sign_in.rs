@@ -13,13 +13,13 @@ use wire::login::Verdict;
 
 use super::guard::COOKIE_NAME;
 use super::pages::{Page, redirect};
-use super::sessions::{SessionName, Stage, Visitor};
+use super::sessions::{Beginning, SessionName, Stage, Visitor};
 use super::{Asked, Typed, Web};
 use crate::accounts::UserName;
 use crate::engine::{Attempt, Decision, Occasion, RequestKey};
 use crate::keys::random_bytes;
 use crate::login::Login;
-use crate::people::Person;
+use crate::people::{Desk, Person};
 
 /// The service that records name.
 const SERVICE: &str = "web";
@@ -61,7 +61,7 @@ impl Web {
         };
         let dialogue = &self.administration.dialogue;
         let begun = dialogue.clock.elapsed();
-        let identified = dialogue.engine.identify(&attempt, &login, &dialogue.people).await;
+        let identified = dialogue.engine.identify(&attempt, &login, &dialogue.people, Desk::Page).await;
         let reply = match identified {
             // Not counted as a success yet: the second step is still to come.
             Ok((person, _)) => self.begin(&person, Stage::HalfWay, &asked, "/sign-in"),
@@ -83,15 +83,17 @@ impl Web {
         };
         let dialogue = &self.administration.dialogue;
         let begun = dialogue.clock.elapsed();
-        let person = dialogue.people.by_id(visitor.person).await.ok().flatten();
+        let Ok(person) = dialogue.people.by_id(visitor.person).await else { return unavailable() };
         let Some(person) = person.filter(|person| person.version() == visitor.version) else {
             return redirect("/sign-in");
         };
         let Some(attempt) = self.attempt(&person.login, &asked.place, code.clone()) else {
             return unavailable();
         };
+        let occasion = attempt.occasion.clone();
         let decision = dialogue.engine.prove(attempt).await;
         if decision.verdict == Verdict::Allow {
+            dialogue.engine.came_in(&occasion, &person.login).await;
             return self.begin(&person, Stage::SignedIn, &asked, "/");
         }
         dialogue.wait_for_the_next_beat(begun).await;
@@ -117,7 +119,9 @@ impl Web {
             self.sessions.end(former);
         }
         let now = self.administration.dialogue.clock.elapsed();
-        let Ok((name, _)) = self.sessions.begin(person.id, person.version(), stage, now) else {
+        let beginning =
+            Beginning { person: person.id, version: person.version(), stage, place: &asked.place };
+        let Ok((name, _)) = self.sessions.begin(beginning, now) else {
             return unavailable();
         };
         let mut reply = redirect(to);
@@ -161,7 +165,7 @@ fn code_page(fault: &str, visitor: &Visitor) -> Page {
     Page::of(&CodePage { fault, form_word: &visitor.form_word })
 }
 
-fn unavailable() -> Reply {
+pub(super) fn unavailable() -> Reply {
     Page::nothing("Nothing can be decided at the moment. Try again later.")
         .reply(StatusCode::SERVICE_UNAVAILABLE)
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::people::{People, Person};
+use crate::people::{Desk, People, Person};
 use crate::trial::Trial;
 
 fn people(trial: &Trial) -> &People {
@@ -34,7 +34,7 @@ async fn add(trial: &Trial, login: &str, email: &str) -> Arc<PersonRecord> {
 }
 
 async fn signed_in(trial: &Trial, login: &str, password: &str) -> Option<Arc<Person>> {
-    people(trial).check_password(login, &secret(password)).await.unwrap()
+    people(trial).check_password(login, &secret(password), Desk::Prompt).await.unwrap()
 }
 
 fn logins(persons: &[Arc<Person>]) -> Vec<&str> {

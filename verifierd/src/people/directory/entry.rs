@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use ldap3::ResultEntry;
 use ldap3::asn1::StructureTag;
 use wire::admin::Role;
@@ -14,6 +15,21 @@ use crate::people::{EmailAddress, Person, PersonOrigin};
 
 /// Most values of one attribute that are looked at: groups of somebody who is in very many.
 const VALUES_MAX: usize = 1_024;
+
+/// What tells that a password is another one: of those that an entry shows, the first. OpenLDAP's password policy
+/// (draft-behera-ldap-password-policy §5.3.2), Active Directory, FreeIPA.
+const PASSWORD_CHANGED: [&str; 3] = ["pwdChangedTime", "pwdLastSet", "krbLastPwdChange"];
+
+/// Without any: whatever changes the entry (RFC 4512 §3.4.2).
+const CHANGED: &str = "modifyTimestamp";
+
+/// Not with one of these: what writes them at each sign-in, OpenLDAP's `lastbind`, changes [`CHANGED`] by it.
+const SIGNED_IN: [&str; 2] = ["authTimestamp", "pwdLastSuccess"];
+
+/// What is asked for to know whether somebody is still who he was.
+pub(super) fn asked_of_version() -> impl Iterator<Item = &'static str> {
+    PASSWORD_CHANGED.into_iter().chain(SIGNED_IN).chain([CHANGED])
+}
 
 /// An entry as the directory sent it.
 #[derive(Debug)]
@@ -109,9 +125,20 @@ impl Reader {
             origin: PersonOrigin::Directory,
             accounts: accounts.take(ACCOUNTS_MAX).collect(),
             role,
-            version: role as u64,
+            version: version(entry, role),
         })
     }
+}
+
+/// Another number after another password and with another role.
+fn version(entry: &Entry, role: Role) -> u64 {
+    let has = |name: &&str| !entry.all(name).is_empty();
+    let otherwise = (!SIGNED_IN.iter().any(has)).then_some(CHANGED);
+    let name = PASSWORD_CHANGED.into_iter().find(has).or(otherwise).unwrap_or_default();
+    let value = entry.all(name).first().map_or(&[][..], Vec::as_slice);
+    let digest = digest(&SHA256, &[&[role as u8], name.as_bytes(), b"=", value].concat());
+    let first = digest.as_ref().first_chunk().expect("a digest has 32 bytes");
+    u64::from_be_bytes(*first)
 }
 
 /// A name without what cannot be shown, and not too long.
@@ -172,6 +199,34 @@ mod tests {
         let plain = reader().person(&entry(&[("uid", &["carol"]), ID]), &names).unwrap();
         assert_eq!((plain.role, plain.email, plain.name.as_str()), (Role::User, None, "carol"));
         assert_eq!(plain.id, person.id);
+    }
+
+    // covers: I07
+    #[test]
+    fn another_password_or_role_is_another_version_and_nothing_else_is_where_the_directory_tells() {
+        let names = Names::new(&MasterKey::generate().unwrap());
+        let version = |more: &[(&str, &[&str])]| {
+            let values = [&[("uid", &["carol"][..]), ID][..], more].concat();
+            reader().person(&entry(&values), &names).unwrap().version()
+        };
+        let modified = |at: &'static str| ("modifyTimestamp", at);
+        let of = |values: &[(&str, &str)]| {
+            let values: Vec<_> =
+                values.iter().map(|(name, value)| (*name, std::slice::from_ref(value))).collect();
+            version(&values)
+        };
+        let (monday, tuesday) = (modified("20261123120000Z"), modified("20261124120000Z"));
+        assert_eq!(of(&[monday]), of(&[monday]));
+        assert_ne!(of(&[monday]), of(&[tuesday]), "nothing else tells of another password");
+        assert_ne!(of(&[monday]), of(&[]));
+        for signed_in in SIGNED_IN {
+            assert_eq!(of(&[monday, (signed_in, "1")]), of(&[tuesday, (signed_in, "2")]), "{signed_in}");
+        }
+        for told in ["pwdChangedTime", "pwdLastSet", "krbLastPwdChange"] {
+            assert_eq!(of(&[monday, (told, "1")]), of(&[tuesday, (told, "1")]), "{told}");
+            assert_ne!(of(&[monday, (told, "1")]), of(&[monday, (told, "2")]), "{told}");
+        }
+        assert_ne!(of(&[monday]), of(&[monday, ("memberof", "cn=help,ou=groups,dc=example")]));
     }
 
     #[test]

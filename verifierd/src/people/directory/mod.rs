@@ -23,17 +23,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ldap3::{LdapError, ldap_escape};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
-use super::{EmailAddress, Person, PersonId};
+use super::{Desk, EmailAddress, Person, PersonId};
 use crate::accounts::UserName;
 use crate::clock::Clock;
 use crate::config::{DirectoryAttributes, DirectoryConfig};
 use crate::keys::MasterKey;
 use cache::Cache;
 use connection::{Access, Connection};
-use entry::{Entry, Reader};
+use entry::{Entry, Reader, asked_of_version};
 use names::Names;
 
 pub use connection::DirectoryOpenError;
@@ -43,6 +43,9 @@ pub const LOOKUP_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Questions at once, each with a connection: what a small directory server has to spare. Others wait, within their time.
 const AT_ONCE_MAX: usize = 16;
+
+/// How many of them may be about passwords that were typed on pages: strangers there take a quarter of what logins need.
+const PAGES_AT_ONCE_MAX: usize = 4;
 
 /// Persons who share an account: as many as of our own records, see `clerk`.
 const SHARING_MAX: usize = 256;
@@ -100,6 +103,7 @@ pub struct Directory {
     filter: String,
     cache: Cache,
     seats: Semaphore,
+    page_seats: Semaphore,
     clock: Arc<dyn Clock>,
 }
 
@@ -128,6 +132,7 @@ impl Directory {
             filter: config.filter.clone(),
             cache: Cache::default(),
             seats: Semaphore::new(AT_ONCE_MAX),
+            page_seats: Semaphore::new(PAGES_AT_ONCE_MAX),
             clock,
         })
     }
@@ -152,11 +157,13 @@ impl Directory {
         &self,
         login: &str,
         password: &Zeroizing<String>,
+        desk: Desk,
     ) -> Result<Option<Arc<Person>>, DirectoryError> {
         // A bind without a password succeeds, as nobody in particular (RFC 4513 §5.1.2).
         if password.is_empty() || password.contains('\0') {
             return Ok(None);
         }
+        let _page_seat = self.page_seat(desk).await?;
         let question = Question::Login(login.to_ascii_lowercase());
         self.in_time(async {
             let mut connection = Connection::open(&self.access).await?;
@@ -184,7 +191,8 @@ impl Directory {
             // Of two nobody is meant.
             Question::Login(_) | Question::Email(_) | Question::Id(_) => 1,
         };
-        let wanted = self.attributes.all().map(|(_, name)| name);
+        let mut wanted: Vec<&str> = self.attributes.all().map(|(_, name)| name).to_vec();
+        asked_of_version().for_each(|name| wanted.push(name));
         let entries = connection.search(&self.base, &filter, &wanted, most + 1).await?;
         if entries.len() > most {
             if let Question::Account(_) = question {
@@ -218,6 +226,17 @@ impl Directory {
             Question::Email(address) => equals(&self.attributes.email, address.as_str()),
             Question::Account(account) => equals(&self.attributes.account, account.as_str()),
             Question::Id(id) => Some(self.names.condition(&self.attributes.id, *id)),
+        }
+    }
+
+    /// What a password from a page needs before it takes a seat as others do.
+    async fn page_seat(&self, desk: Desk) -> Result<Option<SemaphorePermit<'_>>, DirectoryError> {
+        match desk {
+            Desk::Prompt => Ok(None),
+            Desk::Page => {
+                let seat = tokio::time::timeout(LOOKUP_TIME_MAX, self.page_seats.acquire()).await;
+                seat.ok().and_then(Result::ok).map(Some).ok_or(DirectoryError::TooLate)
+            }
         }
     }
 

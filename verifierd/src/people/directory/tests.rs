@@ -45,9 +45,13 @@ fn secret(text: &str) -> Zeroizing<String> {
 async fn an_empty_password_is_wrong_before_the_directory_is_asked() {
     let directory = directory(closed_port());
     for empty in ["", "\0", "x\0y"] {
-        assert_eq!(directory.check_password("carol", &secret(empty)).await.unwrap(), None, "{empty:?}");
+        assert_eq!(
+            directory.check_password("carol", &secret(empty), Desk::Prompt).await.unwrap(),
+            None,
+            "{empty:?}"
+        );
     }
-    let asked = directory.check_password("carol", &secret("x")).await;
+    let asked = directory.check_password("carol", &secret("x"), Desk::Prompt).await;
     assert!(matches!(asked, Err(DirectoryError::Connection(_))), "{asked:?}");
 }
 
@@ -66,7 +70,7 @@ async fn a_directory_that_does_not_answer_is_an_error_and_not_nobody() {
     assert!(people.by_login("carol").await.is_err());
     assert!(people.by_email("carol@example.org").await.is_err());
     assert!(people.by_id(PersonId(7)).await.is_err());
-    assert!(people.check_password("carol", &secret("x")).await.is_err());
+    assert!(people.check_password("carol", &secret("x"), Desk::Prompt).await.is_err());
     assert!(people.by_email("not an address").await.unwrap().is_none());
 }
 
