@@ -16,6 +16,7 @@ struct Rule {
 /// Development and build dependencies count too. Packages in `crates/` stand at the bottom: of each other they use `wire` at most.
 const RULES: &[Rule] = &[
     Rule { package: "otp-core", may_use: &[] },
+    Rule { package: "offline-password", may_use: &[] },
     Rule { package: "wire", may_use: &[] },
     Rule { package: "ledger", may_use: &[] },
     Rule { package: "pskc", may_use: &[] },
