@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::failure::Failure;
 use crate::output::Format;
 use crate::verbs::explain::Reference;
-pub use audit::{AuditVerb, AuditWish};
+pub use audit::{AuditVerb, AuditWish, Moment};
 pub use host::{HostName, HostVerb};
 pub use person::{PersonAccount, PersonLogin, PersonOrder, PersonVerb, PersonWish};
 pub use policy::{Attempt, PolicyVerb, PolicyWish, RolloutVerb};

@@ -44,23 +44,29 @@ pub struct AuditWish {
     /// Only records of this event, such as login or token_added
     #[arg(long, value_name = "EVENT", value_parser = NonEmptyStringValueParser::new())]
     pub event: Option<String>,
+    /// Only records in which this text stands anywhere, in any case of letters
+    #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
+    pub text: Option<String>,
     /// Only records from then on: a time (2026-11-22T08:00:00Z), a day (2026-11-22, in UTC), or how long ago (90m, 2d)
     #[arg(long, value_name = "TIME", value_parser = since)]
-    pub since: Option<Since>,
+    pub since: Option<Moment>,
+    /// Only records from before: a time, a day (to its end), or how long ago
+    #[arg(long, value_name = "TIME", value_parser = until)]
+    pub until: Option<Moment>,
 }
 
 /// A moment that somebody means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Since {
+pub enum Moment {
     /// It has a name.
     At(OffsetDateTime),
     /// So long ago.
     Ago(Duration),
 }
 
-impl Since {
+impl Moment {
     /// The moment; for what is longer ago than time goes back, none that excludes anything.
-    pub fn moment(self, now: SystemTime) -> Option<OffsetDateTime> {
+    pub fn at(self, now: SystemTime) -> Option<OffsetDateTime> {
         match self {
             Self::At(at) => Some(at),
             Self::Ago(time) => OffsetDateTime::from(now).checked_sub(time.try_into().ok()?),
@@ -72,14 +78,24 @@ fn sequence(text: &str) -> Result<u64, String> {
     text.parse().map_err(|_| "a whole number is needed, as the column SEQUENCE has them".to_owned())
 }
 
-fn since(text: &str) -> Result<Since, String> {
-    let day = || {
-        Date::parse(text, format_description!("[year]-[month]-[day]")).map(|day| day.midnight().assume_utc())
-    };
-    if let Ok(at) = OffsetDateTime::parse(text, &Rfc3339).or_else(|_| day()) {
-        return Ok(Since::At(at));
+fn since(text: &str) -> Result<Moment, String> {
+    moment(text, Some)
+}
+
+fn until(text: &str) -> Result<Moment, String> {
+    moment(text, Date::next_day)
+}
+
+/// * `of_day`: at the begin of which day the moment is that a day means.
+fn moment(text: &str, of_day: fn(Date) -> Option<Date>) -> Result<Moment, String> {
+    if let Ok(at) = OffsetDateTime::parse(text, &Rfc3339) {
+        return Ok(Moment::At(at));
     }
-    humantime::parse_duration(text).map(Since::Ago).map_err(|_| {
+    let day = Date::parse(text, format_description!("[year]-[month]-[day]")).ok();
+    if let Some(day) = day.and_then(of_day) {
+        return Ok(Moment::At(day.midnight().assume_utc()));
+    }
+    humantime::parse_duration(text).map(Moment::Ago).map_err(|_| {
         "a time (2026-11-22T08:00:00Z), a day (2026-11-22) or how long ago (90m, 2d) is needed".to_owned()
     })
 }
@@ -93,11 +109,15 @@ mod tests {
     #[test]
     fn a_moment_is_a_time_a_day_or_so_long_ago() {
         let now = SystemTime::from(datetime!(2026-11-23 01:00 UTC));
-        let check = |text: &str| since(text).ok().and_then(|since| since.moment(now));
+        let check = |text: &str| since(text).ok().and_then(|since| since.at(now));
         assert_eq!(check("2026-11-22T08:00:00+02:00"), Some(datetime!(2026-11-22 06:00 UTC)));
         assert_eq!(check("2026-11-22"), Some(datetime!(2026-11-22 00:00 UTC)));
         assert_eq!(check("90m"), Some(datetime!(2026-11-22 23:30 UTC)));
+        let end = |text: &str| until(text).ok().and_then(|until| until.at(now));
+        assert_eq!(end("2026-11-22"), Some(datetime!(2026-11-23 00:00 UTC)));
+        assert_eq!(end("2026-11-22T08:00:00Z"), Some(datetime!(2026-11-22 08:00 UTC)));
         for wrong in ["", "yesterday", "2026-13-01", "22.11.2026", "7"] {
+            assert!(until(wrong).is_err(), "{wrong}");
             assert!(since(wrong).is_err(), "{wrong}");
         }
     }

@@ -1,15 +1,15 @@
 //! `postern audit`: the trail of decisions, page by page, and the check of its chain.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hyper::Method;
-use time::OffsetDateTime;
+use time::UtcOffset;
 use time::format_description::well_known::Rfc3339;
 use wire::admin::{AUDIT_PAGE_MAX, AuditCheck, AuditPage, AuditRecord, WitnessCheck};
 use wire::fleet::CHECKPOINT_BYTES_MAX;
 
-use crate::args::{AuditVerb, AuditWish};
+use crate::args::{AuditVerb, AuditWish, Moment};
 use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::output::table::{self, or_dash, yes_no};
@@ -20,22 +20,14 @@ use crate::verbs::explain::why;
 /// How much longer than other answers a walk along the whole trail may take: some seconds for each million records.
 const WALK_MAX: Duration = Duration::from_secs(3600);
 
-/// Which records are wanted, the moment worked out.
-struct Filter {
-    wish: AuditWish,
-    since: Option<OffsetDateTime>,
-}
-
 /// Runs one of the verbs.
 pub async fn run(session: &Session, verb: AuditVerb) -> Result<Answer, Failure> {
     let (client, format) = (&session.client, session.format);
     match verb {
         AuditVerb::Show(wish) => {
-            let since = wish.since.and_then(|since| since.moment(session.now));
-            let wish = Filter { wish, since };
-            let page = match wish.wish.after {
-                Some(after) => following(client, &wish, after).await?,
-                None => newest(client, &wish).await?,
+            let page = match wish.after {
+                Some(after) => following(client, &wish, after, session.now).await?,
+                None => newest(client, &wish, session.now).await?,
             };
             Answer::list(format, &page, &page.items, || rows(&page.items))
         }
@@ -44,123 +36,73 @@ pub async fn run(session: &Session, verb: AuditVerb) -> Result<Answer, Failure> 
 }
 
 /// The first wanted records after a sequence number, oldest first.
-async fn following(client: &Client, wish: &Filter, mut after: u64) -> Result<AuditPage, Failure> {
-    let limit = wish.wish.limit as usize;
+async fn following(
+    client: &Client,
+    wish: &AuditWish,
+    mut after: u64,
+    now: SystemTime,
+) -> Result<AuditPage, Failure> {
+    let limit = wish.limit as usize;
     let mut found = Vec::new();
     loop {
-        let asked = step(wish, found.len());
-        let page = page(client, after, asked).await?;
-        let is_full = page.items.len() >= asked as usize;
-        // Sequences rise within a page; one that does not would keep us here for ever.
-        let last = page.items.last().map(|record| record.sequence).filter(|last| *last > after);
-        found.extend(page.items.into_iter().filter(|record| wish.wants(record)));
-        found.truncate(limit);
-        match last {
-            Some(last) if is_full && found.len() < limit => after = last,
-            _ => return Ok(AuditPage { items: found, ..page_of(page.newest) }),
+        let place = ["order=oldest".to_owned(), format!("after={after}")];
+        let page = page(client, wish, place, found.len(), now).await?;
+        found.extend(page.items);
+        // Sequences rise; what does not would keep us here for ever.
+        match page.next.filter(|next| *next > after && found.len() < limit) {
+            Some(next) => after = next,
+            None => return Ok(AuditPage { items: found, next: None, ..page }),
         }
     }
 }
 
-/// The last wanted records, oldest first. Walks from the end of the trail towards its start, in bigger steps where
-/// nothing is left, and no further than to a stretch that is all older than what is wanted.
-async fn newest(client: &Client, wish: &Filter) -> Result<AuditPage, Failure> {
-    let limit = wish.wish.limit as usize;
-    let newest = page(client, 0, 1).await?.newest;
-    let mut found: Vec<AuditRecord> = Vec::new();
-    let mut end = newest;
-    let mut width = u64::from(step(wish, 0));
-    while end > 0 && found.len() < limit {
-        let start = end.saturating_sub(width);
-        let stretch = Stretch { after: start, through: end, records_max: limit - found.len() };
-        let Found { mut items, is_empty, is_older } = stretch.last(client, wish).await?;
-        items.append(&mut found);
-        found = items;
-        if is_older && !is_empty {
-            break;
-        }
-        end = start;
-        width = if is_empty { width.saturating_mul(2) } else { u64::from(step(wish, found.len())) };
-    }
-    Ok(AuditPage { items: found, ..page_of(newest) })
-}
-
-/// A part of the trail.
-struct Stretch {
-    after: u64,
-    through: u64,
-    records_max: usize,
-}
-
-/// What is in it.
-struct Found {
-    /// The last wanted records, oldest first.
-    items: Vec<AuditRecord>,
-    /// Whether there are no records at all.
-    is_empty: bool,
-    /// Whether none is from the time that is wanted.
-    is_older: bool,
-}
-
-impl Stretch {
-    async fn last(&self, client: &Client, wish: &Filter) -> Result<Found, Failure> {
-        let mut found = Vec::new();
-        let (mut after, mut is_empty, mut is_older) = (self.after, true, true);
-        loop {
-            let asked = u32::try_from(self.through - after).unwrap_or(u32::MAX).clamp(1, AUDIT_PAGE_MAX);
-            let items = page(client, after, asked).await?.items;
-            // Sequences rise; what does not would keep us here for ever.
-            let last = items.last().map(|record| record.sequence).filter(|last| *last > after);
-            let inside = items.into_iter().take_while(|record| record.sequence <= self.through);
-            let inside = inside.inspect(|record| {
-                (is_empty, is_older) = (false, is_older && !wish.is_in_time(record));
-            });
-            found.extend(inside.filter(|record| wish.wants(record)));
-            found.drain(..found.len().saturating_sub(self.records_max));
-            match last {
-                Some(last) if last < self.through => after = last,
-                Some(_) | None => return Ok(Found { items: found, is_empty, is_older }),
+/// The last wanted records, oldest first: the daemon finds them from the end of the trail on.
+async fn newest(client: &Client, wish: &AuditWish, now: SystemTime) -> Result<AuditPage, Failure> {
+    let limit = wish.limit as usize;
+    let mut before = None;
+    let mut found = Vec::new();
+    loop {
+        let place = before.map(|before: u64| format!("before={before}"));
+        let place = ["order=newest".to_owned()].into_iter().chain(place);
+        let page = page(client, wish, place, found.len(), now).await?;
+        found.extend(page.items);
+        let next = page.next.filter(|next| before.is_none_or(|before| *next < before));
+        match next.filter(|_| found.len() < limit) {
+            Some(next) => before = Some(next),
+            None => {
+                found.reverse();
+                return Ok(AuditPage { items: found, next: None, ..page });
             }
         }
     }
 }
 
-/// How many records to ask for next: what is missing, or a full page where most may be others.
-fn step(wish: &Filter, found: usize) -> u32 {
-    let missing = wish.wish.limit.saturating_sub(u32::try_from(found).unwrap_or(u32::MAX));
-    if wish.is_choosy() { AUDIT_PAGE_MAX } else { missing.clamp(1, AUDIT_PAGE_MAX) }
-}
-
-impl Filter {
-    /// Whether not every record is wanted.
-    fn is_choosy(&self) -> bool {
-        let AuditWish { after: _, limit: _, user, host, event, since } = &self.wish;
-        user.is_some() || host.is_some() || event.is_some() || since.is_some()
-    }
-
-    fn wants(&self, record: &AuditRecord) -> bool {
-        let AuditWish { user, host, event, .. } = &self.wish;
-        // The verifier's own machine is shown as a dash.
-        let place = record.host.as_deref().unwrap_or("-");
-        (user.is_none() || record.user == *user)
-            && host.as_ref().is_none_or(|host| place == host)
-            && event.as_ref().is_none_or(|event| record.event == *event)
-            && self.is_in_time(record)
-    }
-
-    /// A time that cannot be read excludes nothing.
-    fn is_in_time(&self, record: &AuditRecord) -> bool {
-        let Some(since) = self.since else { return true };
-        OffsetDateTime::parse(&record.at, &Rfc3339).map_or(true, |at| at >= since)
-    }
-}
-
-async fn page(client: &Client, after: u64, limit: u32) -> Result<AuditPage, Failure> {
-    client.get(&format!("/v1/audit?after={after}&limit={limit}")).await
-}
-
-fn page_of(newest: u64) -> AuditPage {
-    AuditPage { api_version: wire::API_VERSION, kind: "audit_page".to_owned(), items: Vec::new(), newest }
+/// A page of what is missing.
+async fn page(
+    client: &Client,
+    wish: &AuditWish,
+    place: impl IntoIterator<Item = String>,
+    found: usize,
+    now: SystemTime,
+) -> Result<AuditPage, Failure> {
+    let AuditWish { after: _, limit, user, host, event, text, since, until } = wish;
+    let missing = limit.saturating_sub(u32::try_from(found).unwrap_or(u32::MAX)).clamp(1, AUDIT_PAGE_MAX);
+    let time = |moment: &Option<Moment>| {
+        let at = moment.and_then(|moment| moment.at(now))?;
+        at.to_offset(UtcOffset::UTC).format(&Rfc3339).ok()
+    };
+    let said = [
+        ("user", user.clone()),
+        ("host", host.clone()),
+        ("event", event.clone()),
+        ("text", text.clone()),
+        ("since", time(since)),
+        ("until", time(until)),
+    ];
+    let said = said.into_iter().filter_map(|(key, value)| Some(format!("{key}={}", segment(&value?))));
+    let limit = format!("limit={missing}");
+    let query: Vec<_> = place.into_iter().chain([limit]).chain(said).collect();
+    client.get(&format!("/v1/audit?{}", query.join("&"))).await
 }
 
 fn rows(records: &[AuditRecord]) -> String {

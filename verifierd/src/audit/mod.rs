@@ -8,6 +8,7 @@ pub mod class;
 pub mod damage;
 mod reference;
 pub mod retention;
+pub mod search;
 pub mod sinks;
 pub mod witness;
 

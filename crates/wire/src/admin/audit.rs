@@ -79,7 +79,18 @@ fn is_zero(sequence: &u64) -> bool {
     *sequence == 0
 }
 
-/// A stretch of the audit trail, oldest first.
+/// From which end a stretch of the audit trail is looked for and listed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditOrder {
+    /// The oldest first.
+    #[default]
+    Oldest,
+    /// The newest first.
+    Newest,
+}
+
+/// A stretch of the audit trail, in the order that was asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AuditPage {
     /// [`crate::API_VERSION`].
@@ -90,6 +101,10 @@ pub struct AuditPage {
     pub items: Vec<AuditRecord>,
     /// Sequence of the newest record that the trail holds.
     pub newest: u64,
+    /// Where the search goes on, if it is not at its end: what to ask for as `after`, or where the newest come first as
+    /// `before`. A page may be short, or empty, and have one: only so many records are looked at for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
 }
 
 /// What a walk along the whole chain found.

@@ -51,7 +51,7 @@
 //! | `POST /v1/requests/{id}/cancel` | [`AccessRequest`] |
 //! | `GET /v1/sessions?user=U&host=H&after=PLACE` | [`SessionList`] |
 //! | `GET /v1/decisions/{reference}` | [`Decision`] |
-//! | `GET /v1/audit?after=N&limit=M` | [`AuditPage`] |
+//! | `GET /v1/audit?order=O&after=N&before=N&limit=M&user=U&host=H&event=E&reference=R&text=T&since=TIME&until=TIME` | [`AuditPage`] |
 //! | `GET /v1/audit/verify?witness=CHECKPOINT` | [`AuditCheck`] |
 //! | `GET /v1/status` | [`Status`] |
 //! | `GET /metrics` | OpenMetrics text, for Prometheus |
@@ -75,7 +75,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub use audit::{AUDIT_PAGE_MAX, AuditCheck, AuditPage, AuditRecord, Decision, WitnessCheck};
+pub use audit::{AUDIT_PAGE_MAX, AuditCheck, AuditOrder, AuditPage, AuditRecord, Decision, WitnessCheck};
 pub use bans::{Ban, BanList, Lifted};
 pub use hosts::{EnrolHost, Host, HostList, HostState, JoinSecret, RenameHost, SetGroup};
 pub use imports::{

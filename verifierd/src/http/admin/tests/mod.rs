@@ -221,7 +221,10 @@ async fn what_is_malformed_is_told_in_our_own_form_and_not_repeated() {
     let trial = Trial::new().await;
     let root = caller("root", Role::Super);
     for (method, path, body, expected) in [
-        (Method::GET, "/v1/audit?after=x", "", "after=N and limit=N, whole numbers"),
+        (Method::GET, "/v1/audit?after=x", "", "after=N, before=N and limit=N, whole numbers"),
+        (Method::GET, "/v1/audit?since=yesterday", "", "is no time"),
+        (Method::GET, "/v1/audit?reference=x", "", "is not a reference"),
+        (Method::GET, "/v1/audit?order=any", "", "order=oldest or newest"),
         (Method::GET, "/v1/audit?limit=4294967296", "", "whole numbers"),
         (Method::GET, "/v1/tokens?state=gone", "", "state=available|assigned"),
         (Method::GET, "/v1/tokens?sate=lost", "", "state=available|assigned"),
