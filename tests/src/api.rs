@@ -19,7 +19,8 @@ pub const KEY_FILE: &str = "/etc/postern/api.key";
 /// A key.
 pub const KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-const CERTIFICATE_FILE: &str = "/etc/postern/api.pem";
+/// Its certificate, where it has one; that of the pages too.
+pub const CERTIFICATE_FILE: &str = "/etc/postern/api.pem";
 const PRIVATE_KEY_FILE: &str = "/etc/postern/api-private.pem";
 const HEADER_FILE: &str = "/etc/postern/api-header";
 
@@ -81,7 +82,7 @@ pub fn plain() -> String {
 pub fn encrypted() -> String {
     let files =
         format!("certificate_file = \"{CERTIFICATE_FILE}\"\nprivate_key_file = \"{PRIVATE_KEY_FILE}\"\n");
-    plain() + &files
+    format!("{}{files}", plain())
 }
 
 /// Writes the API's key, where a configuration's folder is.

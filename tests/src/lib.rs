@@ -19,12 +19,14 @@
 //! | [`metrics`] | what the daemon counts, and how much memory it has
 //! | [`raw`], [`http2`] | bytes and frames that no honest program says |
 //! | [`verify_socket`] | one code, one verdict, on connections that are kept open |
+//! | [`pages`], [`browser`] | the pages for browsers, as `curl` and as a real browser sees them |
 //! | [`postern`] | the command `postern` |
 //! | [`flows`] | what people do again and again: enrol, log in, get refused |
 //! | [`authenticator`] | a phone: reads the enrolment off the screen, tells one-time passwords |
 //! | [`fob`] | a hardware token: a button that counts, or a clock that is off |
 //! | [`batch`] | the file that comes with a box of tokens: PSKC and CSV |
 //! | [`faults`] | system calls that fail, power that goes, resources that end |
+//! | [`site`] | sshd, pages, mails and persons, all at once |
 //! | [`persons`] | persons, and how they ask for issued passwords |
 //! | [`slapd`] | a directory of persons |
 //! | [`smtp`] | a mail server with moods |
@@ -41,6 +43,7 @@ pub mod agent;
 pub mod api;
 pub mod authenticator;
 pub mod batch;
+pub mod browser;
 pub mod chance;
 pub mod faults;
 pub mod fleet;
@@ -60,6 +63,7 @@ pub mod programs;
 pub mod raw;
 pub mod relay;
 pub mod scenario;
+pub mod site;
 pub mod slapd;
 pub mod smtp;
 pub mod soak;

@@ -199,7 +199,7 @@ fn refused_reason(outcome: Outcome) -> String {
 /// Denies the members of one Unix group, and says who of some users is refused for which reason.
 fn denied_among(verifier: &Verifier, name: &str, group: &str, users: &[&str]) -> Vec<String> {
     let lines = rule("group", &format!("user_group = [{group}]\nthen = \"deny\""))
-        + &rule("rest", "then = \"allow\"");
+        + rule("rest", "then = \"allow\"").as_str();
     reload(verifier, name, &lines);
     let mut reasons = Vec::new();
     for user in users {

@@ -57,7 +57,7 @@ fn every_answer_says_what_browsers_are_to_keep_from() {
         );
         assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
         assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{path}");
-        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"), "{path}");
+        assert_eq!(answer.header("referrer-policy"), Some("same-origin"), "{path}");
         assert!(answer.header("set-cookie").is_none(), "{path}: nobody is known");
         let is_asset = path.starts_with("/assets/");
         assert_eq!(answer.header("cache-control") == Some("no-store"), !is_asset, "{path}");

@@ -28,7 +28,7 @@ const LOGIN: [Package; 6] = [
 ];
 
 /// What only the tests need.
-const TESTS: [Package; 10] = [
+const TESTS: [Package; 13] = [
     Package {
         name: "oathtool",
         probe: "/usr/bin/oathtool",
@@ -56,6 +56,13 @@ const TESTS: [Package; 10] = [
     },
     Package { name: "slapd", probe: "/usr/sbin/slapd", reason: "a directory of persons" },
     Package { name: "curl", probe: "/usr/bin/curl", reason: "a second opinion on HTTP/1.1, HTTP/2 and TLS" },
+    Package { name: "chromium", probe: "/usr/bin/chromium", reason: "a browser for the pages" },
+    Package { name: "chromium-driver", probe: "/usr/bin/chromedriver", reason: "to drive the browser" },
+    Package {
+        name: "fonts-dejavu-core",
+        probe: "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+        reason: "letters for the browser",
+    },
     Package { name: "systemd", probe: "/usr/bin/systemd-analyze", reason: "to judge the units" },
     Package { name: "man-db", probe: "/usr/bin/man", reason: "to judge the man pages" },
     Package { name: "strace", probe: "/usr/bin/strace", reason: "to see and to fail system calls" },

@@ -21,7 +21,8 @@ const SAID: [(HeaderName, &str); 9] = [
     (CONTENT_SECURITY_POLICY, POLICY),
     (X_FRAME_OPTIONS, "DENY"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (REFERRER_POLICY, "no-referrer"),
+    // Nothing to others; with `no-referrer` a browser's own forms come from `null` (Fetch, "append a request Origin header").
+    (REFERRER_POLICY, "same-origin"),
     (STRICT_TRANSPORT_SECURITY, "max-age=31536000"),
     (CACHE_CONTROL, "no-store"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
