@@ -76,7 +76,7 @@ impl Look {
 
     /// The same in the dark.
     #[must_use]
-    pub fn dark(self) -> Self {
+    pub const fn dark(self) -> Self {
         Self { is_dark: true, ..self }
     }
 }

@@ -20,6 +20,7 @@
 //! | [`raw`], [`http2`] | bytes and frames that no honest program says |
 //! | [`verify_socket`] | one code, one verdict, on connections that are kept open |
 //! | [`pages`], [`browser`] | the pages for browsers, as `curl` and as a real browser sees them |
+//! | [`page_checks`] | what is wrong with a page for whoever reads it |
 //! | [`postern`] | the command `postern` |
 //! | [`flows`] | what people do again and again: enrol, log in, get refused |
 //! | [`authenticator`] | a phone: reads the enrolment off the screen, tells one-time passwords |
@@ -56,6 +57,7 @@ pub mod machine;
 pub mod metrics;
 pub mod network;
 pub mod notices;
+pub mod page_checks;
 pub mod pages;
 pub mod persons;
 pub mod postern;
