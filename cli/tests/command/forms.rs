@@ -86,7 +86,8 @@ fn a_decision_is_explained() {
 fn a_status_without_complaint_is_exit_0() {
     let table = "ready            yes\nreasons          -\nversion          0.1.0\n\
                  started          2026-11-01T08:00:00Z\nstore at start   clean\nusers            2\n\
-                 tokens           1\ncodes evaluated  9\naccepted         3\nrefused          1\n";
+                 tokens           1\ncodes evaluated  9\naccepted         3\nrefused          1\n\
+                 audit sinks      -\nhosts            -\nmails            -\n";
     check(&["status"], &status(true, &[]).to_string(), "GET /v1/status", table);
 }
 

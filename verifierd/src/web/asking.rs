@@ -36,6 +36,13 @@ pub(super) struct Refused {
     pub(super) message: String,
 }
 
+impl Refused {
+    /// What a route says to whom it is not granted, for what no route is asked.
+    pub(super) fn denied() -> Self {
+        Self { status: StatusCode::FORBIDDEN, message: "your role does not permit this".into() }
+    }
+}
+
 impl Ask {
     /// Asks to see something.
     pub(super) fn get(target: impl Into<String>) -> Self {
@@ -43,13 +50,11 @@ impl Ask {
     }
 
     /// Asks to do something.
-    #[expect(dead_code, reason = "no page does something yet")]
     pub(super) fn post(target: impl Into<String>, body: &impl Serialize) -> Self {
         Self { method: Method::POST, ..Self::with(target, body) }
     }
 
     /// Asks to set something.
-    #[expect(dead_code, reason = "no page sets something yet")]
     pub(super) fn put(target: impl Into<String>, body: &impl Serialize) -> Self {
         Self { method: Method::PUT, ..Self::with(target, body) }
     }
@@ -69,13 +74,11 @@ impl Ask {
 }
 
 /// A path of these parts, each as it is meant: `/`, `%` and the like in a part are no part of the path's own.
-#[cfg_attr(not(test), expect(dead_code, reason = "no page names something yet"))]
 pub(super) fn path(parts: &[&str]) -> String {
     parts.iter().flat_map(|part| [Cow::Borrowed("/"), encoded(part)]).collect()
 }
 
 /// A query of these names and values, with its `?`; nothing where there are none.
-#[cfg_attr(not(test), expect(dead_code, reason = "no page names something yet"))]
 pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
     let pairs: Vec<_> =
         pairs.into_iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();

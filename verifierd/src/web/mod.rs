@@ -7,6 +7,10 @@
 //! | `sign_in` | a person's login name and password, then a one-time password |
 //! | `requests` | access requests: the list, deciding, "this was not me" |
 //! | `account` | one's own account |
+//! | `open_sessions`, `hosts`, `policy`, `bans`, `audit`, `status` | what administrators look at and change, each as the command does |
+//! | `export` | audit records for spreadsheets |
+//! | `look`, `parts` | pages on which somebody only looks; tables, facts and fields of any page |
+//! | `escaping` | how text of others stands on a page |
 //! | `asking` | asks what pages show and change, by the routes of the `postern` command |
 //! | `pages` | makes pages of templates |
 //! | `assets` | the one style and the one script |
@@ -16,11 +20,21 @@
 mod account;
 mod asking;
 mod assets;
+mod audit;
+mod bans;
+mod escaping;
+mod export;
 mod guard;
+mod hosts;
+mod look;
+mod open_sessions;
 mod pages;
+mod parts;
+mod policy;
 mod requests;
 mod sessions;
 mod sign_in;
+mod status;
 
 use std::sync::Arc;
 
@@ -168,6 +182,16 @@ impl Web {
         match (asked.method, segments) {
             (GET | HEAD, [""]) => requests::start(),
             (GET | HEAD, ["account"]) => self.show_account(asked, &person).await,
+            (_, ["hosts", rest @ ..]) => self.hosts(asked, &person, rest).await,
+            (GET | HEAD, ["policy"]) => self.show_policy(asked, &person).await,
+            (GET | HEAD, ["policy", "try"]) => self.try_policy(asked, &person).await,
+            (GET | HEAD, ["sessions"]) => self.list_sessions(asked, &person).await,
+            (GET | HEAD, ["audit"]) => self.show_audit(asked, &person).await,
+            (GET | HEAD, ["audit.csv"]) => self.export_audit(asked, &person).await,
+            (GET | HEAD, ["explain"]) => self.explain(asked, &person).await,
+            (GET | HEAD, ["bans"]) => self.list_bans(asked, &person).await,
+            (POST, ["bans", id, "lift"]) => self.lift_ban(asked, &person, id).await,
+            (GET | HEAD, ["status"]) => self.show_status(asked, &person).await,
             (GET | HEAD, ["requests"]) => self.list_requests(asked, &person),
             (GET | HEAD, ["requests", id]) => self.show_request(asked, &person, id),
             (POST, ["requests", id, choice]) => self.decide_request(asked, person, id, choice).await,

@@ -11,6 +11,7 @@ use url::form_urlencoded;
 use zeroize::Zeroizing;
 
 use super::Asked;
+use super::escaping::visible_page;
 use crate::http::roles::{Right, Verb, right};
 use crate::people::Person;
 
@@ -46,8 +47,15 @@ pub struct Section {
 }
 
 /// These pages, in the order in which they stand there.
-const SECTIONS: [Section; 2] = [
+const SECTIONS: [Section; 9] = [
     Section { path: "/requests", name: "Access requests", verb: Verb::RequestList },
+    Section { path: "/sessions", name: "Sessions", verb: Verb::SessionList },
+    Section { path: "/hosts", name: "Hosts", verb: Verb::HostList },
+    Section { path: "/policy", name: "Policy", verb: Verb::PolicyShow },
+    Section { path: "/bans", name: "Bans", verb: Verb::BanList },
+    Section { path: "/audit", name: "Audit trail", verb: Verb::AuditShow },
+    Section { path: "/explain", name: "Explain", verb: Verb::Explain },
+    Section { path: "/status", name: "Status", verb: Verb::Status },
     Section { path: "/account", name: "Your account", verb: Verb::SelfShow },
 ];
 
@@ -62,16 +70,24 @@ pub(super) fn shown(asked: &Asked<'_>, person: &Person) -> Shown {
     }
 }
 
+/// Whether somebody may do something, to his own or to everybody's: what he may not, no page offers him.
+pub(super) fn may(person: &Person, verb: Verb) -> bool {
+    right(verb, person.role) != Right::Nothing
+}
+
 /// The text of a page.
 pub struct Page(String);
 
 impl Page {
     /// A page of a template.
     pub fn of(template: &impl Template) -> Self {
-        Self(template.render().unwrap_or_else(|error| {
-            tracing::error!(%error, "a page cannot be put together");
-            "This page cannot be shown.".into()
-        }))
+        Self(template.render().map_or_else(
+            |error| {
+                tracing::error!(%error, "a page cannot be put together");
+                "This page cannot be shown.".into()
+            },
+            |page| visible_page(&page),
+        ))
     }
 
     /// A page of one sentence, for whoever is not signed in.
@@ -104,7 +120,7 @@ pub fn redirect(to: &str) -> Reply {
     reply
 }
 
-/// The fields of a form; none for a request without a body.
+/// The fields of a form: of the query where one is read, of the body where one is sent.
 #[derive(Default)]
 pub struct Form(Vec<(String, Zeroizing<String>)>);
 
@@ -116,7 +132,7 @@ impl Form {
     /// The answer to what is no form.
     pub async fn read(head: &Parts, incoming: Incoming) -> Result<Self, Reply> {
         if matches!(head.method, Method::GET | Method::HEAD) {
-            return Ok(Self::default());
+            return Ok(Self::of(head.uri.query().unwrap_or_default().as_bytes()));
         }
         let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -125,10 +141,17 @@ impl Form {
         }
         let read = body::read(Request::new(incoming)).await?;
         let read = Zeroizing::new(read.to_vec());
-        let fields = form_urlencoded::parse(&read);
-        Ok(Self(
-            fields.map(|(name, value)| (name.into_owned(), Zeroizing::new(value.into_owned()))).collect(),
-        ))
+        Ok(Self::of(&read))
+    }
+
+    fn of(text: &[u8]) -> Self {
+        let fields = form_urlencoded::parse(text);
+        Self(fields.map(|(name, value)| (name.into_owned(), Zeroizing::new(value.into_owned()))).collect())
+    }
+
+    /// What was typed into a field, without the blanks around it; none where that is nothing.
+    pub fn typed(&self, name: &str) -> Option<&str> {
+        self.field(name).map(|typed| typed.trim()).filter(|typed| !typed.is_empty())
     }
 
     /// A form as a test fills it in.

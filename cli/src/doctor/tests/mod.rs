@@ -226,6 +226,9 @@ fn told() -> Told {
         accepted: 0,
         refused: 0,
         store_start: "clean".into(),
+        sinks: Vec::new(),
+        fleet: None,
+        mail: None,
     };
     Told {
         sshd: Ok(SSHD.to_owned()),

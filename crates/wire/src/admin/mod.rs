@@ -127,6 +127,52 @@ pub struct Status {
     pub refused: u64,
     /// How the store was found at the start: `clean`, `unclean`, `short`.
     pub store_start: String,
+    /// Where the audit trail goes besides.
+    #[serde(default)]
+    pub sinks: Vec<SinkStatus>,
+    /// Hosts of the fleet; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<FleetStatus>,
+    /// The queue of mails; absent where none was ever to be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<MailStatus>,
+}
+
+/// A sink of the audit trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkStatus {
+    /// `journald` or `json_lines`.
+    pub name: String,
+    /// Records that it has not taken over.
+    pub lag_records: u64,
+    /// How old the oldest of them is, in seconds; 0 for none.
+    pub lag_seconds: u64,
+}
+
+/// Hosts of the fleet, counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetStatus {
+    /// Those that have never joined.
+    pub pending: u64,
+    /// Those that have.
+    pub active: u64,
+    /// Those that were revoked.
+    pub revoked: u64,
+    /// Connections of all of them.
+    pub connections: u64,
+    /// Those that are connected and whose clock is off by more than a code forgives.
+    pub clocks_off: u64,
+}
+
+/// The queue of mails.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailStatus {
+    /// Mails that wait.
+    pub waiting: u64,
+    /// Mails that the server took since the start.
+    pub sent: u64,
+    /// Mails that were given up since the start.
+    pub failed: u64,
 }
 
 /// Messages that hold a code or a secret tell nothing of it when they are printed.

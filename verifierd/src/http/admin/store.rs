@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use axum::Json;
 use axum::extract::State;
 use ledger::StartState;
-use wire::admin::Status;
+use wire::admin::{FleetStatus, MailStatus, SinkStatus, Status};
 use wire::error::ErrorCode;
 
 use super::Administration;
@@ -15,6 +15,8 @@ use super::routes::Granted;
 use crate::accounts::ChangeError;
 use crate::audit::rfc3339;
 use crate::audit::sinks::SinkFigures;
+use crate::hosts::table::Figures;
+use crate::mail::MailFigures;
 
 type Admin = State<Arc<Administration>>;
 
@@ -65,10 +67,11 @@ impl Administration {
         let behind = self.dialogue.witness.loss().map(|loss| loss.told());
         let reasons = [behind, self.loss(), waiting(self.waiting_users(&users))];
         let damage = self.sinks.damage().alarm();
-        let clocks = self.registrar.hosts().figures().clock_alarm();
-        let mails = self.dialogue.requests.mail_figures().alarm();
-        let lags = self.sinks.figures(self.dialogue.clock.now());
-        let lags = lags.iter().filter_map(SinkFigures::alarm);
+        let hosts = self.registrar.hosts().figures();
+        let clocks = hosts.clock_alarm();
+        let mails = self.dialogue.requests.mail_figures();
+        let sinks = self.sinks.figures(self.dialogue.clock.now());
+        let lags = sinks.iter().filter_map(SinkFigures::alarm);
         Status {
             api_version: wire::API_VERSION,
             kind: "status".into(),
@@ -79,7 +82,7 @@ impl Administration {
                 .flatten()
                 .chain(damage)
                 .chain(clocks)
-                .chain(mails)
+                .chain(mails.alarm())
                 .chain(lags)
                 .collect(),
             started: rfc3339(self.started),
@@ -89,6 +92,9 @@ impl Administration {
             accepted: counters.accepted.load(Ordering::Relaxed),
             refused: counters.refused.load(Ordering::Relaxed),
             store_start: store_start.into(),
+            sinks: sinks.iter().map(shown_sink).collect(),
+            fleet: self.registrar.authority().map(|_| shown_fleet(&hosts)),
+            mail: shown_mail(&mails),
         }
     }
 
@@ -101,6 +107,22 @@ impl Administration {
             )
         })
     }
+}
+
+fn shown_sink(figures: &SinkFigures) -> SinkStatus {
+    let SinkFigures { name, lag_records, lag_seconds, trouble: _ } = *figures;
+    SinkStatus { name: name.into(), lag_records, lag_seconds }
+}
+
+fn shown_fleet(figures: &Figures) -> FleetStatus {
+    let Figures { pending, active, revoked, connections, clocks: _, clocks_ahead, clocks_behind } = *figures;
+    FleetStatus { pending, active, revoked, connections, clocks_off: clocks_ahead + clocks_behind }
+}
+
+fn shown_mail(figures: &MailFigures) -> Option<MailStatus> {
+    let MailFigures { waiting, sent, failed, failing: _ } = *figures;
+    let was_any = waiting > 0 || sent > 0 || failed > 0;
+    was_any.then_some(MailStatus { waiting: waiting as u64, sent, failed })
 }
 
 fn waiting(users: usize) -> Option<String> {
