@@ -27,7 +27,7 @@
 //! | [`fob`] | a hardware token: a button that counts, or a clock that is off |
 //! | [`batch`] | the file that comes with a box of tokens: PSKC and CSV |
 //! | [`faults`] | system calls that fail, power that goes, resources that end |
-//! | [`site`] | sshd, pages, mails and persons, all at once |
+//! | [`site`], [`showcase`] | sshd, pages, mails and persons, all at once; with something of everything |
 //! | [`persons`] | persons, and how they ask for issued passwords |
 //! | [`slapd`] | a directory of persons |
 //! | [`smtp`] | a mail server with moods |
@@ -65,6 +65,7 @@ pub mod programs;
 pub mod raw;
 pub mod relay;
 pub mod scenario;
+pub mod showcase;
 pub mod site;
 pub mod slapd;
 pub mod smtp;

@@ -1,6 +1,7 @@
 //! A whole site: sshd with the module, a daemon with pages and mails, a mail server, and persons with tokens.
 
 use std::collections::HashMap;
+use std::fs;
 
 use crate::api::make_certificate;
 use crate::browser::Browser;
@@ -11,7 +12,7 @@ use crate::pages::{BASE, SECTION};
 use crate::persons::{PASSWORD, add, approved_by};
 use crate::smtp::{Mail, Shows, SmtpServer};
 use crate::sshd::{self, Sshd};
-use crate::verifier::{Verifier, config};
+use crate::verifier::{CONFIG, Verifier, config};
 
 /// Where alice reads her mails.
 pub const ADDRESS: &str = "alice@example.org";
@@ -33,8 +34,13 @@ pub struct Site {
 impl Site {
     /// Alice, who asks, and carol, who decides and has a token.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same with more lines for the end of the configuration.
+    pub fn start_with(more: &str) -> Self {
         let mut server = SmtpServer::new();
-        let text = config(&format!("{}{}{SECTION}", approved_by(&["carol"]), server.section()));
+        let text = config(&format!("{}{}{SECTION}{more}", approved_by(&["carol"]), server.section()));
         let mut verifier = Verifier::prepare(&text);
         server.write_files();
         make_certificate();
@@ -53,6 +59,17 @@ impl Site {
         let mut fob = Fob::with_button(&format!("88{:08}", self.fobs.len()));
         associated(&mut fob, name);
         self.fobs.insert(name.to_owned(), fob);
+    }
+
+    /// Has the approver tell the password from now on, instead of a mail. Whoever was signed in is no longer.
+    ///
+    /// # Panics
+    /// When the daemon does not come back.
+    pub fn be_strict(&mut self) {
+        let text = fs::read_to_string(CONFIG).expect("the configuration");
+        fs::write(CONFIG, text.replace("[access]\n", "[access]\nprofile = \"strict\"\n")).expect("it");
+        assert!(self.verifier.stop().success(), "verifierd did not end well");
+        self.verifier.launch();
     }
 
     /// Presses the button of somebody's token.

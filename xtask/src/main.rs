@@ -1,4 +1,5 @@
-//! Every command of the project by name: `cargo xtask demo`, `test`, `tidy`, `bench`, `mutants`, `soak`, `dist`.
+//! Every command of the project by name: `cargo xtask demo`, `test`, `tidy`, `bench`, `mutants`, `soak`, `dist`,
+//! `screenshots`.
 //!
 //! Holds no logic of the product. One module does one job; `cargo xtask test` is all that CI calls.
 
@@ -11,6 +12,7 @@ mod dist;
 mod mutants;
 mod packages;
 mod sandbox;
+mod screenshots;
 mod soak;
 mod steps;
 mod tally;
@@ -53,6 +55,11 @@ enum Command {
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1_440))]
         minutes: u32,
     },
+    /// Take pictures of every page in every state, and fail where one cannot be read.
+    Screenshots {
+        /// Where they go [default: target/screenshots].
+        folder: Option<std::path::PathBuf>,
+    },
     /// Install the Debian packages that demo and test need and the machine lacks.
     Packages,
     /// Run a program in private name spaces.
@@ -82,6 +89,7 @@ fn run(command: Command) -> Result<()> {
         Command::Mutants { only } => run_mutants(only.as_deref()),
         Command::Dist => dist::run(),
         Command::Soak { minutes } => soak::run(minutes),
+        Command::Screenshots { folder } => screenshots::run(folder),
         Command::Packages => packages::install_missing(packages::Need::Tests),
         Command::Sandbox { command } => build::run(sandbox::command(&command[0]).args(&command[1..])),
     }

@@ -154,6 +154,15 @@ mod tests {
         }
     }
 
+    // Seen in a real browser by `browser::whoever_has_no_mouse_signs_in_and_approves_with_tab_and_enter`.
+    // covers: C04
+    #[test]
+    fn browsers_are_not_told_to_keep_from_saying_where_our_forms_come_from() {
+        let mut headers = HeaderMap::new();
+        say(&mut headers);
+        assert_eq!(headers.get(REFERRER_POLICY), Some(&HeaderValue::from_static("same-origin")));
+    }
+
     // covers: I07
     #[test]
     fn one_cookie_of_ours_names_the_session_and_two_name_none() {
