@@ -48,6 +48,10 @@ struct Standing {
     sender: Option<Sender>,
     /// Which connection that is: what fails on an earlier one says nothing of this one.
     generation: u64,
+    /// Answers that came on it.
+    answers: u64,
+    /// Requests on it that were not answered in time, since the last answer.
+    late: u32,
     backoff: Backoff,
     /// Not before.
     due: Instant,
@@ -96,6 +100,8 @@ impl Verifiers {
             let standing = Standing {
                 sender: None,
                 generation: 0,
+                answers: 0,
+                late: 0,
                 backoff: Backoff::default(),
                 due: now,
                 problem: None,
@@ -202,7 +208,7 @@ impl Verifiers {
     ) -> Result<Answer, Fault> {
         let place = &self.places[number];
         let (mut sender, generation) = self.sender(place, until).await?;
-        let shown = self.checkpoints.newest();
+        let (shown, answers) = (self.checkpoints.newest(), place.lock().answers);
         let asked = connection::ask(&mut sender, &place.address, path, body.clone(), shown);
         let answered = timeout_at(until, asked).await.unwrap_or(Err(Fault::TimedOut));
         if let Ok(Answer { checkpoint: Some(told), .. }) = &answered {
@@ -223,6 +229,7 @@ impl Verifiers {
                 place.lock().answered(generation);
                 Ok(answer)
             }
+            Err(Fault::TimedOut) if !place.lock().is_silent(generation, answers) => Err(Fault::TimedOut),
             Err(fault) => {
                 if place.lock().fail(generation, &fault, &*self.chance) {
                     self.lost.notify_one();
@@ -281,6 +288,7 @@ impl Verifiers {
         let generation = {
             let mut standing = place.lock();
             standing.generation += 1;
+            (standing.answers, standing.late) = (0, 0);
             standing.sender = Some(sender.clone());
             standing.generation
         };
@@ -344,6 +352,10 @@ impl Verifiers {
     }
 }
 
+/// Requests in a row that a connection may leave unanswered: one may wait for something of its own, two
+/// say that nobody is answered.
+const LATE_MAX: u32 = 2;
+
 /// Between two rounds of a request over all verifiers, where none of them has to rest.
 const ROUND_PAUSE: Duration = Duration::from_millis(20);
 
@@ -384,8 +396,24 @@ impl Standing {
         is_first
     }
 
+    /// Whether a verifier that did not answer one request in time answers nobody. One request may wait for something of its
+    /// own, a directory for example, while others are answered; alone it says little, and a connection that is dead is
+    /// found by its pings.
+    ///
+    /// * `answers`: how many had come when it was sent.
+    fn is_silent(&mut self, generation: u64, answers: u64) -> bool {
+        if generation != self.generation || answers != self.answers {
+            return false;
+        }
+        self.late += 1;
+        self.problem.get_or_insert_with(|| chain(&Fault::TimedOut));
+        self.late >= LATE_MAX
+    }
+
     fn answered(&mut self, generation: u64) {
         if generation == self.generation {
+            self.answers += 1;
+            self.late = 0;
             self.backoff.reset();
             self.due = Instant::now();
             (self.problem, self.refusal) = (None, None);

@@ -53,7 +53,7 @@ struct ConfigArgument {
 }
 
 fn main() -> ExitCode {
-    serve::process::abort_on_panic();
+    serve::process::abort_on_panic_but_in(Some(verifierd::people::directory::THREAD_NAME));
     let done = match Arguments::parse().command {
         Command::Run(argument) => run::run(&argument.config),
         Command::Init(argument) => commands::init(&argument.config),

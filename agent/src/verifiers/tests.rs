@@ -233,6 +233,34 @@ async fn many_requests_that_fail_with_one_connection_are_one_failure() {
     assert_eq!(verifiers.places[0].lock().backoff.failures(), 1);
 }
 
+// covers: H12
+#[tokio::test]
+async fn one_request_that_takes_too_long_rests_no_verifier_that_answers_others() {
+    let authority = Authority::generate();
+    let fake = Fake::start(&authority, |path, _| match path {
+        "/v1/slow" => Act::Hang,
+        _ => Act::Answer(200, json!({})),
+    })
+    .await;
+    let verifiers = resting_verifiers(&authority, vec![fake.verifier()]);
+    let slow = body();
+    let asked = async || verifiers.ask_one(0, "/v1/slow", &slow, within(BRIEF)).await;
+    let rests = || verifiers.stands()[0].rests_for > Duration::ZERO;
+    for _ in 0..3 {
+        // Another one is answered while it waits.
+        let quick = body();
+        let (late, answered) = tokio::join!(asked(), verifiers.ask_one(0, "/v1/x", &quick, within(AMPLE)));
+        assert!(matches!(late, Err(Fault::TimedOut)) && answered.is_ok());
+        assert!(!rests());
+    }
+    // Alone it may be one that waits for something of its own; a second one says that nobody is answered.
+    assert!(matches!(asked().await, Err(Fault::TimedOut)));
+    assert!(!rests() && verifiers.stands()[0].problem.is_some());
+    assert!(matches!(asked().await, Err(Fault::TimedOut)));
+    assert!(rests());
+    assert_eq!(fake.connections.load(Ordering::SeqCst), 1);
+}
+
 /// Asks a verifier that shows these certificates, as a host and as one that joins, and says why it was not answered.
 async fn refused(ours: &Authority, shown: (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)) -> String {
     let fake = Fake::start_with(ours, shown, |_, _| Act::Answer(200, json!({}))).await;

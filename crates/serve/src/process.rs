@@ -59,8 +59,17 @@ impl Signals {
 
 /// Half a daemon must not keep answering.
 pub fn abort_on_panic() {
+    abort_on_panic_but_in(None);
+}
+
+/// The same, but for threads of one name, whose work is apart from all else: there a panic is reported, and whoever waits
+/// for the work sees that it came to nothing.
+pub fn abort_on_panic_but_in(apart: Option<&'static str>) {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        if apart.is_some() && std::thread::current().name() == apart {
+            return report(panic);
+        }
         abort_soon();
         report(panic);
         std::process::abort();

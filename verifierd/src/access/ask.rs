@@ -146,13 +146,9 @@ impl Requests {
 
     /// Where mails to those who decide go. The requester is none of them.
     async fn approvers(&self, wish: &Wish) -> Result<Vec<EmailAddress>, PeopleError> {
-        let mut addresses = Vec::new();
-        for login in &wish.rules.approvers {
-            let person = self.tools.people.by_login(login).await?;
-            let other = |person: &Arc<Person>| wish.person.as_ref().is_none_or(|asker| asker.id != person.id);
-            addresses.extend(person.filter(other).and_then(|person| person.email.clone()));
-        }
-        Ok(addresses)
+        let found = self.tools.people.by_logins(&wish.rules.approvers).await?;
+        let other = |person: &&Arc<Person>| wish.person.as_ref().is_none_or(|asker| asker.id != person.id);
+        Ok(found.iter().filter(other).filter_map(|person| person.email.clone()).collect())
     }
 
     async fn ask_in_turn(self: Arc<Self>, wish: Wish, approvers: &[EmailAddress]) -> Result<Asked, AskError> {

@@ -1,7 +1,8 @@
 //! Deciding about requests: approving, denying, taking back.
 //!
-//! Whoever decides is looked at when his turn has come, not when he opened the page: whether he is enabled, whether he
-//! decides at that host, and whether what he was shown is what is there. Nobody decides about his own request.
+//! Whoever decides is looked up when he decides, not when he opened the page: whether he is enabled, whether he decides at
+//! that host, and whether what he was shown is what is there. Nobody decides about his own request. The directory is asked
+//! before the turn, so that a slow one holds up nobody else; what our own records say is looked at in the turn.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,6 +11,7 @@ use ledger::{ClaimId, Outcome};
 
 use super::ask::add_use;
 use super::letters::{About, Occasion};
+use super::own::is_own;
 use super::password::IssuedPassword;
 use super::record::{End, Ending, RequestId, RequestRecord, Requester, Standing};
 use super::table::{Asker, ISSUED_AT_PLACE_MAX, Item, Place};
@@ -19,7 +21,7 @@ use crate::audit::{AuditRecord, rfc3339};
 use crate::clock::UnixTime;
 use crate::config::Profile;
 use crate::keys::{KeyError, random_bytes};
-use crate::people::{EmailAddress, PeopleError, Person};
+use crate::people::{EmailAddress, PeopleError, Person, as_one_request};
 use crate::policy::RequestTerms;
 
 /// Wrong numbers that a request survives: a slip of the finger, and one of the ear. With three of ninety, who guesses is
@@ -116,6 +118,12 @@ pub enum DecideError {
     Busy,
 }
 
+/// Whom a decision is about, looked up before its turn.
+struct Known {
+    decider: Option<Arc<Person>>,
+    requester: Option<Arc<Person>>,
+}
+
 /// Who takes a request back.
 #[derive(Clone, Debug)]
 pub enum Canceller {
@@ -141,7 +149,8 @@ impl Requests {
         number: u16,
     ) -> Result<Approved, DecideError> {
         let me = Arc::clone(self);
-        let approved = self.turns.take(async move { me.approve_in_turn(id, &by, number).await });
+        let known = as_one_request(self.whom(id, &by)).await?;
+        let approved = self.turns.take(async move { me.approve_in_turn(id, &by, number, known).await });
         approved.await.unwrap_or(Err(DecideError::Busy))
     }
 
@@ -151,7 +160,8 @@ impl Requests {
     /// See [`DecideError`].
     pub async fn deny(self: &Arc<Self>, id: RequestId, by: Decider) -> Result<RequestRecord, DecideError> {
         let me = Arc::clone(self);
-        let denied = self.turns.take(async move { me.deny_in_turn(id, &by).await });
+        let decider = self.tools.people.by_id(by.person.id).await?;
+        let denied = self.turns.take(async move { me.deny_in_turn(id, &by, decider).await });
         denied.await.unwrap_or(Err(DecideError::Busy))
     }
 
@@ -188,16 +198,34 @@ impl Requests {
         constant_time_eq(proof, self.shelf.passwords.disowning(id))
     }
 
+    /// Whoever decides and whoever asked, as they are a moment before the turn. Who asked is nobody's affair who does not
+    /// decide.
+    async fn whom(&self, id: RequestId, by: &Decider) -> Result<Known, PeopleError> {
+        let people = &self.tools.people;
+        let decider = people.by_id(by.person.id).await?;
+        let item = self.shelf.find(id);
+        let record = item.as_ref().map(|item| &item.record);
+        let decides = |record: &&RequestRecord| {
+            decider.as_ref().is_some_and(|decider| self.may_decide(decider, record))
+        };
+        let requester = match record.filter(decides).and_then(|record| record.person.as_ref()) {
+            Some(requester) => people.by_id(requester.id).await?,
+            None => None,
+        };
+        Ok(Known { decider, requester })
+    }
+
     async fn approve_in_turn(
         self: Arc<Self>,
         id: RequestId,
         by: &Decider,
         number: u16,
+        known: Known,
     ) -> Result<Approved, DecideError> {
-        let (item, decider) = self.open_to(id, by).await?;
+        let (item, decider) = self.open_to(id, by, known.decider).await?;
         let record = &item.record;
         let Some(requester) = &record.person else { return Err(DecideError::NobodyAsked { id }) };
-        let person = match self.as_shown(record, requester).await? {
+        let person = match self.as_shown(record, requester, known.requester) {
             Ok(person) => person,
             Err(what) => return Err(self.void_changed(&item, what).await),
         };
@@ -228,8 +256,9 @@ impl Requests {
         self: Arc<Self>,
         id: RequestId,
         by: &Decider,
+        decider: Option<Arc<Person>>,
     ) -> Result<RequestRecord, DecideError> {
-        let (item, decider) = self.open_to(id, by).await?;
+        let (item, decider) = self.open_to(id, by, decider).await?;
         let end = self.end_by(Ending::Denied, Some(decider.login.clone()), None);
         let step = self.ending(&item, end, "access_denied", "approver", Some(About::Denied))?;
         Ok(self.take_step(step).await?.record.clone())
@@ -285,10 +314,17 @@ impl Requests {
     }
 
     /// The request, if it waits and this person decides about it at this moment; and the person as he is now.
-    async fn open_to(&self, id: RequestId, by: &Decider) -> Result<(Arc<Item>, Arc<Person>), DecideError> {
+    ///
+    /// * `known`: he, as he was looked up before the turn.
+    async fn open_to(
+        &self,
+        id: RequestId,
+        by: &Decider,
+        known: Option<Arc<Person>>,
+    ) -> Result<(Arc<Item>, Arc<Person>), DecideError> {
         let no_such = || DecideError::NoSuchRequest { id };
         let item = self.shelf.find(id).ok_or_else(no_such)?;
-        let person = self.tools.people.by_id(by.person.id).await?.ok_or_else(no_such)?;
+        let person = known.and_then(|known| self.tools.people.as_of_now(known)).ok_or_else(no_such)?;
         if !self.may_decide(&person, &item.record) {
             return Err(no_such());
         }
@@ -321,30 +357,33 @@ impl Requests {
     }
 
     /// The person, if he, his right to the account, and the host are what was shown; else what is another.
-    pub(super) async fn as_shown(
+    ///
+    /// * `known`: who has the requester's id, as he was looked up a moment ago.
+    pub(super) fn as_shown(
         &self,
         record: &RequestRecord,
         requester: &Requester,
-    ) -> Result<Result<Arc<Person>, &'static str>, PeopleError> {
+        known: Option<Arc<Person>>,
+    ) -> Result<Arc<Person>, &'static str> {
         if let Some(then) = &record.host {
             match self.present_host(record) {
-                Some(now) if now.name != then.name => return Ok(Err("the host's name")),
-                Some(now) if now.group != then.group => return Ok(Err("the host's group")),
-                None => return Ok(Err("the host")),
+                Some(now) if now.name != then.name => return Err("the host's name"),
+                Some(now) if now.group != then.group => return Err("the host's group"),
+                None => return Err("the host"),
                 Some(_) => {}
             }
         }
-        let Ok(account) = UserName::new(&record.user) else { return Ok(Err("the account")) };
-        let persons = self.tools.people.of_account(&account).await?;
-        let Some(person) = persons.into_iter().find(|person| person.id == requester.id) else {
-            return Ok(Err("the person's right to the account"));
+        let is_his = |account: &UserName| account.as_str() == record.user;
+        let known = known.and_then(|known| self.tools.people.as_of_now(known));
+        let Some(person) = known.filter(|person| person.accounts.iter().any(is_his)) else {
+            return Err("the person's right to the account");
         };
         let email = person.email.as_ref().map(ToString::to_string);
-        Ok(match (person.login == requester.login, email == requester.email) {
+        match (person.login == requester.login, email == requester.email) {
             (true, true) => Ok(person),
             (false, _) => Err("the person's login name"),
             (true, false) => Err("the person's address"),
-        })
+        }
     }
 
     fn check_limits(&self, record: &RequestRecord) -> Result<(), DecideError> {
@@ -457,31 +496,6 @@ impl Requests {
 
 fn decided(record: &RequestRecord) -> DecideError {
     DecideError::Decided { how: record.decided().unwrap_or_else(|| "decided".into()) }
-}
-
-/// Whether somebody would decide about his own request: as the person, from the account that it opens, or under another
-/// spelling of the address that it names.
-fn is_own(record: &RequestRecord, person: &Person, account: Option<&UserName>) -> bool {
-    let requester = record.person.as_ref();
-    let by_person = requester.is_some_and(|requester| requester.id == person.id);
-    let by_account = account.is_some_and(|account| account.as_str() == record.user);
-    let mailbox = person.email.as_ref().map(|email| mailbox(&email.to_string()));
-    let named = [requester.and_then(|requester| requester.email.as_deref()), Some(record.typed.as_str())];
-    let by_address =
-        mailbox.is_some_and(|own| named.into_iter().flatten().any(|named| self::mailbox(named) == own));
-    by_person || by_account || by_address
-}
-
-/// Where an address leads, as most servers have it: without regard to case and to what follows a `+`.
-fn mailbox(address: &str) -> String {
-    let folded = address.to_ascii_lowercase();
-    match folded.split_once('@') {
-        Some((local, domain)) => {
-            let local = local.split('+').next().unwrap_or(local);
-            format!("{local}@{domain}")
-        }
-        None => folded,
-    }
 }
 
 fn constant_time_eq(one: u128, other: u128) -> bool {

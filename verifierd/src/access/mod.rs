@@ -16,12 +16,14 @@
 //! | `redeem` | what a typed password is; the engine makes the claim |
 //! | `expire` | the end of what nobody ended |
 //! | `letters` | what mails say |
+//! | `own` | whose request it is |
 //! | `password`, `record`, `table` | what is derived, what is kept, what is in memory |
 
 mod ask;
 mod decide;
 mod expire;
 mod letters;
+mod own;
 mod password;
 mod record;
 mod redeem;

@@ -153,7 +153,8 @@ impl Requests {
     pub async fn has_changed(&self, good: &Good) -> Result<Option<&'static str>, PeopleError> {
         let record = &good.item.record;
         let Some(requester) = &record.person else { return Ok(Some("the person")) };
-        let Err(what) = self.as_shown(record, requester).await? else { return Ok(None) };
+        let known = self.tools.people.by_id(requester.id).await?;
+        let Err(what) = self.as_shown(record, requester, known) else { return Ok(None) };
         match self.void(&good.item, what).await {
             Ok(_) | Err(DecideError::Decided { .. } | DecideError::NoSuchRequest { .. }) => {}
             Err(error) => {

@@ -14,7 +14,7 @@ use crate::audit::Reason;
 use crate::config::RequestMode;
 use crate::engine::{Attempt, Decision, RequestKey, Ruling};
 use crate::login::Login;
-use crate::people::{Desk, EmailAddress, PeopleError, Person};
+use crate::people::{Desk, EmailAddress, PeopleError, Person, as_one_request};
 use crate::policy::{Demand, Leave, RequestTerms, Terms, demand};
 
 /// Longest reason for an emergency, in characters. Source: check C10.
@@ -247,7 +247,7 @@ impl Dialogue {
         let user = login.user_name().ok().and_then(|name| self.accounts.find(&name));
         let attempt = Attempt { occasion, request: key, user, typed: Zeroizing::default() };
         let this = Arc::clone(self);
-        let work = || async move { this.make_request(attempt, asker, emergency).await };
+        let work = || async move { as_one_request(this.make_request(attempt, asker, emergency)).await };
         let requested = self.requested.once(key, begun, work).await.ok_or(DialogueError::Unavailable)?;
         self.wait_for_the_next_beat(begun).await;
         match requested {
@@ -314,8 +314,8 @@ impl Dialogue {
     /// Who has this address and may use the account.
     async fn person_with(&self, login: &Login, address: &str) -> Result<Option<Arc<Person>>, PeopleError> {
         let found = self.people.by_email(address).await?;
-        let persons = self.persons_of(login).await?;
-        Ok(found.filter(|found| persons.iter().any(|person| person.id == found.id)))
+        let user = login.user_name().ok();
+        Ok(found.filter(|found| user.is_some_and(|user| found.accounts.contains(&user))))
     }
 
     async fn persons_of(&self, login: &Login) -> Result<Vec<Arc<Person>>, PeopleError> {

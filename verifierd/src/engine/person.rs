@@ -11,7 +11,7 @@ use ledger::{Entry, Outcome};
 use super::throttle::{Admission, Subject};
 use super::{Attempt, Decision, Engine, Occasion, Ruling, Submitted};
 use crate::audit::{Reason, Reference};
-use crate::people::{Desk, People, PeopleError, Person};
+use crate::people::{Desk, People, PeopleError, Person, as_one_request};
 
 impl Engine {
     /// Who somebody is that gives a login name and, with `attempt`, a password.
@@ -36,7 +36,7 @@ impl Engine {
             Ok(admission) => admission,
             Err(refused) => return Err(self.throttled(occasion, refused).await),
         };
-        let ruling = match self.person_of(attempt, login, people, desk).await {
+        let ruling = match as_one_request(self.person_of(attempt, login, people, desk)).await {
             Ok(Ok(person)) => return Ok((person, admission)),
             Ok(Err(ruling)) => ruling,
             Err(error) => {
@@ -62,7 +62,7 @@ impl Engine {
         let Ok(account) = attempt.occasion.login.user_name() else {
             return refused("not an account name");
         };
-        let may = people.of_account(&account).await?.iter().any(|other| other.id == person.id);
+        let may = people.may_use(person.id, &account).await?.is_some();
         if may { Ok(Ok(person)) } else { refused("this person may not use the account") }
     }
 

@@ -24,12 +24,13 @@ mod roster;
 use std::sync::Arc;
 
 use ledger::Ledger;
+use tokio::task::JoinSet;
 use wire::admin::Role;
 use zeroize::Zeroizing;
 
 pub use address::{ADDRESS_BYTES_MAX, EmailAddress, EmailAddressError};
 pub use clerk::{By, Clerk, NewPerson, PersonChanges, PersonError};
-pub use directory::{Directory, DirectoryError, DirectoryOpenError};
+pub use directory::{Directory, DirectoryError, DirectoryOpenError, as_one_request};
 pub use id::{PersonId, PersonIdError};
 pub use password::{Desk, HashError, PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, Passwords};
 pub use record::{PersonRecord, PersonRecordError};
@@ -41,6 +42,9 @@ use crate::keys::MasterKey;
 use crate::notify::Notifier;
 use crate::turns::Turns;
 use directory::Question;
+
+/// Persons that one request asks for at once: half of what the directory is asked at once.
+const AT_ONCE_MAX: usize = 8;
 
 /// Where a person is known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,6 +197,26 @@ impl People {
         }
     }
 
+    /// Those who sign in with these names, asked for at once: one after the other they would take as long as all of them.
+    ///
+    /// # Errors
+    /// Where nobody can tell.
+    pub async fn by_logins(self: &Arc<Self>, names: &[String]) -> Result<Vec<Arc<Person>>, PeopleError> {
+        let mut found = Vec::with_capacity(names.len());
+        let until = directory::until();
+        for names in names.chunks(AT_ONCE_MAX) {
+            let mut tasks = JoinSet::new();
+            for name in names {
+                let (people, name) = (Arc::clone(self), name.clone());
+                tasks.spawn(directory::within(until, async move { people.by_login(&name).await }));
+            }
+            while let Some(asked) = tasks.join_next().await {
+                found.extend(asked.expect("a task that panics ends the process")?);
+            }
+        }
+        Ok(found)
+    }
+
     /// Who has an id.
     ///
     /// # Errors
@@ -204,8 +228,32 @@ impl People {
         }
     }
 
-    /// Who has this login name and this password. Takes as much work for somebody unknown, or who has no password. The
-    /// directory sees no password of somebody whose login name our own records have.
+    /// Who has an id, where he may use an account. Somebody of our own records may or may not, whatever becomes of the
+    /// directory: were it asked for him, it would tell by being away whose password was right.
+    ///
+    /// # Errors
+    /// Where nobody can tell.
+    pub async fn may_use(
+        &self,
+        id: PersonId,
+        account: &UserName,
+    ) -> Result<Option<Arc<Person>>, PeopleError> {
+        Ok(self.by_id(id).await?.filter(|person| person.accounts.contains(account)))
+    }
+
+    /// What our own records say now of somebody who was looked up a moment ago: he may be another by now, or let in no
+    /// longer. The directory is not asked again.
+    pub fn as_of_now(&self, person: Arc<Person>) -> Option<Arc<Person>> {
+        match (self.roster().by_id(person.id), person.origin) {
+            (Some(record), _) => let_in(&record),
+            (None, PersonOrigin::Internal) => None,
+            (None, PersonOrigin::Directory) => self.is_other(&person).then_some(person),
+        }
+    }
+
+    /// Who has this login name and this password. Takes as much work for somebody unknown, or who has no password, and
+    /// asks the directory for nobody where a password of our own records is wrong. The directory sees no password of
+    /// somebody whose login name our own records have.
     ///
     /// # Errors
     /// Where nobody can tell.
@@ -219,8 +267,16 @@ impl People {
         let kept = own.as_ref().and_then(|record| record.password.clone());
         let is_right = self.clerk.passwords.is_right(kept, password.clone(), desk).await?;
         match (own, &self.directory) {
-            (Some(record), _) => Ok(let_in(&record).filter(|_| is_right)),
-            (None, Some(directory)) => Ok(directory.check_password(login, password, desk).await?),
+            (Some(record), directory) => {
+                let person = let_in(&record).filter(|_| is_right);
+                if let (None, Some(directory)) = (&person, directory) {
+                    // Else a refusal that comes at once says that our own records have the name.
+                    let asked = directory.check_password(None, password, desk).await;
+                    asked.inspect_err(|error| tracing::debug!(%error, "not even for nobody")).ok();
+                }
+                Ok(person)
+            }
+            (None, Some(directory)) => Ok(directory.check_password(Some(login), password, desk).await?),
             (None, None) => Ok(None),
         }
     }
@@ -234,8 +290,12 @@ impl People {
     async fn others(&self, question: Question) -> Result<Vec<Arc<Person>>, PeopleError> {
         let Some(directory) = &self.directory else { return Ok(Vec::new()) };
         let found = directory.find(question).await?;
-        let is_other = |person: &&Arc<Person>| self.roster().by_login(&person.login).is_none();
-        Ok(found.iter().filter(is_other).cloned().collect())
+        Ok(found.iter().filter(|person| self.is_other(person)).cloned().collect())
+    }
+
+    /// Whether somebody of the directory has a login name of his own.
+    fn is_other(&self, person: &Person) -> bool {
+        self.roster().by_login(&person.login).is_none()
     }
 }
 

@@ -358,3 +358,41 @@ async fn whoever_would_be_told_the_password_of_an_account_of_his_own_does_not_ap
     assert!(matches!(stand.approve("frank", &asked).await, Err(DecideError::OwnRequest { .. })));
     assert!(stand.approve("dave", &asked).await.is_ok());
 }
+
+// covers: E2
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_takes_its_time_holds_up_no_other_decision() {
+    // It takes connections, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let trust = folder.path().join("authority.pem");
+    std::fs::write(&trust, rcgen::generate_simple_self_signed(["localhost".into()]).unwrap().cert.pem())
+        .unwrap();
+    let stand = Stand::with(&format!(
+        "{CONFIG}[directory]\nurl = \"ldaps://localhost:{}\"\nbase = \"dc=x\"\ntrust_file = \"{}\"\n",
+        silent.local_addr().unwrap().port(),
+        trust.display()
+    ))
+    .await;
+    let (slow, quick) =
+        (stand.request("alice", How::Approval).await, stand.request("bob", How::Approval).await);
+    let dave = stand.decider("dave").await;
+    // Our own records have him no more, so only the directory can tell.
+    let by = crate::people::By { actor: crate::trial::root(), role: wire::admin::Role::Super };
+    stand.trial.service.dialogue.people.clerk().remove("dave", by).await.unwrap();
+    let requests = Arc::clone(stand.requests());
+    let slow = tokio::spawn(async move { requests.approve(slow.id, dave, slow.number).await });
+    while !silent_has_a_guest(&silent) {
+        tokio::task::yield_now().await;
+    }
+    assert!(stand.approve("carol", &quick).await.is_ok());
+    assert!(!slow.is_finished(), "it waits for the directory still");
+    assert!(matches!(slow.await.unwrap(), Err(DecideError::People(_))));
+}
+
+/// Whether somebody has connected.
+fn silent_has_a_guest(silent: &std::net::TcpListener) -> bool {
+    silent.set_nonblocking(true).unwrap();
+    // The connection stays open as long as the process.
+    silent.accept().map(|(guest, _)| std::mem::forget(guest)).is_ok()
+}

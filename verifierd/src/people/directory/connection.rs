@@ -40,6 +40,12 @@ pub enum DirectoryOpenError {
         /// The file.
         path: PathBuf,
     },
+    /// The system gives no threads.
+    #[error("cannot start the directory's threads")]
+    Threads {
+        /// Why.
+        source: std::io::Error,
+    },
     /// There are no authorities.
     #[error("no certificate of an authority {}: no directory could be trusted", .place)]
     NoAuthority {

@@ -2,28 +2,31 @@
 //!
 //! | module | does |
 //! | --- | --- |
+//! | `budget` | how long all questions of one request may take |
 //! | `cache` | what was answered a moment ago |
 //! | `connection` | one connection: encrypted, bound, asked, closed |
 //! | `entry` | from an entry to a person |
 //! | `names` | ids of persons from what names an entry for ever |
+//! | `threads` | where the library works, and may panic |
 //!
 //! A directory is asked for one person, or for those of one account; there is no list of everybody. It compares texts in
 //! its own ways, by letters that look alike among others, so what it finds is compared again with ours. A directory that
 //! does not answer, or answers with an error, is an error: never *nobody*. A referral to another server is not followed.
 //!
-//! Not for it: a directory that we trust with who people are may end the daemon by an answer that is no LDAP, because the
-//! library panics. With `ldaps://` nobody else can, with StartTLS whoever is in between.
+//! The library panics where an answer is no LDAP: that ends the question and not the daemon (decision 0025).
 
+mod budget;
 mod cache;
 mod connection;
 mod entry;
 mod names;
+mod threads;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ldap3::{LdapError, ldap_escape};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout_at;
 use zeroize::Zeroizing;
 
 use super::{Desk, EmailAddress, Person, PersonId};
@@ -35,11 +38,12 @@ use cache::Cache;
 use connection::{Access, Connection};
 use entry::{Entry, Reader, asked_of_version};
 use names::Names;
+use threads::Threads;
 
+pub use budget::{WORK_TIME_MAX, as_one_request};
+pub(super) use budget::{until, within};
 pub use connection::DirectoryOpenError;
-
-/// Longest time for one question, its connection counted in. A login has ten seconds, and may ask twice.
-pub const LOOKUP_TIME_MAX: Duration = Duration::from_secs(3);
+pub use threads::THREAD_NAME;
 
 /// Questions at once, each with a connection: what a small directory server has to spare. Others wait, within their time.
 const AT_ONCE_MAX: usize = 16;
@@ -53,12 +57,18 @@ const SHARING_MAX: usize = 256;
 /// Longest text that is looked for, in bytes: an address, and more than any name has.
 const TEXT_BYTES_MAX: usize = 254;
 
+/// A login name that no person has, and no password of anybody's.
+const NOBODY: &str = "-";
+
 /// Why a directory told nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     /// It took too long.
-    #[error("it did not answer within {} s", LOOKUP_TIME_MAX.as_secs())]
+    #[error("it did not answer within {} ms", WORK_TIME_MAX.as_millis())]
     TooLate,
+    /// What it answered is no LDAP.
+    #[error("what it answered is no LDAP")]
+    Malformed,
     /// The connection failed, or its certificate did not satisfy.
     #[error("{0}")]
     Connection(#[from] LdapError),
@@ -95,21 +105,27 @@ type Found = Arc<[Arc<Person>]>;
 
 /// A directory of persons.
 pub struct Directory {
+    terms: Arc<Terms>,
+    cache: Cache,
+    seats: Semaphore,
+    page_seats: Semaphore,
+    threads: Threads,
+    clock: Arc<dyn Clock>,
+}
+
+/// How the directory is asked, and how its answers are read.
+struct Terms {
     access: Access,
     attributes: DirectoryAttributes,
     reader: Reader,
     names: Names,
     base: String,
     filter: String,
-    cache: Cache,
-    seats: Semaphore,
-    page_seats: Semaphore,
-    clock: Arc<dyn Clock>,
 }
 
 impl std::fmt::Debug for Directory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Directory").field("base", &self.base).finish_non_exhaustive()
+        f.debug_struct("Directory").field("base", &self.terms.base).finish_non_exhaustive()
     }
 }
 
@@ -123,18 +139,17 @@ impl Directory {
         master: &MasterKey,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, DirectoryOpenError> {
-        Ok(Self {
+        let terms = Arc::new(Terms {
             access: Access::open(config)?,
             attributes: config.attributes.clone(),
             reader: Reader::new(config),
             names: Names::new(master),
             base: config.base.clone(),
             filter: config.filter.clone(),
-            cache: Cache::default(),
-            seats: Semaphore::new(AT_ONCE_MAX),
-            page_seats: Semaphore::new(PAGES_AT_ONCE_MAX),
-            clock,
-        })
+        });
+        let threads = Threads::start().map_err(|source| DirectoryOpenError::Threads { source })?;
+        let (seats, page_seats) = (Semaphore::new(AT_ONCE_MAX), Semaphore::new(PAGES_AT_ONCE_MAX));
+        Ok(Self { terms, cache: Cache::default(), seats, page_seats, threads, clock })
     }
 
     /// Everybody who fits, as it was within the last minute.
@@ -143,9 +158,10 @@ impl Directory {
             return Ok(found);
         }
         let asked = self.clock.elapsed();
-        let entries = self.in_time(async {
-            let mut connection = Connection::open(&self.access).await?;
-            self.entries(&mut connection, &question).await
+        let (terms, asks) = (Arc::clone(&self.terms), question.clone());
+        let entries = self.in_time(async move {
+            let mut connection = Connection::open(&terms.access).await?;
+            terms.entries(&mut connection, &asks).await
         });
         let found: Found = entries.await?.into_iter().map(|(_, person)| Arc::new(person)).collect();
         self.cache.put(question, Arc::clone(&found), asked);
@@ -153,9 +169,12 @@ impl Directory {
     }
 
     /// Who signs in with a name and a password: the directory itself compares it. Nothing of it is kept.
+    ///
+    /// * `login`: none where the name is not the directory's to know. Then it is asked for nobody, so that a refusal takes
+    ///   as long, and told nothing of what was typed.
     pub(super) async fn check_password(
         &self,
-        login: &str,
+        login: Option<&str>,
         password: &Zeroizing<String>,
         desk: Desk,
     ) -> Result<Option<Arc<Person>>, DirectoryError> {
@@ -164,18 +183,52 @@ impl Directory {
             return Ok(None);
         }
         let _page_seat = self.page_seat(desk).await?;
-        let question = Question::Login(login.to_ascii_lowercase());
-        self.in_time(async {
-            let mut connection = Connection::open(&self.access).await?;
-            let found = self.entries(&mut connection, &question).await?;
-            let one = <[_; 1]>::try_from(found).ok();
-            // An entry that is not there is asked for as well, so that nobody reads from the time that there is none.
-            let nobody = || format!("{}=-,{}", self.attributes.login, self.base);
-            let dn = one.as_ref().map_or_else(nobody, |[(dn, _)]| dn.clone());
-            let is_right = connection.is_password(&dn, password).await?;
-            Ok(one.filter(|_| is_right).map(|[(_, person)]| Arc::new(person)))
-        })
-        .await
+        let (login, password) = match login {
+            Some(login) => (login.to_ascii_lowercase(), password.clone()),
+            None => (NOBODY.to_owned(), Zeroizing::new(NOBODY.to_owned())),
+        };
+        let (terms, question) = (Arc::clone(&self.terms), Question::Login(login));
+        self.in_time(async move { terms.check_password(&question, &password).await }).await
+    }
+
+    /// What a password from a page needs before it takes a seat as others do.
+    async fn page_seat(&self, desk: Desk) -> Result<Option<SemaphorePermit<'_>>, DirectoryError> {
+        match desk {
+            Desk::Prompt => Ok(None),
+            Desk::Page => {
+                let seat = timeout_at(until(), self.page_seats.acquire()).await;
+                seat.ok().and_then(Result::ok).map(Some).ok_or(DirectoryError::TooLate)
+            }
+        }
+    }
+
+    /// Does something on the directory's threads while there is a seat and time.
+    async fn in_time<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, DirectoryError>> + Send + 'static,
+    ) -> Result<T, DirectoryError> {
+        let seated = async {
+            let _seat = self.seats.acquire().await;
+            self.threads.run(work).await.unwrap_or(Err(DirectoryError::Malformed))
+        };
+        timeout_at(until(), seated).await.unwrap_or(Err(DirectoryError::TooLate))
+    }
+}
+
+impl Terms {
+    async fn check_password(
+        &self,
+        question: &Question,
+        password: &str,
+    ) -> Result<Option<Arc<Person>>, DirectoryError> {
+        let mut connection = Connection::open(&self.access).await?;
+        let found = self.entries(&mut connection, question).await?;
+        let one = <[_; 1]>::try_from(found).ok();
+        // An entry that is not there is asked for as well, so that nobody reads from the time that there is none.
+        let nobody = || format!("{}=-,{}", self.attributes.login, self.base);
+        let dn = one.as_ref().map_or_else(nobody, |[(dn, _)]| dn.clone());
+        let is_right = connection.is_password(&dn, password).await?;
+        Ok(one.filter(|_| is_right).map(|[(_, person)]| Arc::new(person)))
     }
 
     /// Entries that fit, each with its distinguished name.
@@ -227,29 +280,6 @@ impl Directory {
             Question::Account(account) => equals(&self.attributes.account, account.as_str()),
             Question::Id(id) => Some(self.names.condition(&self.attributes.id, *id)),
         }
-    }
-
-    /// What a password from a page needs before it takes a seat as others do.
-    async fn page_seat(&self, desk: Desk) -> Result<Option<SemaphorePermit<'_>>, DirectoryError> {
-        match desk {
-            Desk::Prompt => Ok(None),
-            Desk::Page => {
-                let seat = tokio::time::timeout(LOOKUP_TIME_MAX, self.page_seats.acquire()).await;
-                seat.ok().and_then(Result::ok).map(Some).ok_or(DirectoryError::TooLate)
-            }
-        }
-    }
-
-    /// Does something while there is a seat and time.
-    async fn in_time<T>(
-        &self,
-        work: impl Future<Output = Result<T, DirectoryError>>,
-    ) -> Result<T, DirectoryError> {
-        let seated = async {
-            let _seat = self.seats.acquire().await;
-            work.await
-        };
-        tokio::time::timeout(LOOKUP_TIME_MAX, seated).await.unwrap_or(Err(DirectoryError::TooLate))
     }
 }
 

@@ -2,12 +2,14 @@
 //! one: `tests/tests/people.rs`.
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wire::admin::Role;
 
 use super::*;
+use crate::accounts::Actor;
 use crate::clock::ManualClock;
-use crate::people::PersonOrigin;
+use crate::people::{By, NewPerson, PersonOrigin};
 use crate::trial::{NOON, Trial};
 
 /// Nobody listens there: it was ours a moment ago.
@@ -46,12 +48,12 @@ async fn an_empty_password_is_wrong_before_the_directory_is_asked() {
     let directory = directory(closed_port());
     for empty in ["", "\0", "x\0y"] {
         assert_eq!(
-            directory.check_password("carol", &secret(empty), Desk::Prompt).await.unwrap(),
+            directory.check_password(Some("carol"), &secret(empty), Desk::Prompt).await.unwrap(),
             None,
             "{empty:?}"
         );
     }
-    let asked = directory.check_password("carol", &secret("x"), Desk::Prompt).await;
+    let asked = directory.check_password(Some("carol"), &secret("x"), Desk::Prompt).await;
     assert!(matches!(asked, Err(DirectoryError::Connection(_))), "{asked:?}");
 }
 
@@ -74,6 +76,72 @@ async fn a_directory_that_does_not_answer_is_an_error_and_not_nobody() {
     assert!(people.by_email("not an address").await.unwrap().is_none());
 }
 
+/// A service with this directory, and Carol of our own records, who may use `deploy`.
+async fn trial_with(port: u16) -> Trial {
+    let folder = tempfile::tempdir().unwrap();
+    let trust = config(&folder, 1).trust_file.unwrap();
+    let trial = Trial::with_config(&format!(
+        "version = 1\n[access]\nlogin_step = \"secondary\"\n[directory]\nurl = \"ldaps://localhost:{port}\"\n\
+         base = \"dc=x\"\ntrust_file = \"{}\"",
+        trust.display()
+    ))
+    .await;
+    let name = |text: &str| UserName::new(text).unwrap();
+    let new = NewPerson {
+        login: name("carol"),
+        email: EmailAddress::parse("carol@example.org").unwrap(),
+        name: None,
+        role: Role::User,
+        accounts: Some(vec![name("deploy")]),
+        password: Some(secret("correct horse battery")),
+    };
+    let by = By { actor: Actor::administrator("root"), role: Role::Super };
+    trial.service.dialogue.people.clerk().add(new, by).await.unwrap();
+    trial
+}
+
+// covers: E1, E6
+#[tokio::test]
+async fn a_directory_that_is_away_refuses_nobody_of_our_own_records() {
+    let trial = trial_with(closed_port()).await;
+    let log_in = async |account: &str, login: &str, password: &str| {
+        let asked = trial.ask(account, "sshd", Some("192.0.2.1")).await;
+        let asked = trial.go_on(&asked, login).await;
+        let end = trial.answer(&asked, password).await;
+        trial.reason(&end)
+    };
+    assert_eq!(log_in("deploy", "carol", "correct horse battery").await, "secondary");
+    // Neither the reason nor the text says whose password was right.
+    assert_eq!(log_in("other", "carol", "correct horse battery").await, "secondary_refused");
+    assert_eq!(log_in("deploy", "carol", "a wrong password").await, "secondary_refused");
+    assert_eq!(log_in("deploy", "nobody", "a wrong password").await, "people_unavailable");
+}
+
+// covers: C11
+#[tokio::test]
+async fn a_wrong_password_of_our_own_records_costs_a_question_too_and_tells_nothing_of_itself() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    // It ends with the process: nobody wakes it.
+    std::thread::spawn(move || {
+        while listener.accept().is_ok() {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let trial = trial_with(port).await;
+    let people = &trial.service.dialogue.people;
+    let check =
+        async |login, password: &str| people.check_password(login, &secret(password), Desk::Prompt).await;
+    assert!(check("carol", "correct horse battery").await.unwrap().is_some());
+    assert_eq!(connections.load(Ordering::SeqCst), 0, "whoever is let in waits for nothing");
+    assert!(check("carol", "a wrong password").await.unwrap().is_none());
+    assert_eq!(connections.load(Ordering::SeqCst), 1);
+    assert!(check("nobody", "a wrong password").await.is_err());
+    assert_eq!(connections.load(Ordering::SeqCst), 2);
+}
+
 #[tokio::test]
 async fn what_was_answered_is_not_asked_for_again_within_the_minute() {
     let directory = directory(closed_port());
@@ -86,14 +154,14 @@ async fn what_was_answered_is_not_asked_for_again_within_the_minute() {
 #[test]
 fn nothing_that_is_typed_becomes_a_part_of_the_filter() {
     let directory = directory(1);
-    let condition = |login: &str| directory.condition(&Question::Login(login.into()));
+    let condition = |login: &str| directory.terms.condition(&Question::Login(login.into()));
     assert_eq!(condition("carol").unwrap(), "(uid=carol)");
     assert_eq!(condition("*").unwrap(), "(uid=\\2a)");
     assert_eq!(condition("x)(uid=*").unwrap(), "(uid=x\\29\\28uid=\\2a)");
     assert_eq!(condition("a\\b\0").unwrap(), "(uid=a\\5cb\\00)");
     assert_eq!((condition(""), condition(&"x".repeat(255))), (None, None));
     let email = EmailAddress::parse("o'brien+x@example.org").unwrap();
-    assert_eq!(directory.condition(&Question::Email(email)).unwrap(), "(mail=o'brien+x@example.org)");
+    assert_eq!(directory.terms.condition(&Question::Email(email)).unwrap(), "(mail=o'brien+x@example.org)");
 }
 
 // covers: C11
