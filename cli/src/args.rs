@@ -19,7 +19,7 @@ use crate::output::Format;
 use crate::verbs::explain::Reference;
 pub use audit::{AuditVerb, AuditWish, Moment};
 pub use host::{HostName, HostVerb};
-pub use person::{PersonAccount, PersonLogin, PersonOrder, PersonVerb, PersonWish};
+pub use person::{PersonAccount, PersonKeysVerb, PersonLogin, PersonOrder, PersonVerb, PersonWish};
 pub use policy::{Attempt, PolicyVerb, PolicyWish, RolloutVerb};
 pub use request::{Approval, RequestFilter, RequestName, RequestVerb};
 pub use session::{SessionFilter, SessionVerb};

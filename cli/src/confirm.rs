@@ -3,8 +3,8 @@
 use std::io::{self, BufRead, IsTerminal, Write};
 
 use crate::args::{
-    Asking, Globals, HostName, HostVerb, PersonLogin, PersonVerb, RecoveryVerb, Serial, StoreVerb, Switch,
-    TokenVerb, UserVerb,
+    Asking, Globals, HostName, HostVerb, PersonKeysVerb, PersonLogin, PersonVerb, RecoveryVerb, Serial,
+    StoreVerb, Switch, TokenVerb, UserVerb,
 };
 use crate::failure::Failure;
 use crate::output::escape::escaped;
@@ -67,6 +67,10 @@ fn question(asking: &Asking) -> Option<(&'static str, When)> {
                 escaped(login)
             );
             ("`person remove`", question)
+        }
+        Asking::Person(PersonVerb::Keys(PersonKeysVerb::Remove(PersonLogin { login }))) => {
+            let question = format!("Remove all security keys of person {}?", escaped(login));
+            ("`person keys remove`", question)
         }
         Asking::Store(StoreVerb::Settle) => (
             "`store settle`",

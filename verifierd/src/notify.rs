@@ -23,7 +23,7 @@ use crate::audit::AuditRecord;
 const FIRST: [&str; 4] = ["token_disabled", "token_lost", "guesses_from_one_source", "store_behind"];
 
 /// What else is told.
-const EVENTS: [&str; 8] = [
+const EVENTS: [&str; 10] = [
     "token_associated",
     "token_disassociated",
     "recovery_codes_made",
@@ -32,6 +32,8 @@ const EVENTS: [&str; 8] = [
     "host_joined",
     "host_join_refused",
     "host_revoked",
+    "security_key_added",
+    "security_key_removed",
 ];
 
 /// Logins that are told, by the record's `reason`: a token was associated at the prompt or showed its first code, a

@@ -21,7 +21,17 @@ pub enum PersonVerb {
     Share(PersonAccount),
     /// Let a person use a Unix account no longer
     Unshare(PersonAccount),
+    /// Security keys of a person, with which he signs in to the pages
+    #[command(subcommand)]
+    Keys(PersonKeysVerb),
     /// Remove a person for ever; asks first
+    Remove(PersonLogin),
+}
+
+/// What can be done with a person's security keys.
+#[derive(Debug, Subcommand)]
+pub enum PersonKeysVerb {
+    /// Remove them all; he signs in with a one-time password
     Remove(PersonLogin),
 }
 

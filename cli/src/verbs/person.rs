@@ -5,7 +5,7 @@ use std::io;
 use wire::admin::{NewPerson, Person, PersonList, PersonOrigin, SetPassword, SetPerson, ShareAccount};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::args::{PersonAccount, PersonLogin, PersonOrder, PersonVerb, PersonWish};
+use crate::args::{PersonAccount, PersonKeysVerb, PersonLogin, PersonOrder, PersonVerb, PersonWish};
 use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::output::table::{self, joined, or_dash, yes_no};
@@ -40,6 +40,10 @@ pub async fn run(session: &Session, verb: PersonVerb) -> Result<Answer, Failure>
         }
         PersonVerb::Share(wish) => share(client, wish, "/share", format).await,
         PersonVerb::Unshare(wish) => share(client, wish, "/unshare", format).await,
+        PersonVerb::Keys(PersonKeysVerb::Remove(PersonLogin { login })) => {
+            let person: Person = client.delete(&path(&login, "/keys")).await?;
+            Ok(show(&person, format)?.saying(&format!("{login} has no security keys any more")))
+        }
         PersonVerb::Remove(PersonLogin { login }) => {
             let removed: Person = client.delete(&path(&login, "")).await?;
             Ok(show(&removed, format)?.saying(&format!("{login} is removed")))
@@ -91,6 +95,7 @@ fn show(person: &Person, format: Format) -> Result<Answer, Failure> {
             ("role", super::whoami::role(person.role).to_owned()),
             ("let in", yes_no(person.enabled)),
             ("password", password(person)),
+            ("security keys", person.security_keys.to_string()),
             ("added", or_dash(person.created.as_deref())),
         ])
     })

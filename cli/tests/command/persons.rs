@@ -9,7 +9,7 @@ use crate::forms::list;
 pub fn person() -> Value {
     json!({"api_version": 1, "kind": "person", "id": "0123456789ABCDEFGHJKMNPQRS", "login": "carol",
         "email": "carol@example.org", "name": "Carol Danvers", "origin": "internal",
-        "accounts": ["carol", "deploy"], "role": "admin", "enabled": true, "has_password": true,
+        "accounts": ["carol", "deploy"], "role": "admin", "enabled": true, "has_password": true, "security_keys": 2,
         "created": "2026-11-01T08:00:00Z"})
 }
 

@@ -70,6 +70,8 @@ const EVENTS: [(Class, &[&str]); 4] = [
             "person_added",
             "person_changed",
             "person_removed",
+            "security_key_added",
+            "security_key_removed",
             "access_requested",
             "access_approved",
             "access_denied",

@@ -84,6 +84,10 @@ pub enum Reason {
     IssuedWaiting,
     /// No person who may use the account has this login name and password.
     SecondaryRefused,
+    /// A person's security key signed what it was asked to.
+    SecurityKey,
+    /// It did not, or it is not his.
+    SecurityKeyRefused,
     /// The directory of persons does not answer.
     PeopleUnavailable,
     /// No token has this serial number.

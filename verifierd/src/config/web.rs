@@ -48,6 +48,11 @@ impl BaseUrl {
         &self.authority
     }
 
+    /// The name alone.
+    pub fn name(&self) -> &str {
+        self.authority.split(':').next().unwrap_or(&self.authority)
+    }
+
     /// The whole.
     pub fn origin(&self) -> String {
         format!("https://{}", self.authority)

@@ -240,6 +240,8 @@ pub fn refusal(decision: &Decision) -> String {
         | Reason::WrongUser
         | Reason::WrongService
         | Reason::SecondaryRefused
+        | Reason::SecurityKey
+        | Reason::SecurityKeyRefused
         | Reason::IssuedPassword
         | Reason::Secondary
         | Reason::NoLoginStep

@@ -124,6 +124,7 @@ pub fn verdict_of(reason: Reason) -> Verdict {
         | Reason::Resynchronized
         | Reason::RecoveryCode
         | Reason::IssuedPassword
+        | Reason::SecurityKey
         | Reason::Secondary => Verdict::Allow,
         Reason::OtpOff
         | Reason::NoLoginStep
@@ -147,6 +148,7 @@ pub fn verdict_of(reason: Reason) -> Verdict {
         | Reason::IssuedVoid
         | Reason::IssuedWaiting
         | Reason::SecondaryRefused
+        | Reason::SecurityKeyRefused
         | Reason::SerialUnknown
         | Reason::TokenTaken
         | Reason::Malformed

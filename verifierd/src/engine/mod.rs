@@ -10,6 +10,7 @@ mod expected;
 mod grace;
 mod hardware;
 mod issued;
+mod key;
 mod occasion;
 mod person;
 mod recent;

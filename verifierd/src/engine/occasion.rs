@@ -57,6 +57,13 @@ impl Occasion {
         Self { login, event, actor: Some(by), source, rule: None, lenience: None }
     }
 
+    /// Something that a person does for himself on a page.
+    ///
+    /// * `login`: the account whose codes he signs in with, and where he is.
+    pub fn on_page(event: &'static str, login: Login, by: Actor) -> Self {
+        Self { event, actor: Some(by), ..Self::login(login) }
+    }
+
     /// Whether it is a login.
     pub fn is_login(&self) -> bool {
         self.event == LOGIN

@@ -166,6 +166,8 @@ pub enum Verb {
     PersonPassword,
     /// Remove a person.
     PersonRemove,
+    /// Remove a person's security keys.
+    PersonKeysRemove,
     /// What holds where.
     PolicyShow,
     /// What a login would meet.
@@ -201,7 +203,7 @@ use Right::{All, Nothing, Own};
 
 /// Verbs and what each role may do with them.
 #[rustfmt::skip]
-const TABLE: [(Verb, [Right; 5]); 50] = [
+const TABLE: [(Verb, [Right; 5]); 51] = [
     //                           user     auditor  helpdesk admin    super
     (Verb::SelfShow,            [Own,     Own,     Own,     Own,     Own]),
     (Verb::UserList,            [Nothing, All,     All,     All,     All]),
@@ -245,6 +247,7 @@ const TABLE: [(Verb, [Right; 5]); 50] = [
     (Verb::PersonShare,         [Nothing, Nothing, Nothing, All,     All]),
     (Verb::PersonPassword,      [Nothing, Nothing, Nothing, All,     All]),
     (Verb::PersonRemove,        [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::PersonKeysRemove,    [Nothing, Nothing, Nothing, All,     All]),
     (Verb::PolicyShow,          [Nothing, All,     All,     All,     All]),
     (Verb::PolicyTry,           [Nothing, All,     All,     All,     All]),
     (Verb::RolloutStatus,       [Nothing, All,     All,     All,     All]),

@@ -10,6 +10,7 @@ use ledger::{Change, Entry, Ledger, Outcome};
 use wire::admin::Role;
 use zeroize::Zeroizing;
 
+use super::keys::{self, Keys, KeysRecord};
 use super::password::{self, HashError, PasswordFault, Passwords};
 use super::{EmailAddress, PersonId, PersonRecord, Roster};
 use crate::accounts::{Actor, UserName};
@@ -166,6 +167,7 @@ pub struct By {
 #[derive(Clone, Debug)]
 pub struct Clerk {
     pub(super) roster: Arc<Roster>,
+    pub(super) keys: Arc<Keys>,
     pub(super) passwords: Passwords,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) clock: Arc<dyn Clock>,
@@ -349,8 +351,10 @@ impl Clerk {
         self.in_turn(async move {
             let known = this.find(&login)?;
             reaches(&by, &known, known.role)?;
-            this.store(&known, known.remove(), "person_removed", known.email.to_string(), &by).await?;
+            let changes = vec![known.remove(), keys::forget(known.id)];
+            this.store(&known, changes, "person_removed", known.email.to_string(), &by).await?;
             this.roster.remove(known.id);
+            this.keys.put(KeysRecord { person: known.id, keys: Vec::new() });
             Ok(known)
         })
         .await
@@ -398,14 +402,14 @@ impl Clerk {
 
     /// Makes a person's new record durable together with what is told of it.
     async fn commit(&self, record: PersonRecord, event: &str, told: String, by: &By) -> Changed {
-        self.store(&record, record.put(), event, told, by).await?;
+        self.store(&record, vec![record.put()], event, told, by).await?;
         Ok(self.roster.put(record))
     }
 
     async fn store(
         &self,
         record: &PersonRecord,
-        change: Change,
+        changes: Vec<Change>,
         event: &str,
         told: String,
         by: &By,
@@ -420,8 +424,7 @@ impl Clerk {
             ..AuditRecord::default()
         };
         let reference = Reference::draw()?;
-        let entry =
-            Entry { claim: None, changes: vec![change], audit: Some(audit::entry(&event, reference)) };
+        let entry = Entry { claim: None, changes, audit: Some(audit::entry(&event, reference)) };
         match self.ledger.submit(entry).await {
             Outcome::Committed => {
                 tracing::info!(

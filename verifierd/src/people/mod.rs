@@ -8,6 +8,7 @@
 //! | `roster` | those in memory |
 //! | `password` | their passwords |
 //! | `clerk` | changes of them |
+//! | `keys` | their security keys, and those of persons of a directory |
 //! | `directory` | the others: LDAP |
 //!
 //! It decides nothing: who may ask, approve or come in is said by those who ask here. A person who is not let in is not
@@ -17,6 +18,7 @@ mod address;
 mod clerk;
 pub mod directory;
 mod id;
+pub mod keys;
 mod password;
 mod record;
 mod roster;
@@ -42,6 +44,7 @@ use crate::keys::MasterKey;
 use crate::notify::Notifier;
 use crate::turns::Turns;
 use directory::Question;
+use keys::{Keyring, Keys};
 
 /// Persons that one request asks for at once: half of what the directory is asked at once.
 const AT_ONCE_MAX: usize = 8;
@@ -114,6 +117,8 @@ pub enum PeopleError {
 pub struct Tools {
     /// Our own records.
     pub roster: Arc<Roster>,
+    /// Security keys of everybody.
+    pub keys: Arc<Keys>,
     /// Where changes become durable.
     pub ledger: Arc<dyn Ledger>,
     /// The time.
@@ -128,15 +133,29 @@ pub struct Tools {
 #[derive(Debug)]
 pub struct People {
     clerk: Clerk,
+    keyring: Keyring,
     directory: Option<Directory>,
 }
 
 impl People {
     /// Our own persons, and those of the directory where one is configured.
     pub fn new(tools: Tools, master: &MasterKey) -> Self {
-        let Tools { roster, ledger, clock, notifier, directory } = tools;
+        let Tools { roster, keys, ledger, clock, notifier, directory } = tools;
         let (passwords, turns) = (Passwords::new(master), Turns::new());
-        Self { clerk: Clerk { roster, passwords, ledger, clock, notifier, turns }, directory }
+        let keyring = Keyring {
+            keys: Arc::clone(&keys),
+            ledger: Arc::clone(&ledger),
+            clock: Arc::clone(&clock),
+            notifier: Arc::clone(&notifier),
+            turns: Turns::new(),
+        };
+        let clerk = Clerk { roster, keys, passwords, ledger, clock, notifier, turns };
+        Self { clerk, keyring, directory }
+    }
+
+    /// Security keys, and changes of them.
+    pub fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// Changes our own records.

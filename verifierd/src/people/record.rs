@@ -4,6 +4,7 @@ use ledger::Change;
 use serde::{Deserialize, Serialize};
 use wire::admin::Role;
 
+use super::keys::KeysRecordError;
 use super::{EmailAddress, PersonId};
 use crate::accounts::{UserName, kind};
 use crate::clock::UnixTime;
@@ -48,6 +49,9 @@ pub enum PersonRecordError {
         /// The format it names.
         found: u32,
     },
+    /// That of his security keys is not in order.
+    #[error(transparent)]
+    Keys(#[from] KeysRecordError),
     /// The record of another person has its login name or address.
     #[error("the record of person {id} has the login name or the address of another one")]
     Twice {

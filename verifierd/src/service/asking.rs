@@ -14,6 +14,7 @@ use crate::hosts::Registrar;
 use crate::keys::MasterKey;
 use crate::mail::{self, Outbox};
 use crate::notify::Notifier;
+use crate::people::keys::Keys;
 use crate::people::{self, Directory, People, Roster};
 
 /// What it is made of.
@@ -30,6 +31,7 @@ pub(super) struct Parts<'a> {
 /// What the ledger holds of it.
 pub(super) struct Kept {
     pub roster: Roster,
+    pub keys: Keys,
     pub requests: access::Loaded,
     pub mails: mail::Loaded,
 }
@@ -51,6 +53,7 @@ impl Parts<'_> {
         };
         let known = people::Tools {
             roster: Arc::new(kept.roster),
+            keys: Arc::new(kept.keys),
             ledger: Arc::clone(ledger),
             clock: Arc::clone(clock),
             notifier: Arc::clone(notifier),

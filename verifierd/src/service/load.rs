@@ -10,7 +10,8 @@ use crate::accounts::{Accounts, Leftovers, Loader};
 use crate::clock::Clock;
 use crate::engine::throttle::Throttles;
 use crate::keys::{IndexHasher, Sealer};
-use crate::people::Roster;
+use crate::people::keys::Keys;
+use crate::people::{PersonRecordError, Roster};
 use crate::{access, hosts, mail, sessions};
 
 /// What a start reads the ledger with.
@@ -39,6 +40,7 @@ impl Loading {
         let accounts = Arc::new(Accounts::new(names));
         let mut loader = Loader::new(&accounts, &sealer);
         let (mut fleet, mut sessions) = (hosts::table::Loaded::default(), sessions::Loaded::default());
+        let keys = Keys::default();
         let (roster, mut requests, mut mails) =
             (Roster::default(), access::Loaded::default(), mail::Loaded::default());
         let mut fault = None;
@@ -51,6 +53,9 @@ impl Loading {
                 fault = fleet.take(record, &*clock).map_err(StartError::from).err();
                 fault = fault.take().or_else(|| sessions.take(record).map_err(StartError::from).err());
                 fault = fault.take().or_else(|| roster.take(record).map_err(StartError::from).err());
+                fault = fault.take().or_else(|| {
+                    keys.take(record).map_err(PersonRecordError::from).map_err(StartError::from).err()
+                });
                 fault = fault.take().or_else(|| requests.take(record).map_err(StartError::from).err());
                 fault = fault.take().or_else(|| mails.take(record).map_err(StartError::from).err());
             }
@@ -62,7 +67,7 @@ impl Loading {
         let leftovers = loader.finish()?;
         requests.look_at_newest_line(&*ledger)?;
         let throttles = Arc::new(throttles);
-        let asking = Kept { roster, requests, mails };
+        let asking = Kept { roster, keys, requests, mails };
         Ok(Loaded { accounts, throttles, leftovers, fleet, sessions, asking })
     }
 }

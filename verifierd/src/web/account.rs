@@ -18,6 +18,7 @@ struct AccountPage<'a> {
     visitor: &'a Shown,
     person: &'a Person,
     own: &'a SelfInfo,
+    has_keys_page: bool,
 }
 
 impl Web {
@@ -25,7 +26,11 @@ impl Web {
     pub(super) async fn show_account(&self, asked: &Asked<'_>, person: &Arc<Person>) -> Reply {
         let visitor = shown(asked, person);
         match self.ask::<SelfInfo>(person, Ask::get("/v1/self")).await {
-            Ok(own) => Page::of(&AccountPage { visitor: &visitor, person, own: &own }).reply(StatusCode::OK),
+            Ok(own) => {
+                let has_keys_page = cfg!(feature = "webauthn");
+                let page = AccountPage { visitor: &visitor, person, own: &own, has_keys_page };
+                Page::of(&page).reply(StatusCode::OK)
+            }
             Err(refused) => Page::message("Your account", &refused.message, &visitor).reply(refused.status),
         }
     }

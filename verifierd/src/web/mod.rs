@@ -5,6 +5,7 @@
 //! | `guard` | refuses requests that are not for us or not from our pages; says what browsers are to keep from |
 //! | `sessions` | knows who is signed in |
 //! | `sign_in` | a person's login name and password, then a one-time password |
+//! | `keys` | security keys and passkeys in the place of a one-time password |
 //! | `requests` | access requests: the list, deciding, "this was not me" |
 //! | `account` | one's own account |
 //! | `open_sessions`, `hosts`, `policy`, `bans`, `audit`, `status` | what administrators look at and change, each as the command does |
@@ -13,9 +14,10 @@
 //! | `escaping` | how text of others stands on a page |
 //! | `asking` | asks what pages show and change, by the routes of the `postern` command |
 //! | `pages` | makes pages of templates |
-//! | `assets` | the one style and the one script |
+//! | `assets` | the one style and the scripts |
 //!
-//! Every page works without the script, which only renews lists. A GET changes nothing: mail scanners follow every link.
+//! Every page works without scripts, which only renew lists, but for that of security keys, which browsers hand to scripts
+//! alone. A GET changes nothing: mail scanners follow every link.
 
 mod account;
 mod asking;
@@ -26,6 +28,8 @@ mod escaping;
 mod export;
 mod guard;
 mod hosts;
+#[cfg(feature = "webauthn")]
+mod keys;
 mod look;
 mod open_sessions;
 mod pages;
@@ -154,6 +158,10 @@ impl Web {
             (GET | HEAD, ["sign-in"]) => self.show_sign_in(&asked),
             (POST, ["sign-in"]) => self.take_password(asked).await,
             (POST, ["sign-in", "code"]) => self.take_code(asked).await,
+            #[cfg(feature = "webauthn")]
+            (POST, ["sign-in", "key", "begin"]) => self.ask_for_key(&asked).await,
+            #[cfg(feature = "webauthn")]
+            (POST, ["sign-in", "key"]) => self.take_key(&asked).await,
             (POST, ["sign-out"]) => self.sign_out(&asked),
             (GET | HEAD, ["not-me", _, _]) => self.show_not_me(),
             (POST, ["not-me", id, proof]) => self.take_not_me(&asked, id, proof).await,
@@ -182,6 +190,10 @@ impl Web {
         match (asked.method, segments) {
             (GET | HEAD, [""]) => requests::start(),
             (GET | HEAD, ["account"]) => self.show_account(asked, &person).await,
+            #[cfg(feature = "webauthn")]
+            (GET | HEAD, ["account", "keys"]) => self.show_keys(asked, &person),
+            #[cfg(feature = "webauthn")]
+            (POST, ["account", "keys", what @ ..]) => self.change_keys(asked, &person, what).await,
             (_, ["hosts", rest @ ..]) => self.hosts(asked, &person, rest).await,
             (GET | HEAD, ["policy"]) => self.show_policy(asked, &person).await,
             (GET | HEAD, ["policy", "try"]) => self.try_policy(asked, &person).await,

@@ -9,6 +9,8 @@ use std::time::Duration;
 use data_encoding::BASE64URL_NOPAD;
 use zeroize::Zeroizing;
 
+#[cfg(feature = "webauthn")]
+use super::keys::{CEREMONY_MAX, Ceremony};
 use crate::keys::{KeyError, NameHasher, random_bytes};
 use crate::people::PersonId;
 
@@ -92,6 +94,9 @@ struct Held {
     place: Box<str>,
     began: Duration,
     seen: Duration,
+    /// What a key was asked, and when.
+    #[cfg(feature = "webauthn")]
+    asked: Option<(Ceremony, Duration)>,
 }
 
 impl Held {
@@ -136,7 +141,14 @@ impl WebSessions {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, held| !held.is_over(now));
         make_room(&mut held, &beginning);
-        let session = Held { visitor: visitor.clone(), place: place.into(), began: now, seen: now };
+        let session = Held {
+            visitor: visitor.clone(),
+            place: place.into(),
+            began: now,
+            seen: now,
+            #[cfg(feature = "webauthn")]
+            asked: None,
+        };
         held.insert(self.key(name.expose()), session);
         Ok((name, visitor))
     }
@@ -156,6 +168,23 @@ impl WebSessions {
             found.seen = now;
         }
         Some(found.visitor.clone())
+    }
+
+    /// Keeps what a key is asked in a session; another question of the same session is forgotten.
+    #[cfg(feature = "webauthn")]
+    pub fn ask(&self, name: &str, ceremony: Ceremony, now: Duration) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = held.get_mut(&self.key(name)) {
+            held.asked = Some((ceremony, now));
+        }
+    }
+
+    /// What a key was asked in a session, unless that was too long ago. It is forgotten by this: it has one answer.
+    #[cfg(feature = "webauthn")]
+    pub fn take_asked(&self, name: &str, now: Duration) -> Option<Ceremony> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ceremony, asked) = held.get_mut(&self.key(name))?.asked.take()?;
+        (now < asked + CEREMONY_MAX).then_some(ceremony)
     }
 
     /// Ends a session.

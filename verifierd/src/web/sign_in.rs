@@ -38,6 +38,7 @@ struct PasswordPage<'a> {
 struct CodePage<'a> {
     fault: &'a str,
     form_word: &'a str,
+    has_keys: bool,
 }
 
 impl Web {
@@ -45,7 +46,7 @@ impl Web {
     pub(super) fn show_sign_in(&self, asked: &Asked<'_>) -> Reply {
         match &asked.visitor {
             Some((_, visitor)) if visitor.stage == Stage::SignedIn => redirect("/"),
-            Some((_, visitor)) => code_page("", visitor).reply(StatusCode::OK),
+            Some((_, visitor)) => self.code_page("", visitor).reply(StatusCode::OK),
             None => password_page("").reply(StatusCode::OK),
         }
     }
@@ -64,7 +65,7 @@ impl Web {
         let identified = dialogue.engine.identify(&attempt, &login, &dialogue.people, Desk::Page).await;
         let reply = match identified {
             // Not counted as a success yet: the second step is still to come.
-            Ok((person, _)) => self.begin(&person, Stage::HalfWay, &asked, "/sign-in"),
+            Ok((person, _)) => self.begin(&person, Stage::HalfWay, &asked, redirect("/sign-in")),
             Err(decision) => password_page(&said(&decision)).reply(StatusCode::FORBIDDEN),
         };
         dialogue.wait_for_the_next_beat(begun).await;
@@ -94,10 +95,16 @@ impl Web {
         let decision = dialogue.engine.prove(attempt).await;
         if decision.verdict == Verdict::Allow {
             dialogue.engine.came_in(&occasion, &person.login).await;
-            return self.begin(&person, Stage::SignedIn, &asked, "/");
+            return self.begin(&person, Stage::SignedIn, &asked, redirect("/"));
         }
         dialogue.wait_for_the_next_beat(begun).await;
-        code_page(&said(&decision), visitor).reply(StatusCode::FORBIDDEN)
+        self.code_page(&said(&decision), visitor).reply(StatusCode::FORBIDDEN)
+    }
+
+    fn code_page(&self, fault: &str, visitor: &Visitor) -> Page {
+        let keys = self.administration.dialogue.people.keyring().of(visitor.person);
+        let has_keys = cfg!(feature = "webauthn") && !keys.is_empty();
+        Page::of(&CodePage { fault, form_word: &visitor.form_word, has_keys })
     }
 
     /// Ends the session.
@@ -114,7 +121,15 @@ impl Web {
     }
 
     /// Begins a session under a new name; the one that was shown ends.
-    fn begin(&self, person: &Arc<Person>, stage: Stage, asked: &Asked<'_>, to: &'static str) -> Reply {
+    ///
+    /// * `reply`: what the browser is told; its cookie goes with it.
+    pub(super) fn begin(
+        &self,
+        person: &Arc<Person>,
+        stage: Stage,
+        asked: &Asked<'_>,
+        mut reply: Reply,
+    ) -> Reply {
         if let Some((former, _)) = &asked.visitor {
             self.sessions.end(former);
         }
@@ -124,13 +139,12 @@ impl Web {
         let Ok((name, _)) = self.sessions.begin(beginning, now) else {
             return unavailable();
         };
-        let mut reply = redirect(to);
         set_cookie(&mut reply, SessionName::expose(&name), "");
         reply
     }
 
     /// What is typed for the account of a person's login name; `None` where nothing can be drawn.
-    fn attempt(&self, login: &str, place: &str, typed: Typed) -> Option<Attempt> {
+    pub(super) fn attempt(&self, login: &str, place: &str, typed: Typed) -> Option<Attempt> {
         let request: RequestKey = random_bytes().ok()?;
         let user =
             UserName::new(login).ok().and_then(|name| self.administration.dialogue.accounts.find(&name));
@@ -146,7 +160,7 @@ pub(super) fn is_own_form(asked: &Asked<'_>, visitor: &Visitor) -> bool {
 }
 
 /// What somebody reads whom a decision refuses.
-fn said(decision: &Decision) -> String {
+pub(super) fn said(decision: &Decision) -> String {
     match decision.verdict {
         Verdict::Unavailable | Verdict::Unknown => {
             format!("Nothing can be decided at the moment. Reference {}.", decision.reference)
@@ -159,10 +173,6 @@ fn said(decision: &Decision) -> String {
 
 fn password_page(fault: &str) -> Page {
     Page::of(&PasswordPage { fault })
-}
-
-fn code_page(fault: &str, visitor: &Visitor) -> Page {
-    Page::of(&CodePage { fault, form_word: &visitor.form_word })
 }
 
 pub(super) fn unavailable() -> Reply {

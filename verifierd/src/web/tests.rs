@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http_body_util::BodyExt as _;
 use hyper::header::{COOKIE, HeaderValue, LOCATION, SET_COOKIE};
 use ledger::StartState;
 use otp_core::OtpKey;
@@ -12,31 +13,52 @@ use wire::admin::Role;
 use super::sessions::Beginning;
 use super::*;
 use crate::accounts::{Actor, UserName};
+use crate::config::Config;
 use crate::people::{By, Desk, EmailAddress, NewPerson, PersonChanges, PersonId};
 use crate::trial::{STEP, Trial};
 
-const PASSWORD: &str = "correct horse battery";
-const DESK: &str = "192.0.2.1";
+pub(super) const PASSWORD: &str = "correct horse battery";
+/// What the pages' addresses begin with.
+pub(super) const BASE: &str = "https://otp.example.org:8443";
+pub(super) const DESK: &str = "192.0.2.1";
 
 /// Pages of a trial, and carol, who has a token.
-struct Site {
-    trial: Trial,
+pub(super) struct Site {
+    pub(super) trial: Trial,
     web: Web,
     key: OtpKey,
 }
 
 /// A browser: where it is, and its cookie.
-struct Browser<'a> {
+pub(super) struct Browser<'a> {
     site: &'a Site,
     place: String,
-    cookie: Option<String>,
+    pub(super) cookie: Option<String>,
 }
 
 /// What it was answered.
-struct Answer {
-    status: StatusCode,
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
     to: Option<String>,
     cookie: Option<String>,
+    pub(super) body: String,
+}
+
+impl Answer {
+    /// What it says to a script.
+    #[cfg(feature = "webauthn")]
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
+    }
+}
+
+/// With pages in the configuration; what they show of certificates is none of these tests.
+fn set_up(trial: &Trial) {
+    let text = format!(
+        "version = 1\n[web]\nlisten = \"127.0.0.1:0\"\nbase_url = \"{BASE}\"\n\
+         certificate_file = \"/x\"\nprivate_key_file = \"/y\"\n"
+    );
+    trial.service.dialogue.config.store(Arc::new(Config::parse(&text).unwrap()));
 }
 
 fn pages(trial: &Trial) -> Web {
@@ -53,13 +75,14 @@ fn pages(trial: &Trial) -> Web {
     Web { administration, tls: ArcSwap::from_pointee(tls), sessions }
 }
 
-fn root() -> By {
+pub(super) fn root() -> By {
     By { actor: Actor::administrator("root"), role: Role::Admin }
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let trial = Trial::new().await;
+        set_up(&trial);
         let new = NewPerson {
             login: UserName::new("carol").unwrap(),
             email: EmailAddress::parse("carol@example.org").unwrap(),
@@ -74,17 +97,30 @@ impl Site {
         Self { trial, web, key }
     }
 
-    fn browser(&self, place: &str) -> Browser<'_> {
+    /// The same site, with a daemon that started again.
+    pub(super) async fn restarted(self, state: StartState) -> Self {
+        let Self { trial, key, .. } = self;
+        let trial = trial.restart(state).await;
+        set_up(&trial);
+        Self { web: pages(&trial), trial, key }
+    }
+
+    #[cfg(feature = "webauthn")]
+    pub(super) fn carol_id(&self) -> PersonId {
+        self.trial.service.dialogue.people.roster().by_login("carol").unwrap().id
+    }
+
+    pub(super) fn browser(&self, place: &str) -> Browser<'_> {
         Browser { site: self, place: place.into(), cookie: None }
     }
 
-    fn code(&self) -> String {
+    pub(super) fn code(&self) -> String {
         self.trial.advance(STEP);
         self.trial.code(&self.key, 0)
     }
 
     /// Carol, signed in at her desk.
-    async fn carol(&self) -> Browser<'_> {
+    pub(super) async fn carol(&self) -> Browser<'_> {
         let mut carol = self.browser(DESK);
         carol.give_password(PASSWORD).await;
         let answer = carol.give_code(&self.code()).await;
@@ -99,11 +135,11 @@ impl Browser<'_> {
         line.iter().map(|line| (COOKIE, HeaderValue::from_str(line).unwrap())).collect()
     }
 
-    fn visitor(&self, method: &Method) -> Option<(String, Visitor)> {
+    pub(super) fn visitor(&self, method: &Method) -> Option<(String, Visitor)> {
         self.site.web.visitor(method, &self.headers())
     }
 
-    async fn send(&mut self, method: Method, path: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(super) async fn send(&mut self, method: Method, path: &str, fields: &[(&str, &str)]) -> Answer {
         let visitor = self.visitor(&method);
         let form = Form::of_fields(fields);
         let asked = Asked { method: &method, path, place: self.place.clone(), visitor, form };
@@ -115,10 +151,12 @@ impl Browser<'_> {
         if let Some(value) = value {
             self.cookie = Some(value.to_owned()).filter(|value| !value.is_empty());
         }
-        Answer { status: reply.status(), to: header(LOCATION), cookie }
+        let (status, to) = (reply.status(), header(LOCATION));
+        let body = reply.into_body().collect().await.unwrap().to_bytes();
+        Answer { status, to, cookie, body: String::from_utf8(body.into()).unwrap() }
     }
 
-    async fn give_password(&mut self, password: &str) -> Answer {
+    pub(super) async fn give_password(&mut self, password: &str) -> Answer {
         self.send(Method::POST, "/sign-in", &[("login", "carol"), ("password", password)]).await
     }
 
@@ -128,7 +166,7 @@ impl Browser<'_> {
     }
 
     /// Whether it is let in to where somebody who is signed in is.
-    async fn is_in(&mut self) -> bool {
+    pub(super) async fn is_in(&mut self) -> bool {
         self.send(Method::GET, "/requests", &[]).await.status == StatusCode::OK
     }
 }
@@ -146,9 +184,7 @@ async fn strangers_guesses_do_not_keep_carol_out_where_she_signed_in_before() {
     assert_eq!(elsewhere.give_password(PASSWORD).await.status, StatusCode::FORBIDDEN, "all have to wait");
     assert!(site.carol().await.is_in().await, "but she, at her desk");
     // That is so after a restart too.
-    let Site { trial, key, .. } = site;
-    let trial = trial.restart(StartState::Clean).await;
-    let site = Site { web: pages(&trial), trial, key };
+    let site = site.restarted(StartState::Clean).await;
     for number in 0..12 {
         site.browser(&format!("203.0.113.{number}")).give_password("a guess of a stranger").await;
     }

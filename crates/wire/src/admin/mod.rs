@@ -36,6 +36,7 @@
 //! | `GET /v1/persons/{name}` | [`Person`] |
 //! | `PUT /v1/persons/{name}` with [`SetPerson`] | [`Person`] |
 //! | `DELETE /v1/persons/{name}` | [`Person`], as he was |
+//! | `DELETE /v1/persons/{name}/keys` | [`Person`], without security keys |
 //! | `PUT /v1/persons/{name}/password` with [`SetPassword`] | [`Person`] |
 //! | `POST /v1/persons/{name}/share` with [`ShareAccount`] | [`Person`] |
 //! | `POST /v1/persons/{name}/unshare` with [`ShareAccount`] | [`Person`] |

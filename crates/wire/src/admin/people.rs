@@ -39,6 +39,9 @@ pub struct Person {
     pub enabled: bool,
     /// Whether he has a password; nobody knows of those that a directory keeps.
     pub has_password: Option<bool>,
+    /// How many security keys he has for the pages.
+    #[serde(default)]
+    pub security_keys: usize,
     /// When he was added, RFC 3339 in UTC; nobody knows of those of a directory.
     pub created: Option<String>,
 }

@@ -47,6 +47,8 @@ pub mod kind {
     pub const REQUEST: u8 = 15;
     /// A mail that is to be sent.
     pub const MAIL: u8 = 16;
+    /// `people::KeysRecord`, by person id.
+    pub const SECURITY_KEYS: u8 = 17;
 }
 
 /// The newest format.

@@ -260,6 +260,7 @@ fn routes() -> Routes {
         .add(Verb::PersonShow, GET, "/v1/persons/{name}", people::show)
         .add(Verb::PersonSet, PUT, "/v1/persons/{name}", people::set)
         .add(Verb::PersonRemove, DELETE, "/v1/persons/{name}", people::remove)
+        .add(Verb::PersonKeysRemove, DELETE, "/v1/persons/{name}/keys", people::remove_keys)
         .add(Verb::PersonPassword, PUT, "/v1/persons/{name}/password", people::set_password)
         .add(Verb::PersonShare, POST, "/v1/persons/{name}/share", people::share)
         .add(Verb::PersonShare, POST, "/v1/persons/{name}/unshare", people::unshare)

@@ -14,7 +14,8 @@ use super::refusals::{Refusal, refusal};
 use super::routes::Granted;
 use crate::accounts::UserName;
 use crate::audit::rfc3339;
-use crate::people::{self, By, EmailAddress, PersonChanges, PersonError, PersonRecord};
+use crate::people::keys::KeyringError;
+use crate::people::{self, By, EmailAddress, People, PersonChanges, PersonError, PersonRecord};
 
 type Admin = State<Arc<Administration>>;
 type Shown = Result<Json<Person>, Refusal>;
@@ -45,17 +46,18 @@ impl From<PersonError> for Refusal {
 }
 
 pub(super) async fn list(State(admin): Admin) -> Json<PersonList> {
-    let items = admin.dialogue.people.roster().all().iter().map(|record| shown(record)).collect();
+    let people = &admin.dialogue.people;
+    let items = people.roster().all().iter().map(|record| shown(people, record)).collect();
     Json(PersonList { api_version: wire::API_VERSION, kind: "person_list".into(), items })
 }
 
 pub(super) async fn show(State(admin): Admin, Named(login): Named) -> Shown {
     let people = &admin.dialogue.people;
     if let Some(record) = people.roster().by_login(&login) {
-        return Ok(Json(shown(&record)));
+        return Ok(Json(shown(people, &record)));
     }
     match people.by_login(&login).await {
-        Ok(Some(person)) => Ok(Json(shown_of_directory(&person))),
+        Ok(Some(person)) => Ok(Json(shown_of_directory(people, &person))),
         Ok(None) => Err(refusal(ErrorCode::NotFound, format!("no person {login:?}"))),
         Err(error) => Err(refusal(ErrorCode::Unavailable, error.to_string())),
     }
@@ -74,7 +76,7 @@ pub(super) async fn add(State(admin): Admin, granted: Granted, Body(new): Body<N
         password,
     };
     let record = admin.dialogue.people.clerk().add(new, by(&granted)).await?;
-    Ok(Json(shown(&record)))
+    Ok(Json(shown(&admin.dialogue.people, &record)))
 }
 
 pub(super) async fn set(
@@ -87,7 +89,7 @@ pub(super) async fn set(
     let email = email.as_deref().map(address).transpose()?;
     let changes = PersonChanges { email, name, role, enabled };
     let record = admin.dialogue.people.clerk().set(&login, changes, by(&granted)).await?;
-    Ok(Json(shown(&record)))
+    Ok(Json(shown(&admin.dialogue.people, &record)))
 }
 
 pub(super) async fn set_password(
@@ -98,7 +100,7 @@ pub(super) async fn set_password(
 ) -> Shown {
     let password = Zeroizing::new(wish.password);
     let record = admin.dialogue.people.clerk().set_password(&login, password, by(&granted)).await?;
-    Ok(Json(shown(&record)))
+    Ok(Json(shown(&admin.dialogue.people, &record)))
 }
 
 pub(super) async fn share(
@@ -109,7 +111,7 @@ pub(super) async fn share(
 ) -> Shown {
     let account = account(&wish.account)?;
     let record = admin.dialogue.people.clerk().share(&login, account, by(&granted)).await?;
-    Ok(Json(shown(&record)))
+    Ok(Json(shown(&admin.dialogue.people, &record)))
 }
 
 pub(super) async fn unshare(
@@ -120,12 +122,47 @@ pub(super) async fn unshare(
 ) -> Shown {
     let account = account(&wish.account)?;
     let record = admin.dialogue.people.clerk().unshare(&login, account, by(&granted)).await?;
-    Ok(Json(shown(&record)))
+    Ok(Json(shown(&admin.dialogue.people, &record)))
 }
 
 pub(super) async fn remove(State(admin): Admin, granted: Granted, Named(login): Named) -> Shown {
     let record = admin.dialogue.people.clerk().remove(&login, by(&granted)).await?;
-    Ok(Json(shown(&record)))
+    Ok(Json(shown(&admin.dialogue.people, &record)))
+}
+
+/// Removes all security keys of a person, of the directory too.
+pub(super) async fn remove_keys(State(admin): Admin, granted: Granted, Named(login): Named) -> Shown {
+    let people = &admin.dialogue.people;
+    let (person, answer) = match people.roster().by_login(&login) {
+        Some(record) => (people::Person::from(&*record), Some(record)),
+        None => match people.by_login(&login).await {
+            Ok(Some(person)) => ((*person).clone(), None),
+            Ok(None) => return Err(refusal(ErrorCode::NotFound, format!("no person {login:?}"))),
+            Err(error) => return Err(refusal(ErrorCode::Unavailable, error.to_string())),
+        },
+    };
+    if granted.caller().role < person.role {
+        return Err(refusal(ErrorCode::NotAllowed, format!("{login} has more rights than you")));
+    }
+    people.keyring().remove(&person, None, granted.actor()).await?;
+    Ok(Json(match answer {
+        Some(record) => shown(people, &record),
+        None => shown_of_directory(people, &person),
+    }))
+}
+
+impl From<KeyringError> for Refusal {
+    fn from(error: KeyringError) -> Self {
+        let code = match error {
+            KeyringError::NoSuchKey => ErrorCode::NotFound,
+            KeyringError::NameTaken | KeyringError::TooMany => ErrorCode::Conflict,
+            KeyringError::Name | KeyringError::TooLong => ErrorCode::Malformed,
+            KeyringError::NotStored { .. } | KeyringError::Random(_) | KeyringError::Busy => {
+                ErrorCode::Unavailable
+            }
+        };
+        refusal(code, error.to_string())
+    }
 }
 
 fn by(granted: &Granted) -> By {
@@ -140,16 +177,16 @@ fn address(text: &str) -> Result<EmailAddress, Refusal> {
     EmailAddress::parse(text).map_err(|error| refusal(ErrorCode::Malformed, format!("{text:?}: {error}")))
 }
 
-fn shown(record: &PersonRecord) -> Person {
+fn shown(people: &People, record: &PersonRecord) -> Person {
     Person {
         enabled: record.enabled,
         has_password: Some(record.password.is_some()),
         created: Some(rfc3339(record.created)),
-        ..shown_of_directory(&people::Person::from(record))
+        ..shown_of_directory(people, &people::Person::from(record))
     }
 }
 
-fn shown_of_directory(person: &people::Person) -> Person {
+fn shown_of_directory(people: &People, person: &people::Person) -> Person {
     Person {
         api_version: wire::API_VERSION,
         kind: "person".into(),
@@ -165,6 +202,7 @@ fn shown_of_directory(person: &people::Person) -> Person {
         role: person.role,
         enabled: true,
         has_password: None,
+        security_keys: people.keyring().of(person.id).len(),
         created: None,
     }
 }

@@ -20,6 +20,14 @@ async fn a_person_is_added_shown_changed_and_removed_and_no_answer_tells_a_passw
     assert_eq!(shown, added);
     let all = ask(&trial, &dora, Method::GET, "/v1/persons", "").await;
     assert_eq!((&all.1["kind"], &all.1["items"]), (&json!("person_list"), &json!([added.1])));
+    assert_eq!(added.1["security_keys"], json!(0));
+    let denied = ask(&trial, &dora, Method::DELETE, "/v1/persons/carol/keys", "").await;
+    let none = ask(&trial, &ann, Method::DELETE, "/v1/persons/carol/keys", "").await;
+    let nobody = ask(&trial, &ann, Method::DELETE, "/v1/persons/nobody/keys", "").await;
+    assert_eq!(
+        [denied.0, none.0, nobody.0],
+        [StatusCode::FORBIDDEN, StatusCode::NOT_FOUND, StatusCode::NOT_FOUND]
+    );
     for (method, path, body, field, value) in [
         (Method::PUT, "", r#"{"name":"Carol D","role":"auditor"}"#, "role", json!("auditor")),
         (Method::PUT, "/password", r#"{"password":"another horse battery"}"#, "has_password", json!(true)),
