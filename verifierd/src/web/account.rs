@@ -1,37 +1,48 @@
-//! One's own account: who is signed in, and what is his.
+//! One's own account: who is signed in, his tokens and recovery codes, and where all else of his is.
 
 use std::sync::Arc;
 
-use askama::Template;
-use hyper::StatusCode;
 use serve::Reply;
-use wire::admin::SelfInfo;
+use wire::admin::{RecoveryStatus, SelfInfo};
 
-use super::asking::Ask;
-use super::pages::{Page, Shown, shown};
+use super::asking::{Ask, path};
+use super::pages::shown;
+use super::parts::{Cell, Facts};
+use super::sheet::{Outcome, Sheet, refusal};
+use super::users::{codes_left, token_rows};
 use super::{Asked, Web};
+use crate::http::roles::Caller;
 use crate::people::Person;
-
-#[derive(Template)]
-#[template(path = "web/account.html")]
-struct AccountPage<'a> {
-    visitor: &'a Shown,
-    person: &'a Person,
-    own: &'a SelfInfo,
-    has_keys_page: bool,
-}
 
 impl Web {
     /// The page of whoever is signed in.
     pub(super) async fn show_account(&self, asked: &Asked<'_>, person: &Arc<Person>) -> Reply {
         let visitor = shown(asked, person);
-        match self.ask::<SelfInfo>(person, Ask::get("/v1/self")).await {
-            Ok(own) => {
-                let has_keys_page = cfg!(feature = "webauthn");
-                let page = AccountPage { visitor: &visitor, person, own: &own, has_keys_page };
-                Page::of(&page).reply(StatusCode::OK)
+        let own = match self.ask::<SelfInfo>(person, Ask::get("/v1/self")).await {
+            Ok(own) => own,
+            Err(refused) => return refusal("Your account", &refused, &visitor),
+        };
+        let mut facts: Vec<(&'static str, Cell)> = vec![
+            ("Login name", person.login.as_str().into()),
+            ("Name", person.name.as_str().into()),
+            ("Address", person.email.as_ref().map(ToString::to_string).as_deref().into()),
+        ];
+        let mut page = Sheet::new(&visitor, "Your account");
+        page.links = vec![("Your sessions", "/sessions".into()), ("Your requests", "/requests".into())];
+        if let Some(account) = Caller::from(person).account() {
+            let ask = Ask::get(path(&["v1", "users", account.as_str(), "recovery"]));
+            match self.ask::<RecoveryStatus>(person, ask).await {
+                Ok(recovery) => facts.push(("Recovery codes left", codes_left(&recovery).into())),
+                Err(refused) => return refusal("Your account", &refused, &visitor),
             }
-            Err(refused) => Page::message("Your account", &refused.message, &visitor).reply(refused.status),
+            page.links.push(("New recovery codes", path(&["users", account.as_str(), "recovery"])));
         }
+        if cfg!(feature = "webauthn") {
+            page.links.push(("Security keys and passkeys", "/account/keys".into()));
+        }
+        page.facts = Some(Facts(facts));
+        let tokens = own.user.map(|user| user.tokens).unwrap_or_default();
+        page.tables = vec![("Your tokens", token_rows(&tokens))];
+        page.reply(asked, Outcome::None)
     }
 }

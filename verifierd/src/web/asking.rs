@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http_body_util::BodyExt as _;
 use hyper::{Method, StatusCode, Uri};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wire::error::ErrorBody;
@@ -60,7 +60,6 @@ impl Ask {
     }
 
     /// Asks to remove something.
-    #[expect(dead_code, reason = "no page removes something yet")]
     pub(super) fn delete(target: impl Into<String>) -> Self {
         Self { method: Method::DELETE, ..Self::get(target) }
     }
@@ -83,6 +82,11 @@ pub(super) fn query<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> 
     let pairs: Vec<_> =
         pairs.into_iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
     if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+}
+
+/// What a part of a path names, with its `%` signs resolved; nothing where that is no text.
+pub(super) fn named(part: &str) -> Option<String> {
+    percent_decode_str(part).decode_utf8().ok().map(Cow::into_owned)
 }
 
 fn encoded(text: &str) -> Cow<'_, str> {

@@ -8,6 +8,8 @@
 //! | `keys` | security keys and passkeys in the place of a one-time password |
 //! | `requests` | access requests: the list, deciding, "this was not me" |
 //! | `account` | one's own account |
+//! | `users`, `tokens` | users and tokens: looking, and what the command does to them |
+//! | `sheet` | pages of facts, tables and forms, one like the other |
 //! | `open_sessions`, `hosts`, `policy`, `bans`, `audit`, `status` | what administrators look at and change, each as the command does |
 //! | `export` | audit records for spreadsheets |
 //! | `look`, `parts` | pages on which somebody only looks; tables, facts and fields of any page |
@@ -37,8 +39,11 @@ mod parts;
 mod policy;
 mod requests;
 mod sessions;
+mod sheet;
 mod sign_in;
 mod status;
+mod tokens;
+mod users;
 
 use std::sync::Arc;
 
@@ -194,6 +199,8 @@ impl Web {
             (GET | HEAD, ["account", "keys"]) => self.show_keys(asked, &person),
             #[cfg(feature = "webauthn")]
             (POST, ["account", "keys", what @ ..]) => self.change_keys(asked, &person, what).await,
+            (_, ["users", rest @ ..]) => self.users(asked, &person, rest).await,
+            (_, ["tokens", rest @ ..]) => self.tokens(asked, &person, rest).await,
             (_, ["hosts", rest @ ..]) => self.hosts(asked, &person, rest).await,
             (GET | HEAD, ["policy"]) => self.show_policy(asked, &person).await,
             (GET | HEAD, ["policy", "try"]) => self.try_policy(asked, &person).await,

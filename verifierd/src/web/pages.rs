@@ -47,8 +47,10 @@ pub struct Section {
 }
 
 /// These pages, in the order in which they stand there.
-const SECTIONS: [Section; 9] = [
+const SECTIONS: [Section; 11] = [
     Section { path: "/requests", name: "Access requests", verb: Verb::RequestList },
+    Section { path: "/users", name: "Users", verb: Verb::UserList },
+    Section { path: "/tokens", name: "Tokens", verb: Verb::TokenList },
     Section { path: "/sessions", name: "Sessions", verb: Verb::SessionList },
     Section { path: "/hosts", name: "Hosts", verb: Verb::HostList },
     Section { path: "/policy", name: "Policy", verb: Verb::PolicyShow },
