@@ -71,6 +71,7 @@ pub mod slapd;
 pub mod smtp;
 pub mod soak;
 pub mod sshd;
+pub mod staff;
 pub mod terminal;
 pub mod time;
 pub mod verifier;

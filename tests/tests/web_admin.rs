@@ -3,15 +3,11 @@
 use std::path::Path;
 
 use system_tests::agent::{Agent, fleet_section, verifier};
-use system_tests::api::make_certificate;
-use system_tests::flows::associated;
-use system_tests::fob::{Fob, drawer};
 use system_tests::login_socket::{Login, exchange, random_id};
 use system_tests::machine::Machine;
 use system_tests::pages::{Answer, SECTION, Visitor};
-use system_tests::persons::PASSWORD;
 use system_tests::postern;
-use system_tests::verifier::{Verifier, config};
+use system_tests::staff::{Staff, send};
 use wire::admin::{AuditRecord, BanList, Host, HostState};
 use wire::login::Verdict;
 
@@ -41,51 +37,10 @@ const POSTS: [(&str, bool); 5] = [
     ("/bans/0000000000/lift", true),
 ];
 
-/// A daemon with pages and a fleet, and a person of each role with a token.
-struct Site {
-    fobs: Vec<Fob>,
-    _verifier: Verifier,
-}
-
-const PEOPLE: [(&str, &str); 4] =
-    [("ann", "admin"), ("dora", "helpdesk"), ("otto", "auditor"), ("alice", "user")];
-
-fn start() -> Site {
-    let mut verifier = Verifier::prepare(&config(&format!("{SECTION}{}", fleet_section(&[VERIFIER]))));
-    make_certificate();
-    verifier.initialise();
-    verifier.launch();
-    let mut fobs = drawer(PEOPLE.len() as u64);
-    for ((name, role), fob) in PEOPLE.iter().zip(&mut fobs) {
-        let address = format!("{name}@example.org");
-        let words = ["person", "add", name, "--email", &address, "--role", role, "--password"];
-        postern::done_with_input(&words, &format!("{PASSWORD}\n"));
-        associated(fob, name);
-    }
+fn start() -> Staff {
+    let staff = Staff::start(&fleet_section(&[VERIFIER]));
     postern::done(&["host", "enrol", "web1", "--group", "web"]);
-    Site { fobs, _verifier: verifier }
-}
-
-impl Site {
-    /// Somebody, signed in.
-    fn visitor(&mut self, name: &str) -> Visitor {
-        let visitor = Visitor::new(name);
-        let half_way = visitor.post("/sign-in", &[("login", name), ("password", PASSWORD)]);
-        assert_eq!(half_way.header("location"), Some("/sign-in"), "{half_way:?}");
-        let form = visitor.get("/sign-in").form_word().expect("a form").to_owned();
-        let place = PEOPLE.iter().position(|(known, _)| *known == name).expect("one of them");
-        let code = self.fobs[place].press();
-        let signed_in = visitor.post("/sign-in/code", &[("form", &form), ("code", &code)]);
-        assert_eq!(signed_in.header("location"), Some("/"), "{signed_in:?}");
-        visitor
-    }
-}
-
-/// Sends one of the forms that a visitor is shown.
-fn send(visitor: &Visitor, path: &str, fields: &[(&str, &str)]) -> Answer {
-    let page = visitor.get("/sessions");
-    let form = page.form_word().expect("a form");
-    visitor.post(path, &[&[("form", form)], fields].concat())
+    staff
 }
 
 fn host(name: &str) -> Host {

@@ -1,40 +1,18 @@
 //! The pages of users and tokens, and one's own: who sees what, who changes what.
 
 use system_tests::agent::fleet_section;
-use system_tests::api::make_certificate;
 use system_tests::flows::associated;
-use system_tests::fob::{Fob, drawer};
 use system_tests::machine::Machine;
-use system_tests::pages::{Answer, SECTION, Visitor, encode};
-use system_tests::persons::PASSWORD;
+use system_tests::pages::{Answer, Visitor, encode};
 use system_tests::postern;
-use system_tests::verifier::{Verifier, config};
+use system_tests::staff::{Staff, send};
 use wire::admin::{OnOff, TokenState};
 
-const PEOPLE: [(&str, &str); 4] =
-    [("ann", "admin"), ("dora", "helpdesk"), ("otto", "auditor"), ("alice", "user")];
-
-/// A daemon with pages, a person of each role with a token, and bob with one.
-struct Site {
-    fobs: Vec<Fob>,
-    _verifier: Verifier,
-}
-
-fn start() -> Site {
-    let mut verifier = Verifier::prepare(&config(&format!("{SECTION}{}", fleet_section(&["127.0.0.1"]))));
-    make_certificate();
-    verifier.initialise();
-    verifier.launch();
-    let mut fobs = drawer(6);
-    for ((name, role), fob) in PEOPLE.iter().zip(&mut fobs) {
-        let address = format!("{name}@example.org");
-        let words = ["person", "add", name, "--email", &address, "--role", role, "--password"];
-        postern::done_with_input(&words, &format!("{PASSWORD}\n"));
-        associated(fob, name);
-    }
-    associated(&mut fobs[BOBS], "bob");
-    postern::add_token(&fobs[FREE], None);
-    Site { fobs, _verifier: verifier }
+fn start() -> Staff {
+    let mut staff = Staff::start(&fleet_section(&["127.0.0.1"]));
+    associated(&mut staff.fobs[BOBS], "bob");
+    postern::add_token(&staff.fobs[FREE], None);
+    staff
 }
 
 /// Places in the drawer of alice's token, of bob's, and of one that nobody has.
@@ -42,30 +20,8 @@ const ALICES: usize = 3;
 const BOBS: usize = 4;
 const FREE: usize = 5;
 
-impl Site {
-    /// Somebody, signed in.
-    fn visitor(&mut self, name: &str) -> Visitor {
-        let visitor = Visitor::new(name);
-        let half_way = visitor.post("/sign-in", &[("login", name), ("password", PASSWORD)]);
-        assert_eq!(half_way.header("location"), Some("/sign-in"), "{half_way:?}");
-        let form = visitor.get("/sign-in").form_word().expect("a form").to_owned();
-        let place = PEOPLE.iter().position(|(known, _)| *known == name).expect("one of them");
-        let code = self.fobs[place].press();
-        let signed_in = visitor.post("/sign-in/code", &[("form", &form), ("code", &code)]);
-        assert_eq!(signed_in.header("location"), Some("/"), "{signed_in:?}");
-        visitor
-    }
-
-    fn serial(&self, place: usize) -> String {
-        self.fobs[place].serial.clone()
-    }
-}
-
-/// Sends a form with the word of this session.
-fn send(visitor: &Visitor, path: &str, fields: &[(&str, &str)]) -> Answer {
-    let page = visitor.get("/account");
-    let form = page.form_word().expect("a form");
-    visitor.post(path, &[&[("form", form)], fields].concat())
+fn serial(staff: &Staff, place: usize) -> String {
+    staff.fobs[place].serial.clone()
 }
 
 fn is_denied(answer: &Answer) -> bool {
@@ -77,7 +33,7 @@ fn is_denied(answer: &Answer) -> bool {
 fn a_page_does_for_a_role_what_the_command_does_and_no_more() {
     let _machine = Machine::without_module();
     let mut site = start();
-    let (bobs, free) = (site.serial(BOBS), site.serial(FREE));
+    let (bobs, free) = (serial(&site, BOBS), serial(&site, FREE));
     let [ann, dora, otto, alice] = ["ann", "dora", "otto", "alice"].map(|name| site.visitor(name));
     for path in ["/users", "/users/bob", "/tokens", &format!("/tokens/{bobs}")] {
         let stranger = Visitor::new("stranger").get(path);
@@ -131,7 +87,7 @@ fn a_page_does_for_a_role_what_the_command_does_and_no_more() {
             || !otto.get(&format!("/tokens/{bobs}")).body.contains("/lost")
     );
     assert!(!otto.get("/users/bob").body.contains("action=\"/users/bob"), "nothing is offered");
-    let to_bob = send(&dora, &format!("/tokens/{}/lost", site.serial(0)), &[]);
+    let to_bob = send(&dora, &format!("/tokens/{}/lost", serial(&site, 0)), &[]);
     assert!(to_bob.status == 403 && to_bob.body.contains("more rights than you"), "{to_bob:?}");
 }
 
@@ -140,7 +96,7 @@ fn a_page_does_for_a_role_what_the_command_does_and_no_more() {
 fn the_help_desk_resyncs_and_an_administrator_disassociates_after_a_second_question() {
     let _machine = Machine::without_module();
     let mut site = start();
-    let (bobs, free) = (site.serial(BOBS), site.serial(FREE));
+    let (bobs, free) = (serial(&site, BOBS), serial(&site, FREE));
     let [ann, dora] = ["ann", "dora"].map(|name| site.visitor(name));
     let list = dora.get("/users?q=BO").body;
     assert!(list.contains(&format!("{bobs} (associated)")) && !list.contains(">alice<"), "{list}");
@@ -196,7 +152,7 @@ fn the_help_desk_resyncs_and_an_administrator_disassociates_after_a_second_quest
 fn a_user_sees_and_changes_his_own_alone() {
     let _machine = Machine::without_module();
     let mut site = start();
-    let (alices, bobs) = (site.serial(ALICES), site.serial(BOBS));
+    let (alices, bobs) = (serial(&site, ALICES), serial(&site, BOBS));
     let alice = site.visitor("alice");
     let page = alice.get("/account").body;
     assert!(page.contains(&alices) && !page.contains(&bobs) && !page.contains("href=\"/users\""), "{page}");

@@ -8,7 +8,7 @@
 //! | `keys` | security keys and passkeys in the place of a one-time password |
 //! | `requests` | access requests: the list, deciding, "this was not me" |
 //! | `account` | one's own account |
-//! | `users`, `tokens` | users and tokens: looking, and what the command does to them |
+//! | `users`, `tokens`, `persons` | looking, and what the command does to them |
 //! | `sheet` | pages of facts, tables and forms, one like the other |
 //! | `open_sessions`, `hosts`, `policy`, `bans`, `audit`, `status` | what administrators look at and change, each as the command does |
 //! | `export` | audit records for spreadsheets |
@@ -36,6 +36,7 @@ mod look;
 mod open_sessions;
 mod pages;
 mod parts;
+mod persons;
 mod policy;
 mod requests;
 mod sessions;
@@ -201,6 +202,7 @@ impl Web {
             (POST, ["account", "keys", what @ ..]) => self.change_keys(asked, &person, what).await,
             (_, ["users", rest @ ..]) => self.users(asked, &person, rest).await,
             (_, ["tokens", rest @ ..]) => self.tokens(asked, &person, rest).await,
+            (_, ["persons", rest @ ..]) => self.persons(asked, &person, rest).await,
             (_, ["hosts", rest @ ..]) => self.hosts(asked, &person, rest).await,
             (GET | HEAD, ["policy"]) => self.show_policy(asked, &person).await,
             (GET | HEAD, ["policy", "try"]) => self.try_policy(asked, &person).await,
@@ -214,11 +216,7 @@ impl Web {
             (GET | HEAD, ["requests"]) => self.list_requests(asked, &person),
             (GET | HEAD, ["requests", id]) => self.show_request(asked, &person, id),
             (POST, ["requests", id, choice]) => self.decide_request(asked, person, id, choice).await,
-            _ => {
-                let visitor = pages::shown(asked, &person);
-                Page::message("Not found", "Nothing is at this address.", &visitor)
-                    .reply(StatusCode::NOT_FOUND)
-            }
+            _ => pages::nothing_here(asked, &person),
         }
     }
 

@@ -47,10 +47,11 @@ pub struct Section {
 }
 
 /// These pages, in the order in which they stand there.
-const SECTIONS: [Section; 11] = [
+const SECTIONS: [Section; 12] = [
     Section { path: "/requests", name: "Access requests", verb: Verb::RequestList },
     Section { path: "/users", name: "Users", verb: Verb::UserList },
     Section { path: "/tokens", name: "Tokens", verb: Verb::TokenList },
+    Section { path: "/persons", name: "Persons", verb: Verb::PersonList },
     Section { path: "/sessions", name: "Sessions", verb: Verb::SessionList },
     Section { path: "/hosts", name: "Hosts", verb: Verb::HostList },
     Section { path: "/policy", name: "Policy", verb: Verb::PolicyShow },
@@ -70,6 +71,12 @@ pub(super) fn shown(asked: &Asked<'_>, person: &Person) -> Shown {
         form_word: form_word.unwrap_or_default(),
         sections: SECTIONS.into_iter().filter(may_see).collect(),
     }
+}
+
+/// The answer where nothing is.
+pub(super) fn nothing_here(asked: &Asked<'_>, person: &Person) -> Reply {
+    let visitor = shown(asked, person);
+    Page::message("Not found", "Nothing is at this address.", &visitor).reply(StatusCode::NOT_FOUND)
 }
 
 /// Whether somebody may do something, to his own or to everybody's: what he may not, no page offers him.

@@ -31,6 +31,10 @@ pub(super) enum Kind {
     Text,
     /// A one-time password.
     Code,
+    /// Characters that nobody sees.
+    Password,
+    /// What goes along, and nobody types.
+    Hidden,
     /// One of these: what is sent, and what is read.
     Choice(&'static [(&'static str, &'static str)]),
 }
@@ -64,6 +68,21 @@ impl Input {
         Self { kind: Kind::Choice(choices), ..Self::text(name, label) }
     }
 
+    /// A new password.
+    pub(super) fn password(name: &'static str, label: &'static str) -> Self {
+        Self { kind: Kind::Password, ..Self::text(name, label) }
+    }
+
+    /// What goes along.
+    pub(super) fn hidden(name: &'static str, value: &str) -> Self {
+        Self { kind: Kind::Hidden, ..Self::text(name, "").with(Some(value)) }
+    }
+
+    /// The same with what stands there already.
+    pub(super) fn with(self, value: Option<&str>) -> Self {
+        Self { value: value.unwrap_or_default().to_owned(), ..self }
+    }
+
     /// The same, which may be empty.
     pub(super) fn optional(self) -> Self {
         Self { is_required: false, ..self }
@@ -76,7 +95,7 @@ impl Input {
 pub(super) struct ActionForm {
     id: &'static str,
     heading: &'static str,
-    note: &'static str,
+    note: String,
     action: String,
     form_word: String,
     inputs: Vec<Input>,
@@ -95,13 +114,13 @@ impl ActionForm {
         inputs: impl IntoIterator<Item = Input>,
     ) -> Self {
         let inputs = inputs.into_iter().collect();
-        let (note, form_word, button) = ("", String::new(), heading);
+        let (note, form_word, button) = (String::new(), String::new(), heading);
         Self { id, heading, note, action, form_word, inputs, button, is_grave: false }
     }
 
     /// The same with a word on what follows.
-    pub(super) fn note(self, note: &'static str) -> Self {
-        Self { note, ..self }
+    pub(super) fn note(self, note: impl Into<String>) -> Self {
+        Self { note: note.into(), ..self }
     }
 
     /// The same, of something that hurts.

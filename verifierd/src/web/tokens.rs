@@ -11,10 +11,9 @@ use wire::admin::{
 use zeroize::Zeroize;
 
 use super::asking::{Ask, Refused, named, path, query};
-use super::pages::{may, redirect, shown};
+use super::pages::{may, nothing_here, redirect, shown};
 use super::parts::{Cell, Facts, Field, Rows};
 use super::sheet::{ActionForm, Input, Outcome, Sheet, refusal, stretch};
-use super::users::nothing_here;
 use super::{Asked, Web};
 use crate::http::roles::{Caller, Right, Verb, right};
 use crate::people::Person;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hyper::{Method, StatusCode};
+use hyper::Method;
 use serve::Reply;
 use wire::admin::{
     Associate, BanList, EnrolWith, NewToken, OnOff, Proof, RecoveryCodes, RecoveryStatus, SetOtp, Token,
@@ -12,7 +12,7 @@ use wire::admin::{
 use zeroize::Zeroizing;
 
 use super::asking::{Ask, Refused, named, path, query};
-use super::pages::{Page, may, redirect, shown};
+use super::pages::{may, nothing_here, redirect, shown};
 use super::parts::{Cell, Facts, Field, Rows};
 use super::sheet::{ActionForm, Input, Outcome, Sheet, refusal, stretch};
 use super::tokens::{associate, state_word, type_word};
@@ -228,12 +228,6 @@ fn otp_on(asked: &Asked<'_>, name: &str) -> Ask {
         _ => None,
     };
     Ask::put(of(name, &["otp"]), &SetOtp { otp: OnOff::On, enrol_with })
-}
-
-/// Nothing is there, whatever it was meant to be.
-pub(super) fn nothing_here(asked: &Asked<'_>, person: &Person) -> Reply {
-    Page::message("Not found", "Nothing is at this address.", &shown(asked, person))
-        .reply(StatusCode::NOT_FOUND)
 }
 
 /// Whether somebody is looked for: by a part of his name, or of the serial number of a token of his.
