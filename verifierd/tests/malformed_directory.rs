@@ -82,6 +82,7 @@ async fn an_answer_that_is_no_ldap_ends_the_question_and_not_the_daemon() {
     let (master, clock) = (MasterKey::generate().unwrap(), Arc::new(ManualClock::at(1_800_000_000)));
     let tools = Tools {
         roster: Arc::new(Roster::default()),
+        keys: Arc::default(),
         ledger: Arc::new(MemoryLedger::new()),
         clock: clock.clone(),
         notifier: Arc::new(Notifier::new(None)),

@@ -84,6 +84,12 @@ impl Passwords {
     pub(super) fn disowning(&self, request: RequestId) -> u128 {
         u128::from_be_bytes(self.disowning.key(&[&request.bytes()]))
     }
+
+    /// Whether this is that proof. How long that takes tells nothing that helps to guess one.
+    pub(super) fn is_disowning(&self, request: RequestId, proof: u128) -> bool {
+        let (known, shown) = (self.disowning(request).to_be_bytes(), proof.to_be_bytes());
+        aws_lc_rs::constant_time::verify_slices_are_equal(&known, &shown).is_ok()
+    }
 }
 
 #[cfg(test)]
