@@ -95,8 +95,12 @@ pub fn step<'a>(mut step: Step<'a>, asked: &Asked<'_>) -> Result<Step<'a>, Misma
         return Err(Mismatch::Version { theirs: step.api_version });
     }
     belongs(asked, &step.request_id, &step.user, &step.service, step.host.as_deref())?;
-    if let Next::Done { verdict, .. } = &mut step.next {
+    if let Next::Done { verdict, person, .. } = &mut step.next {
         *verdict = known(*verdict);
+        // Whoever is not let in is nobody yet.
+        if *verdict != Verdict::Allow {
+            *person = None;
+        }
     }
     // Between agent and module there is only this host.
     step.host = None;

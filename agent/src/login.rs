@@ -14,9 +14,12 @@ use rustls_pki_types::CertificateDer;
 use serve::{Handle, Peer, Reply as HttpReply, Tally, Terms, body, error_reply, json_reply};
 use tokio::time::Instant;
 use wire::API_VERSION;
-use wire::error::{ErrorBody, ErrorCode};
+use wire::error::{ErrorBody, ErrorCode, ErrorDetail};
 use wire::login::{BEGIN_PATH, Begin, CONTINUE_PATH, Continue, FIELD_BYTES_MAX, Next};
-use wire::session::{CLOSE_PATH, CloseSession, OPEN_PATH, OpenSession, REPORT_BYTES_MAX, SessionNoted};
+use wire::session::{
+    CLOSE_PATH, CloseSession, OPEN_PATH, OpenSession, REPORT_BYTES_MAX, Recording, SessionNotNoted,
+    SessionNoted,
+};
 use wire::verify::{BATCH_PATH, Batch, BatchVerified, VERIFY_PATH, Verified, Verify};
 use zeroize::Zeroize as _;
 
@@ -105,7 +108,7 @@ enum Refusal {
     /// A verifier refused it, in its own words.
     Refused(StatusCode, Box<ErrorBody>),
     /// More is said of sessions than can wait until a verifier hears it.
-    TooManyReports,
+    TooManyReports(Recording),
     /// What came does not belong to what was asked.
     Mismatch(Mismatch),
 }
@@ -134,10 +137,11 @@ impl Refusal {
                 json_reply(status, &*error)
             }
             // The log has it once a minute, and the module each time.
-            Self::TooManyReports => error_reply(
-                ErrorCode::Throttled,
-                "too much is said of this host's sessions: this one is left out".into(),
-            ),
+            Self::TooManyReports(recording) => {
+                let message = "too much is said of this host's sessions: this one is left out".into();
+                let error = ErrorDetail { code: ErrorCode::Throttled, message };
+                json_reply(StatusCode::TOO_MANY_REQUESTS, &SessionNotNoted { error, recording })
+            }
             Self::Mismatch(mismatch) => {
                 tracing::error!(%mismatch, "ALERT: refused an answer that does not belong to the login");
                 error_reply(ErrorCode::Conflict, NOT_AN_ANSWER.into())
@@ -238,9 +242,10 @@ impl Inner {
             return Err(Refusal::Malformed);
         }
         if !self.sessions.take(report) {
-            return Err(Refusal::TooManyReports);
+            return Err(Refusal::TooManyReports(self.sessions.recording()));
         }
-        Ok(json_reply(StatusCode::OK, &SessionNoted { api_version: API_VERSION, session }))
+        let recording = self.sessions.recording();
+        Ok(json_reply(StatusCode::OK, &SessionNoted { api_version: API_VERSION, session, recording }))
     }
 
     fn asked<'a>(&'a self, request_id: &'a str, user: &'a str, service: &'a str) -> Asked<'a> {

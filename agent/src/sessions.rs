@@ -14,7 +14,9 @@ use hyper::body::Bytes;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use wire::API_VERSION;
-use wire::session::{CLOSE_PATH, CloseSession, LEFT_OUT_PATH, NamedSession, OPEN_PATH, OpenSession};
+use wire::session::{
+    CLOSE_PATH, CloseSession, LEFT_OUT_PATH, NamedSession, OPEN_PATH, OpenSession, Recording,
+};
 
 use crate::verifiers::{Unanswered, Verifiers};
 use waiting::Waiting;
@@ -35,6 +37,8 @@ pub struct Sessions {
     come: Notify,
     /// A verifier has answered a report of this host.
     answered: Notify,
+    /// What is to record sessions, as a verifier said last. Locked for a look or a change.
+    recording: Mutex<Recording>,
 }
 
 /// What is said of a session.
@@ -89,10 +93,23 @@ impl Sessions {
             let session = session.clone();
             let is_waiting = self.lock().reports.iter().any(|(_, report)| report.session() == session);
             if !is_waiting {
-                let (api_version, is_lost, ago_seconds) = (API_VERSION, true, 0);
-                self.take(Report::Close(CloseSession { api_version, session, is_lost, ago_seconds }));
+                let (api_version, is_lost, ago_seconds, is_unrecorded) = (API_VERSION, true, 0, false);
+                let close = CloseSession { api_version, session, is_lost, ago_seconds, is_unrecorded };
+                self.take(Report::Close(close));
             }
         }
+    }
+
+    /// A verifier has said what is to record the sessions of this host. One that does not say it changes nothing.
+    pub fn heed_recording(&self, told: Recording) {
+        if !told.is_unknown() {
+            *self.recording.lock().unwrap_or_else(PoisonError::into_inner) = told;
+        }
+    }
+
+    /// What is to record a session that begins; unknown until a verifier has said it.
+    pub fn recording(&self) -> Recording {
+        self.recording.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A verifier has answered a report of this host: what waits can be told.

@@ -220,6 +220,7 @@ impl Upkeep {
         }
         self.sessions.answer(&reported.sessions);
         self.note_clock(number, &reported);
+        self.sessions.heed_recording(reported.recording);
         let mut told = self.reporter.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.clock_ahead_seconds = told.clocks[number];
         (told.name, told.group) = (Some(reported.name), reported.group);

@@ -85,7 +85,7 @@ impl Host {
         let reply = self.send(request, &begin.request_id, user).await?;
         Ok(match reply.next {
             Next::Ask { state, .. } => Begun::Asked(Asked { show: reply.show, user: user.to_owned(), state }),
-            Next::Done { verdict, reference } => {
+            Next::Done { verdict, reference, .. } => {
                 Begun::Over(Outcome::decided(verdict, reference, reply.show.iter().map(String::as_str)))
             }
         })
@@ -112,7 +112,7 @@ impl Host {
     pub async fn submit(&mut self, answer: Answer) -> Outcome {
         let Answer { request_id, user, request } = answer;
         match self.send(request, &request_id, &user).await {
-            Ok(Reply { next: Next::Done { verdict, reference }, show, .. }) => {
+            Ok(Reply { next: Next::Done { verdict, reference, .. }, show, .. }) => {
                 Outcome::decided(verdict, reference, show.iter().map(String::as_str))
             }
             Ok(Reply { next: Next::Ask { .. }, .. }) => Outcome::AskedAgain,

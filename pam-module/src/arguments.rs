@@ -95,13 +95,18 @@ impl Arguments {
             Some(("fail", "open")) => self.on_unavailable = OnUnavailable::StepAside,
             Some(("fail", "closed")) => self.on_unavailable = OnUnavailable::Refuse,
             Some(("fail", _)) => return Err("fail=open or fail=closed"),
+            // Read by `session::may_go_unheard`.
+            Some(("recorder_unknown", "refuse" | "continue")) => {}
+            Some(("recorder_unknown", _)) => {
+                return Err("recorder_unknown=refuse or recorder_unknown=continue");
+            }
             None if word == "debug" => self.debug = true,
             None if word == "quiet" => self.quiet = true,
             None if word == "try_first_pass" => self.first_pass_is(FirstPass::Tried)?,
             None if word == "use_first_pass" => self.first_pass_is(FirstPass::Demanded)?,
             _ => {
                 return Err(
-                    "socket=, timeout=, prompt=, fail=, try_first_pass, use_first_pass, debug or quiet",
+                    "socket=, timeout=, prompt=, fail=, recorder_unknown=, try_first_pass, use_first_pass, debug or quiet",
                 );
             }
         }
@@ -179,12 +184,15 @@ mod tests {
         assert_eq!(arguments, expected);
         assert_eq!(check(&["try_first_pass"]).unwrap().first_pass, FirstPass::Tried);
         assert_eq!(check(&["use_first_pass"]).unwrap().first_pass, FirstPass::Demanded);
+        assert_eq!(check(&["recorder_unknown=refuse"]), Ok(Arguments::default()));
         assert_eq!(check(&["fail=closed"]).unwrap().on_unavailable, OnUnavailable::Refuse);
     }
 
     #[test]
     fn every_unknown_malformed_or_repeated_argument_is_refused() {
-        let lines: [&[&str]; 32] = [
+        let lines: [&[&str]; 34] = [
+            &["recorder_unknown"],
+            &["recorder_unknown=ignore"],
             &[""],
             &["nullok"],
             &["Debug"],

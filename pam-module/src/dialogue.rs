@@ -3,7 +3,7 @@
 //! Knows no secret, no policy and no libpam. What it is sure of itself: the number of steps is limited, what
 //! cannot be an answer is not sent, and the user at the end is the one that was asked about.
 
-use wire::login::{Next, Question, STEPS_MAX, Verdict};
+use wire::login::{Identity, Next, Question, STEPS_MAX, Verdict};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::arguments::{Arguments, FirstPass};
@@ -36,8 +36,8 @@ pub(crate) fn run(
         let (state, questions) = match reply.next {
             Next::Ask { .. } if step == STEPS_MAX => break,
             Next::Ask { state, questions } => (state, questions),
-            Next::Done { verdict, reference } => {
-                let end = End { show: reply.show, verdict, reference };
+            Next::Done { verdict, reference, person } => {
+                let end = End { show: reply.show, verdict, reference, person };
                 return finish(login, arguments, conversation, end);
             }
         };
@@ -65,6 +65,7 @@ struct End {
     show: Vec<String>,
     verdict: Verdict,
     reference: String,
+    person: Option<Identity>,
 }
 
 /// The answers to a step: PAM_AUTHTOK where that is configured, else whatever the user types.
@@ -130,12 +131,12 @@ fn finish(login: &Login, arguments: &Arguments, conversation: &mut dyn Conversat
         // The verdict stands whether or not its text is seen.
         let _seen = conversation.converse(&infos(&end.show, style));
     }
-    let reference = end.reference;
+    let (reference, person) = (end.reference, end.person);
     // Asked last: the application's own functions ran until just above.
     let same_user = conversation.user().as_deref() == Some(login.user.as_bytes());
     match end.verdict {
         Verdict::Allow | Verdict::NotRequired if !same_user => Ending::Refused(Refusal::UserChanged),
-        Verdict::Allow => Ending::Allowed { reference },
+        Verdict::Allow => Ending::Allowed { reference, person },
         Verdict::NotRequired => Ending::NotRequired { reference },
         Verdict::Deny | Verdict::Unknown => Ending::Refused(Refusal::Denied { reference }),
         Verdict::Unavailable => Ending::Refused(Refusal::Undecided { reference }),

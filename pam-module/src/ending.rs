@@ -3,6 +3,7 @@
 //! Exactly one line here yields PAM_SUCCESS, and only [`Ending::Allowed`] reaches it.
 
 use pamsm::{LogLvl, PamError};
+use wire::login::Identity;
 
 use crate::arguments::OnUnavailable;
 use crate::text;
@@ -15,6 +16,8 @@ pub(crate) enum Ending {
     Allowed {
         /// The decision's reference.
         reference: String,
+        /// Who was let in, where the verifier knows.
+        person: Option<Identity>,
     },
     /// The verifier said that policy asks nothing of this login.
     NotRequired {
@@ -92,7 +95,7 @@ impl Ending {
     /// The result's only log line and its priority: fixed words, escaped values, never an answer.
     pub(crate) fn log_line(&self, user: &[u8], rhost: Option<&str>) -> (LogLvl, String) {
         let (level, event, reason, reference) = match self {
-            Self::Allowed { reference } => (LogLvl::INFO, "allowed", "verdict", Some(reference)),
+            Self::Allowed { reference, .. } => (LogLvl::INFO, "allowed", "verdict", Some(reference)),
             Self::NotRequired { reference } => (LogLvl::INFO, "not-required", "verdict", Some(reference)),
             Self::SteppedAside(refusal) => {
                 (LogLvl::WARNING, "fail-open", refusal.reason(), refusal.reference())

@@ -6,7 +6,7 @@
 //!
 //! A login passes the files in this order: `arguments`, `transaction` (libpam), `login` (who, from where),
 //! `dialogue` with `conversation` (the user) and `verifier` (the service), `ending` (the PAM code). What follows a login
-//! is `session`.
+//! is `session`, with `person` (who was let in) and `recorder` (the one program that it starts, where it is told to).
 
 #![deny(missing_docs, unsafe_code)]
 // A panic in here would cost the host program its login.
@@ -28,7 +28,10 @@ mod dialogue;
 mod ending;
 mod fault;
 mod login;
+mod person;
 mod raw;
+mod recorder;
+mod root_path;
 mod session;
 mod text;
 mod transaction;
@@ -45,6 +48,8 @@ use arguments::Arguments;
 use ending::{Ending, Refusal};
 use fault::fault_point;
 use login::{Login, PamItems};
+use person::Known;
+use session::Opened;
 use transaction::Transaction;
 use verifier::{Clock, SocketVerifier};
 
@@ -53,6 +58,10 @@ struct Postern;
 /// The answer of the entry points that never decide about a login. PAM_SUCCESS, because libpam takes anything
 /// else there as a refusal of what `authenticate` has allowed; it grants nothing by itself.
 const NO_OBJECTION: PamError = PamError::SUCCESS;
+
+/// The answer to a session that has to be recorded and is not. Not PAM_SESSION_ERR, which sudo takes for a trifle and goes
+/// on (plugins/sudoers/auth/pam.c).
+const NOT_RECORDED: PamError = PamError::PERM_DENIED;
 
 /// The answer to a change of password, which is never ours.
 const NOT_OURS: PamError = PamError::IGNORE;
@@ -76,16 +85,19 @@ impl PamServiceModule for Postern {
     fn setcred(pam: Pam, _: PamFlags, _: Vec<String>) -> PamError {
         guarded(pam, PANICKED, |transaction| {
             transaction.keep_login_reference();
+            transaction.keep_person();
             NO_OBJECTION
         })
     }
 
     fn open_session(pam: Pam, _: PamFlags, words: Vec<String>) -> PamError {
-        guarded(pam, NO_OBJECTION, |transaction| tell(transaction, &words, session::open))
+        // Where nobody may be unrecorded, not even a fault of ours lets in.
+        let unheard = if session::may_go_unheard(&words) { NO_OBJECTION } else { NOT_RECORDED };
+        guarded(pam, unheard, |transaction| open_session(transaction, &words, unheard))
     }
 
     fn close_session(pam: Pam, _: PamFlags, words: Vec<String>) -> PamError {
-        guarded(pam, NO_OBJECTION, |transaction| tell(transaction, &words, session::close))
+        guarded(pam, NO_OBJECTION, |transaction| close_session(transaction, &words))
     }
 
     fn chauthtok(pam: Pam, _: PamFlags, _: Vec<String>) -> PamError {
@@ -140,6 +152,7 @@ fn decide(transaction: &mut Transaction, arguments: &Arguments, items: &mut PamI
         return Ending::Refused(refusal);
     }
     transaction.forget_login_reference();
+    transaction.forget_person();
     *items = match transaction.items() {
         Ok(items) => items,
         Err(refusal) => return Ending::Refused(refusal),
@@ -155,11 +168,12 @@ fn decide(transaction: &mut Transaction, arguments: &Arguments, items: &mut PamI
     if arguments.debug {
         transaction.log(LogLvl::DEBUG, &format!("debug waited {} ms", verifier.waited().as_millis()));
     }
-    if let Ending::Allowed { reference } | Ending::NotRequired { reference } = &ending {
+    if let Ending::Allowed { reference, .. } | Ending::NotRequired { reference } = &ending {
         transaction.set_login_reference(reference);
     }
-    if !matches!(ending, Ending::Allowed { .. }) {
-        return ending;
+    let Ending::Allowed { reference, person } = &ending else { return ending };
+    if let Some(known) = person.as_ref().and_then(|person| Known::new(person, reference)) {
+        transaction.set_person(&known);
     }
     match transaction.remember_verified(Some(&login.user)) {
         Ok(()) => ending,
@@ -177,15 +191,26 @@ fn account(transaction: &Transaction) -> PamError {
     NO_OBJECTION
 }
 
-/// `pam_sm_open_session` and `pam_sm_close_session`: something is told, and whatever comes of it is no objection.
-fn tell(
-    transaction: &Transaction,
-    words: &[String],
-    what: fn(&Transaction, &[String], &dyn Clock),
-) -> PamError {
-    fault_point!("tell");
+/// `pam_sm_open_session`: something is told, and whatever comes of it is no objection, unless the session is to be recorded
+/// and cannot be.
+fn open_session(transaction: &mut Transaction, words: &[String], unheard: PamError) -> PamError {
+    fault_point!("open_session");
+    if !memory_suffices() {
+        transaction.log_fixed(c"session-not-told user=- rhost=- reason=memory-short");
+        return unheard;
+    }
+    match session::open(transaction, words, &MonotonicClock) {
+        Opened::Settled => NO_OBJECTION,
+        Opened::Unheard => unheard,
+        Opened::Unrecorded => NOT_RECORDED,
+    }
+}
+
+/// `pam_sm_close_session`: something is told, and whatever comes of it is no objection.
+fn close_session(transaction: &Transaction, words: &[String]) -> PamError {
+    fault_point!("close_session");
     if memory_suffices() {
-        what(transaction, words, &MonotonicClock);
+        session::close(transaction, words, &MonotonicClock);
     } else {
         transaction.log_fixed(c"session-not-told user=- rhost=- reason=memory-short");
     }

@@ -1,18 +1,22 @@
-//! The calls that have no safe binding: the PAM conversation with several messages, PAM_TTY, and the peer of
-//! a socket. The only file with unsafe code.
+//! The calls that have no safe binding: the PAM conversation with several messages, PAM_TTY, the peer of a socket, and
+//! what a recorder does before it begins. The only file with unsafe code.
 //!
 //! The types stand beside the header they come from, `security/_pam_types.h` of Linux-PAM. pamsm's own
 //! conversation is not used: it crashes on an absent reply array, sends one message, and neither wipes nor
 //! frees answers. Pointers become owned values in the function that received them.
 
-#![expect(unsafe_code, reason = "libpam and getsockopt(2) are C interfaces")]
+#![expect(unsafe_code, reason = "libpam, getsockopt(2) and what follows fork(2) are C interfaces")]
 
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::{ptr, slice};
 
 use pamsm::Pam;
+use rustix::fs::Mode;
 use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit};
 use wire::login::ANSWER_BYTES_MAX;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -49,6 +53,13 @@ const DONE: c_int = 0;
 const PAM_TTY: c_int = 3;
 /// `#define PAM_CONV 5`
 const PAM_CONV: c_int = 5;
+
+/// The first descriptor that is no standard stream.
+const FIRST_OTHER: c_uint = 3;
+/// `#define CLOSE_RANGE_CLOEXEC (1U << 2)`, Linux 5.11.
+const CLOSE_ON_EXEC: c_uint = 4;
+/// The last signal that is not of real time (signal(7)).
+const SIGNALS_MAX: c_int = 31;
 
 // Linked by pamsm.
 unsafe extern "C" {
@@ -118,6 +129,31 @@ pub(crate) fn peer_uid(socket: &OwnedFd) -> Result<u32, Errno> {
             .map_or(Errno::IO, Errno::from_raw_os_error));
     }
     Ok(peer.uid)
+}
+
+/// Has a program begin without anything of its caller: no open file but the standard streams, no ignored signal, no
+/// terminal, no limit that the user has set himself, and files that nobody else can read.
+pub(crate) fn stand_alone(command: &mut Command) {
+    // SAFETY: between fork and exec only system calls are made: nothing allocates, locks or panics.
+    unsafe { command.pre_exec(stand_alone_now) };
+}
+
+fn stand_alone_now() -> std::io::Result<()> {
+    // Its own group, to be ended as one; no keys of the user's terminal reach it.
+    rustix::process::setsid()?;
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    let unlimited = Rlimit { current: None, maximum: None };
+    for limit in [Resource::Fsize, Resource::Cpu, Resource::As, Resource::Data] {
+        // A container may have set it, and says no.
+        let _left = rustix::process::setrlimit(limit, unlimited);
+    }
+    for signal in 1..=SIGNALS_MAX {
+        // SAFETY: sets no function; signals that cannot be set say so, and nothing comes of it.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: closes nothing now, so that the standard library can still tell that exec failed.
+    let code = unsafe { libc::syscall(libc::SYS_close_range, FIRST_OTHER, c_uint::MAX, CLOSE_ON_EXEC) };
+    if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 impl PamMessage {

@@ -13,7 +13,9 @@ use crate::conversation::{Conversation, ConversationFailed, Message, RawAnswer};
 use crate::ending::Refusal;
 use crate::fault::fault_point;
 use crate::login::PamItems;
+use crate::person::{self, Known};
 use crate::raw;
+use crate::recorder::Kept;
 
 /// libpam's handle, for the length of one call into the module.
 pub(crate) struct Transaction {
@@ -28,6 +30,12 @@ const VERIFIED_USER: &str = "pam_postern.verified_user";
 
 /// Under this name libpam keeps the reference of the login until a session begins.
 const LOGIN: &str = "pam_postern.login";
+
+/// Under this name libpam keeps who was let in.
+const PERSON: &str = "pam_postern.person";
+
+/// Under this name libpam keeps what became of the recorder of the open session.
+const RECORDER: &str = "pam_postern.recorder";
 
 /// Under this name libpam keeps what the open session is called, for its end.
 const SESSION: &str = "pam_postern.session";
@@ -95,6 +103,54 @@ impl Transaction {
     pub(crate) fn login_reference(&self) -> Option<Vec<u8>> {
         self.keep_login_reference();
         self.pam.retrieve_bytes(LOGIN).ok().filter(|reference| !reference.is_empty())
+    }
+
+    /// Puts who was let in into the PAM environment, where the user's programs find it, and keeps it here.
+    pub(crate) fn set_person(&self, known: &Known) {
+        for (name, value) in known.variables() {
+            // A session without it says nothing of a person.
+            let _unset = self.pam.putenv(&format!("{name}={value}"));
+        }
+        let _kept = self.pam.send_bytes(PERSON, known.to_bytes(), None);
+    }
+
+    /// Takes that of an earlier try away.
+    pub(crate) fn forget_person(&self) {
+        for name in person::VARIABLES {
+            // libpam complains when a variable is taken away that is not there.
+            if self.pam.getenv(name).ok().flatten().is_some() {
+                let _left = self.pam.putenv(name);
+            }
+        }
+        let _kept = self.pam.send_bytes(PERSON, Vec::new(), None);
+    }
+
+    /// Keeps who was let in where sshd's process for passwords has left him in the environment: modules of the session,
+    /// which come later, can put something else there.
+    pub(crate) fn keep_person(&self) {
+        if self.person().is_none() {
+            let [login, email, reference] =
+                person::VARIABLES.map(|name| owned(self.pam.getenv(name).ok().flatten()));
+            if let Some(known) = Known::from_environment(login, email, reference) {
+                let _kept = self.pam.send_bytes(PERSON, known.to_bytes(), None);
+            }
+        }
+    }
+
+    /// Who was let in, if that is known.
+    pub(crate) fn person(&self) -> Option<Known> {
+        Known::from_bytes(&self.pam.retrieve_bytes(PERSON).ok()?)
+    }
+
+    /// Keeps what became of the recorder of the open session; nothing where there is none.
+    pub(crate) fn keep_recorder(&self, kept: Option<&Kept>) {
+        let bytes = kept.and_then(|kept| serde_json::to_vec(kept).ok()).unwrap_or_default();
+        let _kept = self.pam.send_bytes(RECORDER, bytes, None);
+    }
+
+    /// What became of the recorder of the open session.
+    pub(crate) fn recorder(&self) -> Option<Kept> {
+        serde_json::from_slice(&self.pam.retrieve_bytes(RECORDER).ok()?).ok()
     }
 
     /// Keeps what the open session is called; `false` when libpam cannot.

@@ -18,7 +18,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::fault::fault_point;
 use crate::login::Login;
 pub(crate) use descriptor::above_stdio;
-use exchange::Deadline;
+pub(crate) use exchange::Deadline;
 pub(crate) use report::report;
 pub(crate) use socket_path::SocketPath;
 

@@ -19,6 +19,17 @@ pub fn add(name: &str) {
     );
 }
 
+/// Adds a person who may use the account of somebody else, and reads mails at `NAME@example.org`.
+///
+/// # Panics
+/// When he cannot be added.
+#[track_caller]
+pub fn add_for(name: &str, account: &str) {
+    let address = format!("{name}@example.org");
+    let arguments = ["person", "add", name, "--email", &address, "--account", account, "--password"];
+    postern::done_with_input(&arguments, &format!("{PASSWORD}\n"));
+}
+
 /// The section of the configuration with which everybody who knows his password is mailed one for the login.
 pub const AUTOMATIC: &str = "[access]\nlogin_step = \"request\"\nrequest_mode = \"internal\"\n";
 

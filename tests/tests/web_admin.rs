@@ -5,7 +5,7 @@ use std::path::Path;
 use system_tests::agent::{Agent, fleet_section, verifier};
 use system_tests::login_socket::{Login, exchange, random_id};
 use system_tests::machine::Machine;
-use system_tests::pages::{Answer, SECTION, Visitor};
+use system_tests::pages::Visitor;
 use system_tests::postern;
 use system_tests::staff::{Staff, send};
 use wire::admin::{AuditRecord, BanList, Host, HostState};

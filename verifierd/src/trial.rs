@@ -299,7 +299,7 @@ pub fn asked(reply: Reply) -> Asked {
 
 pub fn ended(reply: Reply) -> End {
     match reply.next {
-        Next::Done { verdict, reference } => End { verdict, reference, text: reply.show.join("\n") },
+        Next::Done { verdict, reference, .. } => End { verdict, reference, text: reply.show.join("\n") },
         Next::Ask { questions, .. } => panic!("more is asked: {questions:?}"),
     }
 }

@@ -25,7 +25,7 @@ fn open_by(number: usize, asker: &str) -> Report {
 
 fn close(number: usize) -> Report {
     let (session, is_lost, ago_seconds) = (name(number), false, 0);
-    Report::Close(CloseSession { api_version: 1, session, is_lost, ago_seconds })
+    Report::Close(CloseSession { api_version: 1, session, is_lost, ago_seconds, is_unrecorded: false })
 }
 
 fn name(number: usize) -> String {

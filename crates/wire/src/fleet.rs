@@ -17,7 +17,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::session::NamedSession;
+use crate::session::{NamedSession, Recording};
 
 /// Path of a join.
 pub const JOIN_PATH: &str = "/v1/host/join";
@@ -167,4 +167,7 @@ pub struct Reported {
     /// At most [`crate::session::NAMED_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sessions: Vec<NamedSession>,
+    /// What is to record the sessions that begin at the host.
+    #[serde(default, skip_serializing_if = "Recording::is_unknown")]
+    pub recording: Recording,
 }

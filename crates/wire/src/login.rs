@@ -22,6 +22,10 @@ pub const ANSWER_BYTES_MAX: usize = 128;
 /// Longest service name, remote host or terminal name in bytes (`HOST_NAME_MAX` and `NI_MAXHOST` are below).
 pub const FIELD_BYTES_MAX: usize = 1024;
 
+/// Longest login name or e-mail address of a person in bytes, as a host takes them. An address has at most 254 (RFC 5321
+/// §4.5.3.1.3), and login names of directories are shorter.
+pub const IDENTITY_BYTES_MAX: usize = 255;
+
 /// Most lines or questions in one step. Linux-PAM carries 32 messages in one conversation call.
 pub const MESSAGES_MAX: usize = 32;
 
@@ -129,7 +133,21 @@ pub enum Next {
         verdict: Verdict,
         /// The decision's reference, `XXXX-XXXX`, for `postern explain`.
         reference: String,
+        /// Who was let in, where that is known: of an issued password, or a secondary login. Only beside
+        /// [`Verdict::Allow`]; a host that does not know the field lets in all the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        person: Option<Identity>,
     },
+}
+
+/// The person behind an account, as a verifier knows him.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// His login name, from our own records or the directory.
+    pub login: String,
+    /// Where his mails go; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
 }
 
 /// The decision about a login.

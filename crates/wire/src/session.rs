@@ -1,12 +1,15 @@
 //! Sessions: what the PAM module says when one begins and when it ends, beside the login.
 //!
 //! `POST /v1/session/open` with [`OpenSession`] and `POST /v1/session/close` with [`CloseSession`], on the login socket
-//! and at the fleet's listener; both answer 200 with [`SessionNoted`]. Nothing is decided by them: whoever is told of a
-//! session can neither refuse nor end it. Saying the same twice is saying it once.
+//! and at the fleet's listener; both answer 200 with [`SessionNoted`]. Whoever is told of a session can neither refuse nor
+//! end it; he says what is to record it ([`Recording`]), and the host does as it is told. Saying the same twice is saying it
+//! once.
 //!
 //! An agent that had to leave sessions out says how many: `POST /v1/session/left-out` with [`SessionsLeftOut`].
 
 use serde::{Deserialize, Serialize};
+
+use crate::error::ErrorDetail;
 
 /// Path of the report that a session has begun.
 pub const OPEN_PATH: &str = "/v1/session/open";
@@ -20,6 +23,25 @@ pub const LEFT_OUT_PATH: &str = "/v1/session/left-out";
 /// The variable of the PAM environment in which the module keeps the reference of the login for the session that
 /// follows. It reaches the environment of the session, too, and is no secret.
 pub const LOGIN_VARIABLE: &str = "POSTERN_LOGIN";
+
+/// The variables of the PAM environment, and so of the session, that say who was let in: his login name, his e-mail address
+/// and the reference of the login. They are there only where a verifier knows the person, and prove nothing by themselves:
+/// a user can set them too. None of them is a secret.
+pub const PERSON_VARIABLE: &str = "POSTERN_PERSON";
+/// See [`PERSON_VARIABLE`].
+pub const EMAIL_VARIABLE: &str = "POSTERN_PERSON_EMAIL";
+/// See [`PERSON_VARIABLE`].
+pub const REFERENCE_VARIABLE: &str = "POSTERN_REFERENCE";
+
+/// The folder of a host in which programs lie that may record its sessions. A verifier chooses among what the host's own
+/// root has put there; it cannot name another program (docs/decisions/0027).
+pub const RECORDERS: &str = "/etc/postern/recorders";
+
+/// Most words of a recorder's command, its program included.
+pub const RECORDER_WORDS_MAX: usize = 16;
+
+/// Longest word of a recorder's command in bytes.
+pub const RECORDER_WORD_BYTES_MAX: usize = 255;
 
 /// Longest text that is kept of a session, in bytes; what is longer is cut. As long as the longest user name, host name
 /// and terminal of Linux.
@@ -94,6 +116,54 @@ pub struct CloseSession {
     /// As in [`OpenSession::ago_seconds`].
     #[serde(default)]
     pub ago_seconds: u64,
+    /// Whether it was to be recorded and was not: its recorder did not start.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_unrecorded: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks in this form")]
+fn is_false(said: &bool) -> bool {
+    !said
+}
+
+/// What is to record a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recording {
+    /// Whoever answers cannot tell: it is older, or has not heard it yet.
+    #[default]
+    Unknown,
+    /// Nothing.
+    Off,
+    /// A program of the host.
+    By(Recorder),
+}
+
+impl Recording {
+    /// Whether nobody can tell.
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
+}
+
+/// A program that starts and ends the recording of sessions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorder {
+    /// The program's path, in [`RECORDERS`], and its arguments.
+    pub command: Vec<String>,
+    /// What becomes of a session whose recorder does not start.
+    pub on_failure: RecorderFailure,
+}
+
+/// What becomes of a session whose recorder does not start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecorderFailure {
+    /// There is none.
+    #[default]
+    Refuse,
+    /// It goes on without.
+    Continue,
 }
 
 /// An agent has left sessions out: more was said of them than it could tell. An agent that hears no answer says it again,
@@ -123,6 +193,20 @@ pub struct SessionNoted {
     pub api_version: u16,
     /// The session that was spoken of.
     pub session: String,
+    /// What is to record it; of its begin alone.
+    #[serde(default, skip_serializing_if = "Recording::is_unknown")]
+    pub recording: Recording,
+}
+
+/// A begin that was not written down, with an error status. It is to be recorded all the same: nobody gets rid of a recorder
+/// by filling the list.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SessionNotNoted {
+    /// As in every error answer.
+    pub error: ErrorDetail,
+    /// As in [`SessionNoted::recording`].
+    #[serde(default, skip_serializing_if = "Recording::is_unknown")]
+    pub recording: Recording,
 }
 
 /// A session that a verifier takes for open, and asks its host about.

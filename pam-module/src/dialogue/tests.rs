@@ -85,7 +85,7 @@ fn asks(questions: Vec<Question>) -> Next {
 }
 
 fn done(verdict: Verdict) -> Next {
-    Next::Done { verdict, reference: "ABCD-EFGH".to_owned() }
+    Next::Done { verdict, reference: "ABCD-EFGH".to_owned(), person: None }
 }
 
 /// Runs a dialogue; returns its ending and the answers that were sent.

@@ -51,7 +51,10 @@ fn other_refusals() -> Vec<(Refusal, PamError)> {
 #[test]
 fn only_an_allow_is_success_and_only_a_not_required_is_ignored() {
     for mode in [OnUnavailable::Refuse, OnUnavailable::StepAside] {
-        assert_eq!(Ending::Allowed { reference: reference() }.under(mode).code(), PamError::SUCCESS);
+        assert_eq!(
+            Ending::Allowed { reference: reference(), person: None }.under(mode).code(),
+            PamError::SUCCESS
+        );
         assert_eq!(Ending::NotRequired { reference: reference() }.under(mode).code(), PamError::IGNORE);
         for (refusal, code) in other_refusals() {
             assert_eq!(Ending::Refused(refusal.clone()).under(mode).code(), code, "{refusal:?}");

@@ -16,18 +16,19 @@ use crate::fault::fault_point;
 use crate::raw;
 
 /// The moment at which waiting ends.
-pub(super) struct Deadline<'a> {
+pub(crate) struct Deadline<'a> {
     clock: &'a dyn Clock,
     at: Instant,
 }
 
 impl<'a> Deadline<'a> {
-    pub(super) fn new(clock: &'a dyn Clock, at: Instant) -> Self {
+    /// Nothing is waited for after `at`.
+    pub(crate) fn new(clock: &'a dyn Clock, at: Instant) -> Self {
         Self { clock, at }
     }
 
     /// Waits until `socket` is ready for `events` (or has failed: the next call on it tells).
-    fn wait(&self, socket: &OwnedFd, events: PollFlags) -> Result<(), Failure> {
+    pub(crate) fn wait(&self, socket: &OwnedFd, events: PollFlags) -> Result<(), Failure> {
         loop {
             let left = self.at.saturating_duration_since(self.clock.now());
             let timeout = Timespec::try_from(left).unwrap_or_default();

@@ -7,6 +7,7 @@ use std::fmt;
 
 use ledger::{Change, Claim, ClaimId, CredentialId};
 use serde::{Deserialize, Serialize};
+use wire::login::Identity;
 
 use crate::accounts::kind;
 use crate::clock::UnixTime;
@@ -131,6 +132,12 @@ pub struct Requester {
     pub login: String,
     /// Where his mails go; nowhere, where he has no address.
     pub email: Option<String>,
+}
+
+impl From<&Requester> for Identity {
+    fn from(person: &Requester) -> Self {
+        Self { login: person.login.clone(), email: person.email.clone() }
+    }
 }
 
 /// A password that was issued.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ledger::{Change, Claim, ClaimId};
+use wire::login::Identity;
 
 use super::password::IssuedPassword;
 use super::record::{Ending, RequestRecord, Standing};
@@ -27,7 +28,7 @@ pub enum Looked {
         /// For the administrator.
         detail: Option<String>,
         /// Whose it is.
-        person: Option<String>,
+        person: Option<Identity>,
         /// Whether it is a wrong try at those that wait here; a right one that is over, or meant for another service, is
         /// none.
         is_guess: bool,
@@ -59,9 +60,9 @@ impl Good {
         (record, changes)
     }
 
-    /// Whose it is, by his login name.
-    pub fn person(&self) -> &str {
-        self.item.record.person.as_ref().map_or("", |person| &person.login)
+    /// Whose it is.
+    pub fn person(&self) -> Option<Identity> {
+        self.item.record.person.as_ref().map(Identity::from)
     }
 
     /// What stands in the record of its use.
@@ -110,7 +111,7 @@ impl Requests {
         let bad = |reason, is_guess| Looked::Bad {
             reason,
             detail: Some(detail(&item.record)),
-            person: item.record.person.as_ref().map(|person| person.login.clone()),
+            person: item.record.person.as_ref().map(Identity::from),
             is_guess,
         };
         let (here, place) = (Place::of(login), Place::of_record(&item.record));

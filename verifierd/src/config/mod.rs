@@ -16,6 +16,7 @@
 //! | `raw` | the file as written, and the checks that need nothing but the file |
 //! | `roles` | which account has which role, by name and by uid |
 //! | `rules` | access rules |
+//! | `session` | what records sessions |
 //! | `web` | the listener for browsers |
 //! | `window` | times of the week |
 
@@ -30,6 +31,7 @@ mod remember;
 mod requests;
 mod roles;
 mod rules;
+mod session;
 mod web;
 mod window;
 
@@ -51,6 +53,7 @@ pub use remember::{REMEMBER_MAX, Remember};
 pub use requests::{LoginStep, Profile, RequestMode, RequestOverrides, Requesting, STRICT_TTL_MAX};
 pub use roles::Roles;
 pub use rules::{Rule, UnixGroup};
+pub use session::SessionOverrides;
 pub use web::{BaseUrl, WebConfig};
 pub use window::Window;
 
@@ -98,6 +101,8 @@ pub struct Config {
     pub requests: Requesting,
     /// For how long a code given at a terminal counts, by service.
     pub remember: Remember,
+    /// What records sessions.
+    pub session: SessionOverrides,
     /// How far all this is enforced.
     pub rollout: Rollout,
     /// Access rules: the first that holds decides.

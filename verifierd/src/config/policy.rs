@@ -14,6 +14,7 @@ use super::raw::{RawGrace, check_grace, check_open_for};
 use super::remember::{RawRemember, Remember, check_remember, written};
 use super::requests::{LoginStep, Profile, RawRequesting, RequestMode, RequestOverrides};
 use super::rules::UnixGroup;
+use super::session::{RawSession, SessionOverrides};
 use super::{Config, Grace, OnUnenrolled};
 use crate::clock::UnixTime;
 use crate::hosts::{GroupName, HostName};
@@ -102,6 +103,8 @@ pub struct Overrides {
     pub requests: RequestOverrides,
     /// See [`super::Config::remember`]: of the services that it names.
     pub remember: Remember,
+    /// See [`super::Config::session`].
+    pub session: SessionOverrides,
 }
 
 /// What policy names, and where.
@@ -161,6 +164,8 @@ pub(super) struct RawOverrides {
     enrolment: RawEnrolmentOverrides,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     remember: RawRemember,
+    #[serde(skip_serializing_if = "RawSession::says_nothing")]
+    session: RawSession,
 }
 
 /// What they say of enrolment.
@@ -190,7 +195,8 @@ impl RawEnrolmentOverrides {
 impl RawOverrides {
     /// * `table`: as the file calls it, such as `group.web`.
     fn check(self, table: &str, faults: &mut Vec<String>) -> Overrides {
-        let Self { on_unenrolled, require_token, rollout, rollout_until, enrolment, remember, .. } = self;
+        let Self { on_unenrolled, require_token, rollout, rollout_until, enrolment, .. } = self;
+        let Self { remember, session, .. } = self;
         let Self { login_step, request_mode, approvers, request_ttl, password_ttl, profile, .. } = self;
         let requests =
             RawRequesting { login_step, request_mode, approvers, request_ttl, password_ttl, profile };
@@ -208,6 +214,7 @@ impl RawOverrides {
             grace: check_grace(&section, grace, limits, faults),
             requests: requests.check(table, faults),
             remember: check_remember(&format!("{table}.remember"), remember, faults),
+            session: session.check(&format!("{table}.session"), faults),
         }
     }
 }
@@ -224,6 +231,7 @@ impl From<&Overrides> for RawOverrides {
             grace,
             requests,
             remember,
+            session,
         } = overrides.clone();
         let requests = RawRequesting::from(requests);
         let (grace, grace_period, grace_logins) = match grace.map(RawGrace::parts) {
@@ -242,6 +250,7 @@ impl From<&Overrides> for RawOverrides {
             rollout: rollout.map(|rollout| rollout.mode()),
             rollout_until: rollout.and_then(|rollout| rollout.until()),
             remember: written(&remember),
+            session: RawSession::from(session),
             enrolment: RawEnrolmentOverrides {
                 with: enrol_with,
                 open_for,

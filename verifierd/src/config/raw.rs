@@ -19,6 +19,7 @@ use super::remember::{RawRemember, check_remember, written};
 use super::requests::{LoginStep, Profile, RawRequesting, RequestMode, RequestOverrides, Requesting};
 use super::roles::RawRoles;
 use super::rules::{RawRule, check_rules};
+use super::session::RawSession;
 use super::web::RawWeb;
 use super::{Config, Enrolment, Faults, Grace, OnUnenrolled};
 use crate::hosts::{GroupName, HostName};
@@ -53,6 +54,8 @@ pub(super) struct RawConfig {
     access: RawAccess,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     remember: RawRemember,
+    #[serde(default, skip_serializing_if = "RawSession::says_nothing")]
+    session: RawSession,
     #[serde(default)]
     audit: RawAudit,
     #[serde(default)]
@@ -221,6 +224,7 @@ impl From<&Config> for RawConfig {
                 rule: config.rules.iter().map(RawRule::from).collect(),
             },
             remember: written(&config.remember),
+            session: RawSession::from(config.session.clone()),
             audit: RawAudit::from(&config.audit),
             notify: RawNotify { command: config.notify.clone() },
             roles: RawRoles::from(&config.roles),
@@ -254,6 +258,7 @@ impl RawConfig {
         let notify = self.notify.check(&mut faults);
         let roles = self.roles.check(&mut faults);
         let remember = check_remember("remember", self.remember, &mut faults);
+        let session = self.session.check("session", &mut faults);
         let (requests, access) = self.access.split();
         let requests = Requesting::from(requests.check("access", &mut faults));
         let RawAccess { require_token, rollout, rollout_until, rule, .. } = access;
@@ -281,6 +286,7 @@ impl RawConfig {
             require_token,
             requests,
             remember,
+            session,
             rollout,
             rules,
             groups,

@@ -38,7 +38,10 @@ impl Dialogue {
         let asked = match asked {
             Asked::Acknowledgement { reference, denied } => {
                 let verdict = if denied { Verdict::Deny } else { Verdict::Unavailable };
-                return Ok(Answer { show: Vec::new(), next: Next::Done { verdict, reference } });
+                return Ok(Answer {
+                    show: Vec::new(),
+                    next: Next::Done { verdict, reference, person: None },
+                });
             }
             Asked::Serial if answer.is_empty() && self.may_leave_the_serial(login).await => {
                 let terms = self.terms(login, self.clock.now()).await;

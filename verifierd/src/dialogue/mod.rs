@@ -298,7 +298,8 @@ impl Dialogue {
 
     fn conclude(&self, login: &Login, decision: &Decision) -> Result<Answer, DialogueError> {
         let reference = decision.reference.to_string();
-        let done = |show| Answer { show, next: Next::Done { verdict: decision.verdict, reference } };
+        let person = decision.person.clone().filter(|_| decision.verdict == Verdict::Allow);
+        let done = |show| Answer { show, next: Next::Done { verdict: decision.verdict, reference, person } };
         match decision.verdict {
             Verdict::Allow | Verdict::NotRequired => Ok(done(texts::welcome(decision).into_iter().collect())),
             Verdict::Deny | Verdict::Unavailable | Verdict::Unknown => {

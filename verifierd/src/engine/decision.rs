@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wire::login::Verdict;
+use wire::login::{Identity, Verdict};
 
 use super::Occasion;
 use crate::audit::{AuditRecord, Reason, Reference, rfc3339};
@@ -23,8 +23,8 @@ pub struct Decision {
     pub wait: Option<Duration>,
     /// Serial of the token that decided it.
     pub token: Option<String>,
-    /// The person who was let in, by his login name, where it is known.
-    pub person: Option<String>,
+    /// The person who was let in, where he is known.
+    pub person: Option<Identity>,
     /// How many recovery codes are left, after one was used.
     pub recovery_codes_left: Option<u32>,
 }
@@ -56,8 +56,8 @@ pub struct Ruling {
     pub wait: Option<Duration>,
     /// The token that was asked for.
     pub token: Option<String>,
-    /// The person, by his login name.
-    pub person: Option<String>,
+    /// The person.
+    pub person: Option<Identity>,
     /// Refusals it stands for besides its own.
     pub repeats: Option<u64>,
     /// How many recovery codes are left.
@@ -87,8 +87,8 @@ impl Ruling {
     }
 
     /// About a person.
-    pub fn person(self, login: &str) -> Self {
-        Self { person: Some(login.into()), ..self }
+    pub fn person(self, person: Option<Identity>) -> Self {
+        Self { person, ..self }
     }
 
     /// The audit record.
@@ -101,7 +101,7 @@ impl Ruling {
             rollout: occasion.rollout_of(self.reason),
             detail: self.detail.clone(),
             token: self.token.clone(),
-            person: self.person.clone(),
+            person: self.person.as_ref().map(|person| person.login.clone()),
             repeats: self.repeats.filter(|repeats| *repeats > 0),
             ..occasion.record()
         }

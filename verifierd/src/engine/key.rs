@@ -2,7 +2,7 @@
 //! it is worth, `web::keys` says.
 
 use ledger::Change;
-use wire::login::Verdict;
+use wire::login::{Identity, Verdict};
 
 use super::throttle::Admission;
 use super::{Attempt, Decision, Engine, Ruling, Submitted};
@@ -31,7 +31,7 @@ impl Engine {
         person: &str,
         why: String,
     ) -> Decision {
-        let ruling = Ruling::new(Reason::SecurityKeyRefused).person(person).detail(why);
+        let ruling = Ruling::new(Reason::SecurityKeyRefused).person(named(person)).detail(why);
         self.failed(attempt, admission, &[], ruling).await
     }
 
@@ -47,7 +47,7 @@ impl Engine {
         change: Change,
     ) -> Decision {
         admission.matched();
-        let ruling = Ruling::new(Reason::SecurityKey).person(person).detail(key);
+        let ruling = Ruling::new(Reason::SecurityKey).person(named(person)).detail(key);
         let Ok(reference) = Reference::draw() else { return self.without_random(&ruling) };
         let clock = &*self.tools.clock;
         let mut changes = admission.success_changes(clock);
@@ -64,4 +64,9 @@ impl Engine {
             }
         }
     }
+}
+
+/// A person as records have him; his address tells nothing more there.
+fn named(login: &str) -> Option<Identity> {
+    Some(Identity { login: login.to_owned(), email: None })
 }

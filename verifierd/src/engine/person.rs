@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use ledger::{Entry, Outcome};
+use wire::login::Identity;
 
 use super::throttle::{Admission, Subject};
 use super::{Attempt, Decision, Engine, Occasion, Ruling, Submitted};
@@ -87,7 +88,7 @@ impl Engine {
             Ok(identified) => identified,
             Err(decision) => return decision,
         };
-        let ruling = Ruling::new(Reason::Secondary).person(&person.login);
+        let ruling = Ruling::new(Reason::Secondary).person(Some(Identity::from(&*person)));
         let Ok(reference) = Reference::draw() else { return self.without_random(&ruling) };
         let changes = admission.success_changes(&*self.tools.clock);
         match self.submit(&attempt.occasion, ruling, reference, None, changes).await {

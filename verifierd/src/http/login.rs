@@ -41,7 +41,9 @@ async fn converse(dialogue: &Arc<Dialogue>, host: Option<HostIdentity>, request:
             Ok(proceed) => dialogue.proceed(proceed, host).await,
             Err(refusal) => return refusal,
         },
-        (&Method::POST, OPEN_PATH) => return sessions::open(&dialogue.sessions, host, request).await,
+        (&Method::POST, OPEN_PATH) => {
+            return sessions::open(&dialogue.sessions, &dialogue.config.load(), host, request).await;
+        }
         (&Method::POST, CLOSE_PATH) => return sessions::close(&dialogue.sessions, host, request).await,
         (&Method::POST, LEFT_OUT_PATH) => {
             return sessions::left_out(&dialogue.sessions, host, request).await;

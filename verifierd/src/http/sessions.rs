@@ -2,13 +2,18 @@
 
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
+use serve::reply::status_of;
 use serve::{Reply, error_reply, json_reply, leader};
 use wire::API_VERSION;
-use wire::error::ErrorCode;
-use wire::session::{CloseSession, LeftOutNoted, OpenSession, SessionNoted, SessionsLeftOut};
+use wire::error::{ErrorCode, ErrorDetail};
+use wire::session::{
+    CloseSession, LeftOutNoted, OpenSession, Recording, SessionNotNoted, SessionNoted, SessionsLeftOut,
+};
 
 use super::login::parse;
+use crate::config::Config;
 use crate::hosts::HostIdentity;
+use crate::policy::RecordingTerms;
 use crate::sessions::{SessionError, Sessions};
 
 /// A session has begun.
@@ -16,6 +21,7 @@ use crate::sessions::{SessionError, Sessions};
 /// * `host`: who says so, by its certificate; none on this machine.
 pub(super) async fn open(
     sessions: &Sessions,
+    config: &Config,
     host: Option<HostIdentity>,
     request: Request<Incoming>,
 ) -> Reply {
@@ -28,7 +34,8 @@ pub(super) async fn open(
         said.leader = None;
     }
     let session = said.session.clone();
-    told(session, sessions.open(said, host.as_ref()).await)
+    let recording = RecordingTerms::at(host.as_ref(), config).told();
+    told(session, recording, sessions.open(said, host.as_ref()).await)
 }
 
 /// A session is over.
@@ -42,7 +49,7 @@ pub(super) async fn close(
         Err(refusal) => return refusal,
     };
     let closed = sessions.close(&said, host.map(|host| host.id)).await;
-    told(said.session, closed)
+    told(said.session, Recording::Unknown, closed)
 }
 
 /// An agent had no room for some.
@@ -57,19 +64,22 @@ pub(super) async fn left_out(
     };
     match sessions.left_out(said, host.as_ref()).await {
         Ok(()) => json_reply(StatusCode::OK, &LeftOutNoted { api_version: API_VERSION }),
-        Err(error) => refused(&error),
+        Err(error) => error_reply(code_of(&error), error.to_string()),
     }
 }
 
-fn told(session: String, noted: Result<(), SessionError>) -> Reply {
+fn told(session: String, recording: Recording, noted: Result<(), SessionError>) -> Reply {
     match noted {
-        Ok(()) => json_reply(StatusCode::OK, &SessionNoted { api_version: API_VERSION, session }),
-        Err(error) => refused(&error),
+        Ok(()) => json_reply(StatusCode::OK, &SessionNoted { api_version: API_VERSION, session, recording }),
+        Err(error) => {
+            let (code, message) = (code_of(&error), error.to_string());
+            json_reply(status_of(code), &SessionNotNoted { error: ErrorDetail { code, message }, recording })
+        }
     }
 }
 
-fn refused(error: &SessionError) -> Reply {
-    let code = match error {
+fn code_of(error: &SessionError) -> ErrorCode {
+    match error {
         SessionError::Malformed(_) => ErrorCode::Malformed,
         SessionError::TooMany => ErrorCode::Conflict,
         SessionError::NotStored { .. } | SessionError::Random(_) => {
@@ -77,6 +87,5 @@ fn refused(error: &SessionError) -> Reply {
             // Not 503: an agent leaves a verifier alone that says so, its logins too.
             ErrorCode::Throttled
         }
-    };
-    error_reply(code, error.to_string())
+    }
 }

@@ -28,6 +28,7 @@ use std::sync::Arc;
 use ledger::Ledger;
 use tokio::task::JoinSet;
 use wire::admin::Role;
+use wire::login::Identity;
 use zeroize::Zeroizing;
 
 pub use address::{ADDRESS_BYTES_MAX, EmailAddress, EmailAddressError};
@@ -83,6 +84,12 @@ impl Person {
     /// somebody of the directory it is known so far as the directory tells when his password became another.
     pub fn version(&self) -> u64 {
         self.version
+    }
+}
+
+impl From<&Person> for Identity {
+    fn from(person: &Person) -> Self {
+        Self { login: person.login.clone(), email: person.email.as_ref().map(ToString::to_string) }
     }
 }
 

@@ -29,7 +29,7 @@ use crate::config::{Config, Grace, Lenience, LoginStep, OnUnenrolled};
 use crate::hosts::HostIdentity;
 
 pub use rules::{Circumstances, Memberships, Ruled, Walk, decide, that_may_hold};
-pub use settings::{RequestTerms, SetBy, Setting, Settings, login_step_at, remembered_for};
+pub use settings::{RecordingTerms, RequestTerms, SetBy, Setting, Settings, login_step_at, remembered_for};
 
 /// What holds for a login.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use wire::admin::EnrolWith;
+use wire::session::{Recorder, RecorderFailure, Recording};
 
 use crate::config::{
     Config, Grace, LoginStep, OnUnenrolled, Overrides, Profile, RequestMode, RequestOverrides, Rollout,
@@ -79,6 +80,35 @@ pub fn login_step_at(host: Option<&HostIdentity>, config: &Config) -> LoginStep 
 pub fn remembered_for(host: Option<&HostIdentity>, service: &str, config: &Config) -> Setting<Duration> {
     let default = config.remember.get(service).copied().unwrap_or_default();
     Levels::at(host, config).nearest(|said| said.remember.get(service).copied(), default)
+}
+
+/// What records the sessions of a host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingTerms {
+    /// The command; empty where nothing records.
+    pub recorder: Setting<Vec<String>>,
+    /// What becomes of a session whose recorder does not start.
+    pub on_failure: Setting<RecorderFailure>,
+}
+
+impl RecordingTerms {
+    /// What holds at `host`; at the verifier's own machine where that is `None`.
+    pub fn at(host: Option<&HostIdentity>, config: &Config) -> Self {
+        let levels = Levels::at(host, config);
+        let default = config.session.clone();
+        Self {
+            recorder: levels
+                .nearest(|said| said.session.recorder.clone(), default.recorder.unwrap_or_default()),
+            on_failure: levels
+                .nearest(|said| said.session.recorder_failure, default.recorder_failure.unwrap_or_default()),
+        }
+    }
+
+    /// As a host is told it.
+    pub fn told(self) -> Recording {
+        let (command, on_failure) = (self.recorder.value, self.on_failure.value);
+        if command.is_empty() { Recording::Off } else { Recording::By(Recorder { command, on_failure }) }
+    }
 }
 
 /// What holds of requests at a host.

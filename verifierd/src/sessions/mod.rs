@@ -68,6 +68,8 @@ pub enum SessionError {
 pub enum End {
     /// The PAM module said so.
     Closed,
+    /// The PAM module said so, and that it was not recorded, though it should have been.
+    Unrecorded,
     /// Nobody said so: its leader is gone, or its machine has started anew.
     Lost,
     /// Its host was revoked: nobody will say so.
@@ -81,6 +83,7 @@ impl End {
     fn word(self) -> &'static str {
         match self {
             Self::Closed => "closed",
+            Self::Unrecorded => "not_recorded",
             Self::Lost => "lost",
             Self::HostRevoked => "host_revoked",
             Self::Displaced => "displaced",
@@ -205,7 +208,12 @@ impl Sessions {
     pub async fn close(&self, said: &CloseSession, host: Option<HostId>) -> Result<(), SessionError> {
         let id = checked(said.api_version, &said.session)?;
         let at = self.clock.now().saturating_sub(said.ago_seconds.min(LATE_SECONDS_MAX));
-        self.end(host, id, if said.is_lost { End::Lost } else { End::Closed }, at).await
+        let end = match (said.is_lost, said.is_unrecorded) {
+            (_, true) => End::Unrecorded,
+            (true, false) => End::Lost,
+            (false, false) => End::Closed,
+        };
+        self.end(host, id, end, at).await
     }
 
     /// * `at`: when it ended, as far as is known.

@@ -31,7 +31,13 @@ fn opening(session: &str, login: Option<&str>) -> OpenSession {
 }
 
 fn closing(session: &str) -> CloseSession {
-    CloseSession { api_version: 1, session: session.into(), is_lost: false, ago_seconds: 0 }
+    CloseSession {
+        api_version: 1,
+        session: session.into(),
+        is_lost: false,
+        ago_seconds: 0,
+        is_unrecorded: false,
+    }
 }
 
 fn host(byte: u8) -> HostIdentity {

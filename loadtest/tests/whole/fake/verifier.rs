@@ -110,7 +110,7 @@ impl Verifier {
     fn proceed(&self, request: Continue) -> Result<Response<Full<Bytes>>> {
         let (user, service) = request.state.split_once(' ').context("not our state")?;
         let (verdict, reference) = self.decide(user, &request.answers[0])?;
-        let next = Next::Done { verdict, reference };
+        let next = Next::Done { verdict, reference, person: None };
         self.reply(request.request_id, user.into(), service.into(), Vec::new(), next)
     }
 

@@ -202,7 +202,7 @@ async fn where_no_step_is_nothing_is_asked_and_a_rule_asks_all_the_same() {
         trial("login_step = \"none\"\n[[access.rule]]\nname = \"r\"\nservice = [\"sudo\"]\nthen = \"deny\"")
             .await;
     let reply = trial.begin("nobody", "sshd", None).await;
-    let Next::Done { verdict, reference } = reply.next else { panic!("a question") };
+    let Next::Done { verdict, reference, .. } = reply.next else { panic!("a question") };
     assert_eq!((verdict, trial.explain(&reference).reason.as_str()), (Verdict::NotRequired, "no_login_step"));
     let asked = trial.ask("nobody", "sudo", None).await;
     let end = trial.answer(&asked, "123456").await;

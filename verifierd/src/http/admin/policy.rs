@@ -23,8 +23,8 @@ use crate::dialogue::ask_for_memberships;
 use crate::hosts::{HostIdentity, HostName};
 use crate::login::Login;
 use crate::policy::{
-    Demand, Leave, Memberships, RequestTerms, Ruled, SetBy, Setting, Settings, Terms, remembered_for,
-    that_may_hold,
+    Demand, Leave, Memberships, RecordingTerms, RequestTerms, Ruled, SetBy, Setting, Settings, Terms,
+    remembered_for, that_may_hold,
 };
 
 type Admin = State<Arc<Administration>>;
@@ -183,6 +183,8 @@ fn effective_settings(host: Option<&HostIdentity>, config: &Config) -> Vec<Effec
     let Settings { on_unenrolled, require_token, login_step, rollout, .. } = Settings::at(host, config);
     let Settings { enrol_with, open_for, enrol_at_hosts, grace, .. } = Settings::at(host, config);
     let RequestTerms { mode, approvers, request_ttl, password_ttl, profile } = RequestTerms::at(host, config);
+    let RecordingTerms { recorder, on_failure } = RecordingTerms::at(host, config);
+    let records = !recorder.value.is_empty();
     let (limits, until) = (limits_of(grace.value), rollout.value.until());
     let shown = |name: &str, set_by: SetBy, value: Option<String>| {
         let (name, source) = (name.into(), source_of(set_by, host));
@@ -209,6 +211,8 @@ fn effective_settings(host: Option<&HostIdentity>, config: &Config) -> Vec<Effec
         shown("enrolment.grace", grace.set_by, Some(limits.grace.into())),
         shown("enrolment.grace_period", grace.set_by, limits.period.map(duration)),
         shown("enrolment.grace_logins", grace.set_by, limits.logins.map(|logins| logins.to_string())),
+        shown("session.recorder", recorder.set_by, records.then(|| recorder.value.join(" "))),
+        shown("session.recorder_failure", on_failure.set_by, word(&on_failure).filter(|_| records)),
     ]
     .into_iter()
     .flatten()

@@ -16,12 +16,13 @@ use zeroize::Zeroizing;
 use super::wrong_joins::Recording;
 use super::{Parts, code_of};
 use crate::audit::rfc3339;
+use crate::dialogue::Dialogue;
 use crate::hosts::authority::Issued;
 use crate::hosts::certificate::{SigningRequestFault, requested_key};
 use crate::hosts::presence::Said;
 use crate::hosts::registrar::JoinRequest;
 use crate::hosts::{Authority, Host, HostCertificate, HostError, JoinSecret, Registrar};
-use crate::sessions::Sessions;
+use crate::policy::RecordingTerms;
 
 /// Longest version of an agent that is remembered, in bytes: `1.20.300-rc.4` and some more.
 const VERSION_BYTES_MAX: usize = 64;
@@ -121,7 +122,7 @@ pub(super) async fn renew(
 pub(super) async fn report(
     registrar: &Registrar,
     host: &Host,
-    sessions: &Sessions,
+    dialogue: &Dialogue,
     standing_still: Option<String>,
     request: Request<Incoming>,
 ) -> Reply {
@@ -148,8 +149,9 @@ pub(super) async fn report(
         name: host.record.name.to_string(),
         group: host.record.group.as_ref().map(ToString::to_string),
         clock,
-        sessions: sessions.named(host.record.id),
+        sessions: dialogue.sessions.named(host.record.id),
         standing_still,
+        recording: RecordingTerms::at(Some(&host.identity), &dialogue.config.load()).told(),
     };
     json_reply(StatusCode::OK, &reported)
 }

@@ -164,8 +164,8 @@ impl Fleet {
                 Box::pin(membership::renew(registrar, shown.certificate, request)).await
             }
             (&Method::POST, REPORT_PATH) => {
-                let (sessions, stands) = (&self.0.dialogue.sessions, self.0.standing_still());
-                Box::pin(membership::report(registrar, host, sessions, stands, request)).await
+                let (dialogue, stands) = (&self.0.dialogue, self.0.standing_still());
+                Box::pin(membership::report(registrar, host, dialogue, stands, request)).await
             }
             (&Method::POST, JOIN_PATH) => {
                 visitor.dismiss(tally, request, "whoever shows a certificate has joined already".into()).await

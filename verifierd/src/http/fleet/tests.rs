@@ -290,7 +290,9 @@ async fn a_report_tells_the_host_its_name_and_the_administrator_how_it_is() {
     registrar.rename(name("web1"), name("web9"), root()).await.unwrap();
     let now = stand.trial.clock.now();
     let (status, told) = agent.report().await.unwrap();
-    let expected = json!({"api_version": 1, "host": web1.id, "name": "web9", "group": "web", "clock": now});
+    let expected = json!({
+        "api_version": 1, "host": web1.id, "name": "web9", "group": "web", "clock": now, "recording": "off"
+    });
     assert_eq!((status, told), (StatusCode::OK, expected));
     let host = registrar.hosts().find_by_name(&name("web9")).unwrap();
     let said = host.presence.said().unwrap();

@@ -110,7 +110,7 @@ async fn compare(trial: &Trial, attempt: Attempt<'_>, code: &str) {
         }
         demand => assert_eq!(asked, demand, "{attempt:?}: {tried:?}"),
     }
-    if let Next::Done { verdict, reference } = &reply.next {
+    if let Next::Done { verdict, reference, .. } = &reply.next {
         let record = trial.explain(reference);
         assert_eq!(*verdict, Verdict::NotRequired, "{attempt:?}");
         assert_eq!((record.rule, Some(record.reason)), (tried.rule, tried.reason), "{attempt:?}");

@@ -50,7 +50,8 @@ async fn a_host_is_asked_about_its_own_sessions_and_ends_no_other() {
     let (mut one, mut two) = (stand.agent(&web1).await, stand.agent(&web2).await);
     for _ in 0..2 {
         let (status, told) = one.post(OPEN_PATH, &opening(1)).await.unwrap();
-        assert_eq!((status, told), (StatusCode::OK, json!({"api_version": 1, "session": name(1)})));
+        let expected = json!({"api_version": 1, "session": name(1), "recording": "off"});
+        assert_eq!((status, told), (StatusCode::OK, expected));
     }
     assert_eq!(
         one.report().await.unwrap().1["sessions"],
