@@ -19,7 +19,9 @@ use crate::output::Format;
 use crate::verbs::explain::Reference;
 pub use audit::{AuditVerb, AuditWish, Moment};
 pub use host::{HostName, HostVerb};
-pub use person::{PersonAccount, PersonKeysVerb, PersonLogin, PersonOrder, PersonVerb, PersonWish};
+pub use person::{
+    KeyOrder, KeyVerb, PersonAccount, PersonKeysVerb, PersonLogin, PersonOrder, PersonVerb, PersonWish,
+};
 pub use policy::{Attempt, PolicyVerb, PolicyWish, RolloutVerb};
 pub use request::{Approval, RequestFilter, RequestName, RequestVerb};
 pub use session::{SessionFilter, SessionVerb};

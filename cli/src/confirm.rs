@@ -97,7 +97,8 @@ fn question(asking: &Asking) -> Option<(&'static str, When)> {
             | PersonVerb::Set(_)
             | PersonVerb::Password(_)
             | PersonVerb::Share(_)
-            | PersonVerb::Unshare(_),
+            | PersonVerb::Unshare(_)
+            | PersonVerb::Key(_),
         )
         | Asking::Explain { .. }
         | Asking::Audit(_)

@@ -5,6 +5,7 @@ mod ban;
 pub mod explain;
 mod host;
 pub mod init;
+mod key;
 mod person;
 mod policy;
 mod proof;

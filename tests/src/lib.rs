@@ -16,6 +16,7 @@
 //! | [`network`], [`relay`] | machines of a network, and a network that is cut |
 //! | [`login_socket`] | the login socket as the PAM module uses it, for tests with many logins at once |
 //! | [`api`] | verification without a dialogue, as other programs ask for it |
+//! | [`keys`] | programs that ask over HTTPS with a key of a person |
 //! | [`metrics`] | what the daemon counts, and how much memory it has
 //! | [`raw`], [`http2`] | bytes and frames that no honest program says |
 //! | [`verify_socket`] | one code, one verdict, on connections that are kept open |
@@ -52,6 +53,7 @@ pub mod flows;
 pub mod fob;
 pub mod history;
 pub mod http2;
+pub mod keys;
 pub mod login_socket;
 pub mod machine;
 pub mod metrics;

@@ -32,6 +32,7 @@ pub mod login;
 pub mod mail;
 pub mod notify;
 pub mod people;
+pub mod person_keys;
 pub mod policy;
 pub mod service;
 pub mod sessions;

@@ -38,6 +38,7 @@ use crate::keys::{IndexHasher, KeyError, MasterKey, NameHasher, Sealer};
 use crate::mail::{MailRecordError, Outbox};
 use crate::notify::Notifier;
 use crate::people::{DirectoryOpenError, PersonRecordError};
+use crate::person_keys::{self, KeyRecordError, PersonKeys};
 use crate::sessions::{SessionRecordError, Sessions};
 use crate::web::Web;
 use asking::{Asking, Kept, Parts};
@@ -83,6 +84,9 @@ pub enum StartError {
     /// What the store holds of persons cannot be understood.
     #[error("cannot understand the store")]
     Person(#[from] PersonRecordError),
+    /// What the store holds of persons' keys cannot be understood.
+    #[error("cannot understand the store")]
+    PersonKey(#[from] KeyRecordError),
     /// The directory of persons cannot be asked.
     #[error("cannot get the directory of persons ready")]
     Directory(#[from] DirectoryOpenError),
@@ -220,7 +224,7 @@ impl Service {
             throttles,
             names: IndexHasher::new(&master, "user names"),
         };
-        let Loaded { accounts, throttles, leftovers: rest, fleet, sessions, asking } =
+        let Loaded { accounts, throttles, leftovers: rest, fleet, sessions, asking, person_keys } =
             tokio::task::spawn_blocking(|| loading.load()).await.map_err(|_| ReadError::Closed)??;
         record_start(&*ledger, &*clock, start_state, &accounts, &asking).await?;
         let notifier = Arc::new(Notifier::new(config.notify.clone()));
@@ -275,7 +279,13 @@ impl Service {
             has_loss: AtomicBool::new(matches!(start_state, StartState::Short { .. })),
         });
         let fleet = Fleet::serving(&dialogue, &registrar)?;
-        let administration = administration(&dialogue, registrar, &ledger, start_state).await?;
+        let known = person_keys::Tools {
+            ledger: Arc::clone(&ledger),
+            clock: Arc::clone(&dialogue.clock),
+            notifier: Arc::clone(&notifier),
+        };
+        let keys = PersonKeys::new(person_keys, known, &master);
+        let administration = administration(&dialogue, registrar, &ledger, keys, start_state).await?;
         let web = pages(&administration, &master)?;
         Ok(Self { dialogue, administration, fleet, web, ledger, throttles, notifier, outbox, config_path })
     }
@@ -410,6 +420,7 @@ async fn administration(
     dialogue: &Arc<Dialogue>,
     registrar: Arc<Registrar>,
     ledger: &Arc<dyn Ledger>,
+    keys: PersonKeys,
     start_state: StartState,
 ) -> Result<Arc<Administration>, StartError> {
     let (trail, clock) = (Arc::clone(ledger), Arc::clone(&dialogue.clock));
@@ -417,7 +428,7 @@ async fn administration(
     let started = tokio::task::spawn_blocking(move || Sinks::start(&config, &trail, &clock));
     let sinks = Arc::new(started.await.map_err(|_| ReadError::Closed)??);
     let (dialogue, ledger) = (Arc::clone(dialogue), Arc::clone(ledger));
-    Ok(Arc::new(Administration::new(dialogue, registrar, ledger, sinks, start_state)))
+    Ok(Arc::new(Administration::new(dialogue, registrar, ledger, sinks, keys, start_state)))
 }
 
 /// What browsers ask, where that is wanted.

@@ -11,6 +11,7 @@ mod demo;
 mod dist;
 mod mutants;
 mod packages;
+mod python;
 mod sandbox;
 mod screenshots;
 mod soak;

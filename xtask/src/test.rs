@@ -14,7 +14,7 @@ use crate::packages::{self, Need};
 use crate::steps::Steps;
 use crate::tally::Tally;
 use crate::witness::Witness;
-use crate::{sandbox, tidy, units};
+use crate::{python, sandbox, tidy, units};
 
 /// The tests of these packages change users and PAM files, so they run in the sandbox.
 const SANDBOXED: [&str; 3] = ["pam-harness", "system-tests", "fleet-harness"];
@@ -30,7 +30,10 @@ pub fn run() -> Result<()> {
     let mut steps = Steps::new(14);
     let mut tally = Tally::default();
 
-    let installed = steps.run("packages", || packages::install_missing(Need::Tests));
+    let installed = steps.run("packages", || {
+        packages::install_missing(Need::Tests)?;
+        python::SCHEMATHESIS.install()
+    });
     let witness = steps.run("what the machine looks like", Witness::take);
     let _ = steps.run("fmt", || build::run_cargo(&["fmt", "--all", "--check"]));
     let _ = steps.run("clippy", clippy);

@@ -26,6 +26,44 @@ pub enum PersonVerb {
     Keys(PersonKeysVerb),
     /// Remove a person for ever; asks first
     Remove(PersonLogin),
+    /// Keys with which programs ask for a person over HTTPS
+    #[command(subcommand)]
+    Key(KeyVerb),
+}
+
+/// What can be done with keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyVerb {
+    /// List keys; users see their own
+    List {
+        /// Only those of this person
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        login: Option<String>,
+    },
+    /// Make a key, and print it once; asks for a one-time password, which an administrator does not need
+    Add(KeyOrder),
+    /// End a key: from then on it opens nothing
+    Revoke {
+        /// Its id, as the list shows it
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+    },
+}
+
+/// A key that is wished for.
+#[derive(Debug, Args)]
+pub struct KeyOrder {
+    #[command(flatten)]
+    pub who: PersonLogin,
+    /// What it is for
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub name: String,
+    /// How long it is good, such as 90d: 366 days at most
+    #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub life: std::time::Duration,
+    /// The most that it may do [default: what the person may, and no more than you]
+    #[arg(long, value_enum)]
+    pub role: Option<PersonRole>,
 }
 
 /// What can be done with a person's security keys.

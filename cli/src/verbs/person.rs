@@ -48,6 +48,7 @@ pub async fn run(session: &Session, verb: PersonVerb) -> Result<Answer, Failure>
             let removed: Person = client.delete(&path(&login, "")).await?;
             Ok(show(&removed, format)?.saying(&format!("{login} is removed")))
         }
+        PersonVerb::Key(verb) => super::key::run(session, verb).await,
     }
 }
 

@@ -35,7 +35,10 @@ impl Class {
 
 /// Every event that there is.
 const EVENTS: [(Class, &[&str]); 4] = [
-    (Class::Login, &["login", "self_service", "token_tested", "guesses_from_one_source"]),
+    (
+        Class::Login,
+        &["login", "self_service", "token_tested", "guesses_from_one_source", "person_key_refused"],
+    ),
     (Class::Session, &["session_opened", "session_closed", "sessions_left_out"]),
     (
         Class::Change,
@@ -72,6 +75,8 @@ const EVENTS: [(Class, &[&str]); 4] = [
             "person_removed",
             "security_key_added",
             "security_key_removed",
+            "person_key_added",
+            "person_key_revoked",
             "access_requested",
             "access_approved",
             "access_denied",

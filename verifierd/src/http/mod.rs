@@ -5,7 +5,7 @@
 //! | login | root, that is, the PAM module | HTTP/1.1, HTTP/2 | six, matched by hand |
 //! | api | who shows its key, over TCP and TLS | HTTP/1.1, HTTP/2 | two, matched by hand |
 //! | fleet | hosts, by their certificates, over TCP and TLS | HTTP/2 | nine, matched by hand |
-//! | web | browsers, over TCP and TLS | HTTP/1.1, HTTP/2 | see [`crate::web`] |
+//! | web | browsers, and programs with a key of a person, over TCP and TLS | HTTP/1.1, HTTP/2 | see [`crate::web`] |
 //! | admin | root | HTTP/1.1 | `wire::admin`, through a router |
 //! | user | every account, as far as its role goes (see [`roles`]) | HTTP/1.1 | the same |
 //!
@@ -21,6 +21,7 @@ mod login;
 pub mod roles;
 mod sessions;
 mod verify;
+pub(crate) mod wrong_secrets;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,7 @@ use tokio_rustls::TlsAcceptor;
 use wire::error::ErrorCode;
 use zeroize::Zeroizing;
 
-pub use admin::Administration;
+pub use admin::{Administration, document};
 
 use crate::dialogue::Dialogue;
 use crate::web::Web;

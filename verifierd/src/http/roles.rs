@@ -35,31 +35,48 @@ pub struct Caller {
     pub who: Who,
     /// A person's login name, or the account of a uid; `uid 1234` where there is none, which is no account name.
     pub name: String,
-    /// What the configuration gives to the uid, or his record to the person.
+    /// What the configuration gives to the uid, or his record to the person; with a key, no more than the key may.
     pub role: Role,
+    /// The key with which a program asks for him.
+    pub key: Option<ShownKey>,
+}
+
+/// A key, as far as it matters to what is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownKey {
+    /// What it is called.
+    pub name: String,
+    /// Whether its person made it himself.
+    pub is_his_own: bool,
 }
 
 impl From<&Arc<Person>> for Caller {
     fn from(person: &Arc<Person>) -> Self {
-        Self { who: Who::Person(Arc::clone(person)), name: person.login.clone(), role: person.role }
+        Self {
+            who: Who::Person(Arc::clone(person)),
+            name: person.login.clone(),
+            role: person.role,
+            key: None,
+        }
     }
 }
 
 impl Caller {
     /// His name and role, as audit records have them.
     pub fn signature(&self) -> String {
+        let by = self.key.as_ref().map(|key| format!(" by key {}", key.name)).unwrap_or_default();
         let name = match self.who {
             Who::Account(_) => self.name.clone(),
             Who::Person(_) => format!("person {}", self.name),
         };
         let role = match self.role {
-            Role::Super => return name,
+            Role::Super => return format!("{name}{by}"),
             Role::Admin => "admin",
             Role::Helpdesk => "helpdesk",
             Role::Auditor => "auditor",
             Role::User => "user",
         };
-        format!("{name} ({role})")
+        format!("{name} ({role}){by}")
     }
 
     /// The account that is his own, if he has one. A person's is that of his login name, where he may use it: the one
@@ -168,6 +185,12 @@ pub enum Verb {
     PersonRemove,
     /// Remove a person's security keys.
     PersonKeysRemove,
+    /// All keys.
+    KeyList,
+    /// A new key.
+    KeyAdd,
+    /// End a key.
+    KeyRevoke,
     /// What holds where.
     PolicyShow,
     /// What a login would meet.
@@ -203,7 +226,7 @@ use Right::{All, Nothing, Own};
 
 /// Verbs and what each role may do with them.
 #[rustfmt::skip]
-const TABLE: [(Verb, [Right; 5]); 51] = [
+const TABLE: [(Verb, [Right; 5]); 54] = [
     //                           user     auditor  helpdesk admin    super
     (Verb::SelfShow,            [Own,     Own,     Own,     Own,     Own]),
     (Verb::UserList,            [Nothing, All,     All,     All,     All]),
@@ -248,6 +271,9 @@ const TABLE: [(Verb, [Right; 5]); 51] = [
     (Verb::PersonPassword,      [Nothing, Nothing, Nothing, All,     All]),
     (Verb::PersonRemove,        [Nothing, Nothing, Nothing, All,     All]),
     (Verb::PersonKeysRemove,    [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::KeyList,             [Own,     All,     All,     All,     All]),
+    (Verb::KeyAdd,              [Own,     Own,     Own,     All,     All]),
+    (Verb::KeyRevoke,           [Own,     Own,     All,     All,     All]),
     (Verb::PolicyShow,          [Nothing, All,     All,     All,     All]),
     (Verb::PolicyTry,           [Nothing, All,     All,     All,     All]),
     (Verb::RolloutStatus,       [Nothing, All,     All,     All,     All]),
@@ -307,7 +333,8 @@ mod tests {
                 UserUnlock | BanList | BanLift | SessionList => All,
                 PersonList | PersonShow | PolicyShow | PolicyTry | RolloutStatus => All,
                 RequestList | RequestShow => All,
-                RequestCancel => Own,
+                KeyList | KeyRevoke => All,
+                RequestCancel | KeyAdd => Own,
                 RecoveryStatus | Explain | Status | Metrics => All,
                 RecoveryRegenerate | TokenDisassociate => Own,
                 _ => Nothing,
@@ -318,14 +345,15 @@ mod tests {
                     All
                 }
                 RequestList | RequestShow => All,
-                RequestCancel => Own,
+                KeyList => All,
+                RequestCancel | KeyAdd | KeyRevoke => Own,
                 RecoveryStatus | Explain | AuditShow | AuditVerify | Status | Metrics => All,
                 RecoveryRegenerate | TokenResync | TokenTest | TokenLost | TokenDisassociate => Own,
                 _ => Nothing,
             },
             Role::User => match verb {
                 RecoveryStatus | RecoveryRegenerate | SessionList => Own,
-                RequestList | RequestShow | RequestCancel => Own,
+                RequestList | RequestShow | RequestCancel | KeyList | KeyAdd | KeyRevoke => Own,
                 TokenShow | TokenResync | TokenTest | TokenLost | TokenDisassociate => Own,
                 _ => Nothing,
             },
@@ -353,11 +381,28 @@ mod tests {
     // covers: I05
     #[test]
     fn a_signature_says_who_and_in_which_role() {
-        let signature =
-            |uid, name: &str, role| Caller { who: Who::Account(uid), name: name.into(), role }.signature();
+        let signature = |uid, name: &str, role| {
+            Caller { who: Who::Account(uid), name: name.into(), role, key: None }.signature()
+        };
         assert_eq!(signature(0, "root", Role::Super), "root");
         assert_eq!(signature(502, "dora", Role::Helpdesk), "dora (helpdesk)");
-        let nameless = Caller { who: Who::Account(9), name: "uid 9".into(), role: Role::User };
+        let person = crate::people::Person::from(&crate::people::PersonRecord {
+            id: PersonId(7),
+            login: UserName::new("carol").unwrap(),
+            email: crate::people::EmailAddress::parse("carol@example.org").unwrap(),
+            name: "Carol".into(),
+            accounts: Vec::new(),
+            role: Role::Admin,
+            enabled: true,
+            password: None,
+            version: 0,
+            created: 0,
+        });
+        let key = Some(ShownKey { name: "nightly report".into(), is_his_own: true });
+        let by_key = Caller { role: Role::Auditor, key, ..Caller::from(&Arc::new(person)) };
+        assert_eq!(by_key.signature(), "person carol (auditor) by key nightly report");
+        assert_eq!(Caller { role: Role::Super, ..by_key }.signature(), "person carol by key nightly report");
+        let nameless = Caller { who: Who::Account(9), name: "uid 9".into(), role: Role::User, key: None };
         assert_eq!(nameless.account(), None);
     }
 }

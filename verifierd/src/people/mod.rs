@@ -26,13 +26,14 @@ mod roster;
 use std::sync::Arc;
 
 use ledger::Ledger;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use wire::admin::Role;
 use wire::login::Identity;
 use zeroize::Zeroizing;
 
 pub use address::{ADDRESS_BYTES_MAX, EmailAddress, EmailAddressError};
-pub use clerk::{By, Clerk, NewPerson, PersonChanges, PersonError};
+pub use clerk::{By, Clerk, NewPerson, PERSONS_MAX, PersonChanges, PersonError};
 pub use directory::{Directory, DirectoryError, DirectoryOpenError, as_one_request};
 pub use id::{PersonId, PersonIdError};
 pub use password::{Desk, HashError, PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, Passwords};
@@ -51,7 +52,8 @@ use keys::{Keyring, Keys};
 const AT_ONCE_MAX: usize = 8;
 
 /// Where a person is known from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PersonOrigin {
     /// Postern's own records.
     Internal,

@@ -60,7 +60,7 @@ pub fn check(method: &Method, uri: &Uri, headers: &HeaderMap, base: &BaseUrl) ->
 
 /// Of HTTP/1.1 `Host`, and an absolute target where there is one; of HTTP/2 the authority. Whatever names there are must
 /// all be ours.
-fn is_for_us(uri: &Uri, headers: &HeaderMap, base: &BaseUrl) -> bool {
+pub fn is_for_us(uri: &Uri, headers: &HeaderMap, base: &BaseUrl) -> bool {
     let ours = |name: &str| name.eq_ignore_ascii_case(base.authority());
     let hosts: Vec<_> = headers.get_all(HOST).iter().collect();
     let authority = uri.authority().map(|authority| authority.as_str());

@@ -15,6 +15,7 @@
 //! | `look`, `parts` | pages on which somebody only looks; tables, facts and fields of any page |
 //! | `escaping` | how text of others stands on a page |
 //! | `asking` | asks what pages show and change, by the routes of the `postern` command |
+//! | `api` | programs with a key of a person, and the document that tells them what they may ask |
 //! | `pages` | makes pages of templates |
 //! | `assets` | the one style and the scripts |
 //!
@@ -22,6 +23,7 @@
 //! alone. A GET changes nothing: mail scanners follow every link.
 
 mod account;
+mod api;
 mod asking;
 mod assets;
 mod audit;
@@ -60,6 +62,7 @@ use zeroize::Zeroizing;
 use crate::config::WebConfig;
 use crate::http::Administration;
 use crate::http::certificate::{CertificateFileError, server_config};
+use crate::http::wrong_secrets::WrongSecrets;
 use crate::keys::{MasterKey, NameHasher};
 use crate::people::{PeopleError, Person};
 use guard::Foreign;
@@ -72,6 +75,8 @@ pub struct Web {
     administration: Arc<Administration>,
     tls: ArcSwap<ServerConfig>,
     sessions: WebSessions,
+    /// Keys of persons that open nothing, of late.
+    wrong_keys: WrongSecrets,
 }
 
 /// A request that is for us, and where it changes something, from one of our pages.
@@ -96,7 +101,12 @@ impl Web {
         master: &MasterKey,
     ) -> Result<Self, CertificateFileError> {
         let tls = ArcSwap::from_pointee(server_config("web", &config.certificate)?);
-        Ok(Self { administration, tls, sessions: WebSessions::new(NameHasher::new(master, "web sessions")) })
+        Ok(Self {
+            administration,
+            tls,
+            sessions: WebSessions::new(NameHasher::new(master, "web sessions")),
+            wrong_keys: WrongSecrets::default(),
+        })
     }
 
     /// Takes over another certificate, for new connections.
@@ -122,6 +132,12 @@ impl Web {
             return Page::nothing("These pages are turned off.").reply(StatusCode::SERVICE_UNAVAILABLE);
         };
         let (head, body) = request.into_parts();
+        let Peer::Source(address) = peer else {
+            return Page::nothing("These pages are for the network.").reply(StatusCode::FORBIDDEN);
+        };
+        if api::is_for_programs(head.uri.path()) {
+            return self.answer_program(address, head, body, &web.base_url).await;
+        }
         match guard::check(&head.method, &head.uri, &head.headers, &web.base_url) {
             Ok(()) => {}
             Err(Foreign::Host) => {
@@ -139,9 +155,6 @@ impl Web {
             Err(refusal) => return refusal,
         };
         let visitor = self.visitor(&head.method, &head.headers);
-        let Peer::Source(address) = peer else {
-            return Page::nothing("These pages are for the network.").reply(StatusCode::FORBIDDEN);
-        };
         let asked =
             Asked { method: &head.method, path: head.uri.path(), place: address.to_string(), visitor, form };
         self.route(asked).await

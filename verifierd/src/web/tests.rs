@@ -72,7 +72,7 @@ fn pages(trial: &Trial) -> Web {
         .unwrap();
     let administration = Arc::clone(&trial.service.administration);
     let sessions = WebSessions::new(NameHasher::new(&MasterKey::generate().unwrap(), "web sessions"));
-    Web { administration, tls: ArcSwap::from_pointee(tls), sessions }
+    Web { administration, tls: ArcSwap::from_pointee(tls), sessions, wrong_keys: WrongSecrets::default() }
 }
 
 pub(super) fn root() -> By {

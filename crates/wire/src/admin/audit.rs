@@ -7,6 +7,7 @@ pub const AUDIT_PAGE_MAX: u32 = 1_000;
 
 /// One decision, explained to an administrator.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Decision {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -18,6 +19,7 @@ pub struct Decision {
 
 /// One audit record. It is kept in this form too, without the two fields that the ledger keeps beside it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditRecord {
     /// Position in the chain, from 1; missing where retention removed a record; absent in what is kept.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -81,6 +83,7 @@ fn is_zero(sequence: &u64) -> bool {
 
 /// From which end a stretch of the audit trail is looked for and listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum AuditOrder {
     /// The oldest first.
@@ -92,6 +95,7 @@ pub enum AuditOrder {
 
 /// A stretch of the audit trail, in the order that was asked for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditPage {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -109,6 +113,7 @@ pub struct AuditPage {
 
 /// What a walk along the whole chain found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditCheck {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -137,6 +142,7 @@ pub struct AuditCheck {
 
 /// What a checkpoint that was kept elsewhere says of the trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum WitnessCheck {
     /// The trail holds what it names.

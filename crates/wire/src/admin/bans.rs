@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A count of wrong codes that makes somebody wait.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Ban {
     /// Which, as `lift` takes it: ten hexadecimal digits.
     pub id: String,
@@ -25,6 +26,7 @@ pub struct Ban {
 
 /// Everybody who has to wait at the moment, the longest wait first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BanList {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -36,6 +38,7 @@ pub struct BanList {
 
 /// A ban that was lifted.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Lifted {
     /// Which.
     pub id: String,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where a host stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum HostState {
     /// It has a name and may join.
@@ -16,6 +17,7 @@ pub enum HostState {
 
 /// A host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Host {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -53,6 +55,7 @@ pub struct Host {
 
 /// All hosts, by name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HostList {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -64,6 +67,7 @@ pub struct HostList {
 
 /// Makes a name for a host, or lets one join again.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(example = json!({"name": "web-1.example.org", "group": "web"})))]
 #[serde(deny_unknown_fields)]
 pub struct EnrolHost {
     /// Its name.
@@ -78,6 +82,7 @@ pub struct EnrolHost {
 
 /// What lets a host join, told once.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JoinSecret {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -96,6 +101,7 @@ pub struct JoinSecret {
 
 /// Another name for a host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RenameHost {
     /// The new name.
@@ -104,6 +110,7 @@ pub struct RenameHost {
 
 /// Another group for a host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SetGroup {
     /// The group; absent for none.

@@ -6,6 +6,7 @@ use super::tokens::TokenType;
 
 /// Begins an import. Rows are checked as they come and kept aside; nothing is stored before the end.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewImport {
     /// What every serial number looks like: `#` a digit, `@` an upper-case letter, everything else itself, or
@@ -16,6 +17,7 @@ pub struct NewImport {
 
 /// An import that has begun. It ends by itself ten minutes after its last row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Import {
     /// Names it in paths.
     pub id: String,
@@ -29,6 +31,7 @@ pub const IMPORT_TOKENS_MAX: usize = 1_000_000;
 
 /// A part of an import's rows.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ImportRows {
     /// At most [`IMPORT_ROWS_MAX`].
@@ -37,6 +40,7 @@ pub struct ImportRows {
 
 /// One token to be imported.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ImportRow {
     /// Where it stands in its file: a line of CSV, or the number of its key package; for faults.
@@ -65,6 +69,7 @@ pub struct ImportRow {
 
 /// What is wrong with some rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ImportCheck {
     /// Faulty rows; the others are kept aside. An import with a faulty row cannot be finished.
     pub faults: Vec<ImportFault>,
@@ -74,6 +79,7 @@ pub struct ImportCheck {
 
 /// A faulty row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ImportFault {
     /// As in [`ImportRow::row`].
     pub row: u64,
@@ -85,6 +91,7 @@ pub struct ImportFault {
 
 /// The end of an import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Imported {
     /// How many tokens are available now that were not there before.
     pub tokens: u64,

@@ -40,6 +40,9 @@
 //! | `PUT /v1/persons/{name}/password` with [`SetPassword`] | [`Person`] |
 //! | `POST /v1/persons/{name}/share` with [`ShareAccount`] | [`Person`] |
 //! | `POST /v1/persons/{name}/unshare` with [`ShareAccount`] | [`Person`] |
+//! | `GET /v1/keys?person=LOGIN` | [`PersonKeyList`] |
+//! | `POST /v1/keys` with [`NewPersonKey`] | [`MadePersonKey`] |
+//! | `DELETE /v1/keys/{id}` | [`PersonKey`], as it was |
 //! | `GET /v1/policy?host=H&user=U&service=S` | [`Policy`] |
 //! | `GET /v1/policy/try?user=U&host=H&service=S&from=IP&at=TIME` | [`PolicyTrial`] |
 //! | `GET /v1/rollout` | [`RolloutStatus`] |
@@ -59,12 +62,13 @@
 //! | `POST /v1/store/settle` | [`Status`] |
 //!
 //! Errors are [`crate::error::ErrorBody`]. Times are RFC 3339 in UTC. No answer holds a secret, but for
-//! [`RecoveryCodes`], [`JoinSecret`] and [`ApprovedRequest`], which are told once.
+//! [`RecoveryCodes`], [`JoinSecret`], [`ApprovedRequest`] and [`MadePersonKey`], which are told once.
 
 mod audit;
 mod bans;
 mod hosts;
 mod imports;
+mod keys;
 mod people;
 mod policy;
 mod requests;
@@ -83,6 +87,7 @@ pub use imports::{
     IMPORT_ROWS_MAX, IMPORT_TOKENS_MAX, Import, ImportCheck, ImportFault, ImportRow, ImportRows, Imported,
     NewImport,
 };
+pub use keys::{MadePersonKey, NewPersonKey, PersonKey, PersonKeyList, PersonKeyState};
 pub use people::{NewPerson, Person, PersonList, PersonOrigin, SetPassword, SetPerson, ShareAccount};
 pub use policy::{
     AccessRule, Demanded, EffectiveSetting, Policy, PolicyTrial, RolloutMode, RolloutPlace, RolloutStatus,
@@ -103,6 +108,7 @@ pub use users::{
 
 /// How the daemon is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Status {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -141,6 +147,7 @@ pub struct Status {
 
 /// A sink of the audit trail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SinkStatus {
     /// `journald` or `json_lines`.
     pub name: String,
@@ -152,6 +159,7 @@ pub struct SinkStatus {
 
 /// Hosts of the fleet, counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct FleetStatus {
     /// Those that have never joined.
     pub pending: u64,
@@ -167,6 +175,7 @@ pub struct FleetStatus {
 
 /// The queue of mails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MailStatus {
     /// Mails that wait.
     pub waiting: u64,
@@ -199,5 +208,7 @@ debug_tells_nothing!(
     Test,
     ImportRows,
     ImportRow,
-    JoinSecret
+    JoinSecret,
+    NewPersonKey,
+    MadePersonKey
 );

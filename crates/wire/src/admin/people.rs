@@ -6,6 +6,7 @@ use super::Role;
 
 /// Where a person is known from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PersonOrigin {
     /// Postern's own records.
@@ -16,6 +17,7 @@ pub enum PersonOrigin {
 
 /// A person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Person {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -48,6 +50,7 @@ pub struct Person {
 
 /// All persons of Postern's own records, by login name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PersonList {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -59,6 +62,7 @@ pub struct PersonList {
 
 /// Somebody new.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(example = json!({"login": "carol", "email": "carol@example.org", "role": "helpdesk"})))]
 #[serde(deny_unknown_fields)]
 pub struct NewPerson {
     /// What he signs in with.
@@ -81,6 +85,7 @@ pub struct NewPerson {
 
 /// What is to be another of a person; what is absent stays.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(example = json!({"enabled": false})))]
 #[serde(deny_unknown_fields)]
 pub struct SetPerson {
     /// Where mails go.
@@ -99,6 +104,7 @@ pub struct SetPerson {
 
 /// Another password for a person.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SetPassword {
     /// 12 to 256 characters.
@@ -107,6 +113,7 @@ pub struct SetPassword {
 
 /// An account that a person is to use, or to use no longer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(example = json!({"account": "deploy"})))]
 #[serde(deny_unknown_fields)]
 pub struct ShareAccount {
     /// The Unix account.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What follows where an access rule holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Then {
     /// Refused, whatever the code.
@@ -18,6 +19,7 @@ pub enum Then {
 
 /// How far what is decided is enforced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RolloutMode {
     /// Whoever would be refused is let in, and it is recorded.
@@ -30,6 +32,7 @@ pub enum RolloutMode {
 
 /// What holds at a host.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Policy {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -49,6 +52,7 @@ pub struct Policy {
 
 /// A setting, and who says so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EffectiveSetting {
     /// As the configuration calls it.
     pub name: String,
@@ -60,6 +64,7 @@ pub struct EffectiveSetting {
 
 /// An access rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AccessRule {
     /// What records call it.
     pub name: String,
@@ -72,6 +77,7 @@ pub struct AccessRule {
 
 /// What a login would meet.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PolicyTrial {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -112,6 +118,7 @@ pub struct PolicyTrial {
 
 /// What a login is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Demanded {
     /// Nothing: let in.
@@ -144,6 +151,7 @@ pub enum Demanded {
 
 /// How far the roll-out is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RolloutStatus {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -158,6 +166,7 @@ pub struct RolloutStatus {
 
 /// How far it is in one place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RolloutPlace {
     /// `default`, `group web`, or `host web1`. Each login counts in the nearest of them.
     pub place: String,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RequestState {
     /// It waits for a decision.
@@ -24,6 +25,7 @@ pub enum RequestState {
 
 /// How a password was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RequestWay {
     /// An approver decides.
@@ -36,6 +38,7 @@ pub enum RequestWay {
 
 /// How the mail with a password stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RequestMail {
     /// It is on its way.
@@ -48,6 +51,7 @@ pub enum RequestMail {
 
 /// A request. The number that the requester sees is not in it: he tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AccessRequest {
     /// Which: 26 characters of Crockford's base 32.
     pub id: String,
@@ -105,6 +109,7 @@ pub struct AccessRequest {
 
 /// Requests, the newest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RequestList {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -116,6 +121,7 @@ pub struct RequestList {
 
 /// An approval.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(example = json!({"number": 42})))]
 #[serde(deny_unknown_fields)]
 pub struct ApproveRequest {
     /// The number that the requester sees, as he told it: 10 to 99.
@@ -124,6 +130,7 @@ pub struct ApproveRequest {
 
 /// A request that was approved.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ApprovedRequest {
     /// As it is from now on.
     #[serde(flatten)]

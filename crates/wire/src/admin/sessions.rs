@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A session that is open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Session {
     /// Which: 32 lower-case hexadecimal digits.
     pub id: String,
@@ -32,6 +33,7 @@ pub struct Session {
 
 /// The login that led to a session, as the audit trail has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionLogin {
     /// Its reference, as `postern explain` takes it.
     pub reference: String,
@@ -53,6 +55,7 @@ pub const SESSIONS_PAGE_MAX: usize = 1_000;
 
 /// Open sessions, the longest first.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SessionList {
     /// [`crate::API_VERSION`].
     pub api_version: u16,

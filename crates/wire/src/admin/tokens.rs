@@ -6,6 +6,7 @@ use super::users::OnOff;
 
 /// All tokens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenList {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -17,6 +18,7 @@ pub struct TokenList {
 
 /// One token. Its secret is nowhere in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Token {
     /// Serial number, unique for ever.
     pub serial: String,
@@ -58,6 +60,7 @@ pub struct Token {
 
 /// What a token's codes follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TokenType {
     /// The time (RFC 6238).
@@ -69,6 +72,7 @@ pub enum TokenType {
 
 /// Where a token is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum TokenState {
     /// Belongs to nobody.
@@ -85,6 +89,7 @@ pub enum TokenState {
 
 /// Why a token is disabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DisabledBy {
     /// Somebody disabled it.
@@ -96,6 +101,7 @@ pub enum DisabledBy {
 /// A token to be made: with the secret given, or a new one for an authenticator app, which its user sees at
 /// his next login.
 #[derive(Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(example = json!({"user": "alice"})))]
 #[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// Serial number; absent: a new one.
@@ -126,6 +132,7 @@ pub struct NewToken {
 
 /// Gives an available token to a user, who is asked for a code of it at his next login.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Assign {
     /// The Unix account.
@@ -134,6 +141,7 @@ pub struct Assign {
 
 /// Gives a token to a user who holds it, as a code proves. A wrong serial and a wrong code get the same answer.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(example = json!({"user": "alice", "code": "123456"})))]
 #[serde(deny_unknown_fields)]
 pub struct Associate {
     /// The Unix account.
@@ -147,6 +155,7 @@ pub struct Associate {
 
 /// Two successive codes of a token, from which its counter or its clock's drift is found. Both are used up.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Resynchronize {
     /// The first.
@@ -157,6 +166,7 @@ pub struct Resynchronize {
 
 /// A code to be checked. It is used up.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(example = json!({"code": "123456"})))]
 #[serde(deny_unknown_fields)]
 pub struct Test {
     /// The code.
@@ -165,6 +175,7 @@ pub struct Test {
 
 /// What a test of a code found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CodeCheck {
     /// Serial number of the token.
     pub serial: String,
@@ -181,6 +192,7 @@ pub struct CodeCheck {
 
 /// A token that was taken from its user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Disassociated {
     /// Serial number.
     pub serial: String,

@@ -6,6 +6,7 @@ use super::tokens::{TokenState, TokenType};
 
 /// All users that Postern knows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UserList {
     /// [`crate::API_VERSION`].
     pub api_version: u16,
@@ -17,6 +18,7 @@ pub struct UserList {
 
 /// One user and what is demanded of him.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct User {
     /// The Unix account.
     pub name: String,
@@ -42,6 +44,7 @@ pub struct User {
 
 /// A token as shown with its user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UserToken {
     /// Serial number.
     pub serial: String,
@@ -56,6 +59,7 @@ pub struct UserToken {
 
 /// A switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnOff {
     /// On.
@@ -67,6 +71,7 @@ pub enum OnOff {
 /// Turns the demand for a one-time password on or off. Off wipes the secret of an authenticator app; hardware
 /// tokens become available.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(example = json!({"otp": "on"})))]
 #[serde(deny_unknown_fields)]
 pub struct SetOtp {
     /// The wish. Asking for what is so already changes nothing.
@@ -78,6 +83,7 @@ pub struct SetOtp {
 
 /// How a user without a token gets one at the login prompt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EnrolWith {
     /// A QR code for an authenticator app.
@@ -89,6 +95,7 @@ pub enum EnrolWith {
 
 /// What was cleared for a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Unlocked {
     /// The Unix account.
     pub user: String,
@@ -100,6 +107,7 @@ pub struct Unlocked {
 
 /// Proves that a user who acts for himself holds a token. An administrator needs none.
 #[derive(Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
     /// A one-time password of one of his tokens; it is used up.
@@ -109,6 +117,7 @@ pub struct Proof {
 
 /// How many recovery codes a user has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RecoveryStatus {
     /// The Unix account.
     pub user: String,
@@ -123,6 +132,7 @@ pub struct RecoveryStatus {
 
 /// A new set of recovery codes; the ones before are void. Told once and kept nowhere.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RecoveryCodes {
     /// The Unix account.
     pub user: String,
@@ -132,6 +142,7 @@ pub struct RecoveryCodes {
 
 /// Who the caller is, as the kernel says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SelfInfo {
     /// The Unix account of the caller.
     pub name: String,
@@ -144,6 +155,7 @@ pub struct SelfInfo {
 
 /// What a caller may do. Whoever has no other role is a user, who sees and changes what is his own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Self-service.

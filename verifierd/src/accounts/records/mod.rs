@@ -49,6 +49,8 @@ pub mod kind {
     pub const MAIL: u8 = 16;
     /// `people::KeysRecord`, by person id.
     pub const SECURITY_KEYS: u8 = 17;
+    /// `person_keys::KeyRecord`, by key id.
+    pub const PERSON_KEY: u8 = 20;
 }
 
 /// The newest format.

@@ -31,7 +31,7 @@ pub(super) async fn explain(State(admin): Admin, Named(reference): Named) -> Res
 }
 
 /// Which records are wanted.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     #[serde(default)]
@@ -115,7 +115,7 @@ fn parse_reference(text: &str) -> Result<Reference, Refusal> {
 }
 
 /// What was kept elsewhere.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Kept {
     witness: Option<String>,

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,19 +14,17 @@ use prometheus_client::registry::Registry;
 use wire::error::ErrorCode;
 
 use super::Administration;
+use super::described::MetricsText;
 use super::refusals::{Refusal, refusal};
 use serve::Tallied;
 
-/// The form's name (OpenMetrics 1.0.0).
-const TEXT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
 type Labels = Vec<(&'static str, &'static str)>;
 
-pub(super) async fn show(State(admin): State<Arc<Administration>>) -> Result<impl IntoResponse, Refusal> {
+pub(super) async fn show(State(admin): State<Arc<Administration>>) -> Result<MetricsText, Refusal> {
     let mut text = String::new();
     encode(&mut text, &admin.registry())
         .map_err(|_| refusal(ErrorCode::Unavailable, "the metrics could not be written".into()))?;
-    Ok(([(CONTENT_TYPE, TEXT)], text))
+    Ok(MetricsText(text))
 }
 
 impl Administration {

@@ -30,7 +30,7 @@ use crate::policy::{
 type Admin = State<Arc<Administration>>;
 
 /// Of which policy.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wish {
     host: Option<String>,
@@ -66,7 +66,7 @@ pub(super) async fn show(State(admin): Admin, Asked(wish): Asked<Wish>) -> Resul
 }
 
 /// Which login.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Attempted {
     user: String,

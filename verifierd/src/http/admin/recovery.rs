@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
 use wire::admin::{Proof, RecoveryCodes, RecoveryStatus};
 use zeroize::Zeroize;
 
 use super::Administration;
 use super::asked::{BodyOrDefault, Named};
 use super::codes::proved;
+use super::described::Written;
 use super::refusals::Refusal;
 use super::routes::Granted;
 
@@ -29,13 +29,13 @@ pub(super) async fn regenerate(
     granted: Granted,
     Named(name): Named,
     BodyOrDefault(proof): BodyOrDefault<Proof>,
-) -> Result<Response, Refusal> {
+) -> Result<Written<RecoveryCodes>, Refusal> {
     let name = granted.user(&name)?;
     proved(&admin, &granted, &name, proof).await?;
     let codes = admin.dialogue.steward.make_recovery_codes(name.clone(), granted.actor()).await?;
     let codes = codes.iter().map(|code| code.expose().as_str().to_owned()).collect();
     let mut told = RecoveryCodes { user: name.to_string(), codes };
-    let response = Json(&told).into_response();
+    let written = Written::of(&told);
     told.codes.zeroize();
-    Ok(response)
+    Ok(written)
 }

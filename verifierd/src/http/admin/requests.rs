@@ -116,7 +116,7 @@ fn id_of(text: &str) -> Result<RequestId, Refusal> {
 
 impl Administration {
     /// The caller, where he is a person, or the one person whose account he has.
-    async fn person_of(&self, granted: &Granted) -> Result<Option<Arc<Person>>, Refusal> {
+    pub(super) async fn person_of(&self, granted: &Granted) -> Result<Option<Arc<Person>>, Refusal> {
         let caller = granted.caller();
         match &caller.who {
             Who::Person(person) => return Ok(Some(Arc::clone(person))),
@@ -132,6 +132,12 @@ impl Administration {
     /// The caller as somebody who decides.
     async fn decider(&self, granted: &Granted) -> Result<Decider, Refusal> {
         let caller = granted.caller();
+        // Whoever makes keys for others would decide his own requests with one.
+        if let Some(key) = caller.key.as_ref().filter(|key| !key.is_his_own) {
+            let message =
+                format!("somebody else made the key {:?} for {}: it decides nothing", key.name, caller.name);
+            return Err(refusal(ErrorCode::NotAllowed, message));
+        }
         let person = self.person_of(granted).await?.ok_or_else(|| {
             let message = match &caller.who {
                 Who::Account(0) => "root is no person, and only a person decides: do it from your own account, or on the page".into(),

@@ -1,5 +1,7 @@
-//! Routes and their guards. There is no way to add a route but [`Routes::add`], which wants its verb.
+//! Routes and their guards. There is no way to add a route but [`Routes::add`], which wants its verb, and what the
+//! document at `/openapi.json` says of it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
@@ -14,6 +16,7 @@ use wire::admin::Role;
 use wire::error::ErrorCode;
 
 use super::Administration;
+use super::described::{Described, Telling};
 use super::refusals::{Refusal, refusal};
 use crate::accounts::{Actor, Token, UserName};
 use crate::http::roles::{Caller, Right, Verb, right};
@@ -21,8 +24,26 @@ use crate::http::roles::{Caller, Right, Verb, right};
 /// Routes, each guarded by its verb.
 pub(super) struct Routes {
     router: Router<Arc<Administration>>,
-    /// What was added, for a test that walks it.
-    added: Vec<(Verb, Method, &'static str)>,
+    added: Vec<Route>,
+}
+
+/// A route that was added.
+pub(super) struct Route {
+    pub(super) verb: Verb,
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    /// What programs call it.
+    pub(super) name: &'static str,
+    /// What people call it.
+    pub(super) summary: &'static str,
+    /// Tells what it takes and answers.
+    pub(super) tell: fn(&mut Telling),
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
 }
 
 impl Routes {
@@ -31,27 +52,35 @@ impl Routes {
     }
 
     /// Adds a route. Its handler runs only for callers whom the table of roles grants the verb.
-    pub(super) fn add<H, T>(mut self, verb: Verb, method: Method, path: &'static str, handler: H) -> Self
+    ///
+    /// * `told`: what programs and people call it.
+    pub(super) fn add<H, T>(
+        mut self,
+        verb: Verb,
+        (method, path): (Method, &'static str),
+        handler: H,
+        (name, summary): (&'static str, &'static str),
+    ) -> Self
     where
-        H: Handler<T, Arc<Administration>>,
+        H: Handler<T, Arc<Administration>> + Described<T>,
         T: 'static,
     {
         let filter = MethodFilter::try_from(method.clone()).expect("the methods are those of HTTP");
         let guarded = on(filter, handler)
             .route_layer(from_fn(move |request: Request, next: Next| guard(verb, request, next)));
         self.router = self.router.route(path, guarded);
-        self.added.push((verb, method, path));
+        self.added.push(Route { verb, method, path, name, summary, tell: <H as Described<T>>::tell });
         self
     }
 
-    /// The router, with an answer of ours wherever nothing is.
-    pub(super) fn into_router(self) -> Router<Arc<Administration>> {
-        self.router.fallback(nothing_here).method_not_allowed_fallback(nothing_here)
+    /// The router, with an answer of ours wherever nothing is, and what was added to it.
+    pub(super) fn into_parts(self) -> (Router<Arc<Administration>>, Vec<Route>) {
+        (self.router.fallback(nothing_here).method_not_allowed_fallback(nothing_here), self.added)
     }
 
     /// What was added.
     #[cfg(test)]
-    pub(super) fn added(&self) -> &[(Verb, Method, &'static str)] {
+    pub(super) fn added(&self) -> &[Route] {
         &self.added
     }
 }
@@ -159,7 +188,7 @@ async fn uid_of(user: &UserName) -> Result<Option<u32>, ()> {
 }
 
 /// The one answer to whoever names something that is not his: it does not tell whether it exists.
-fn not_yours() -> Refusal {
+pub(super) fn not_yours() -> Refusal {
     refusal(ErrorCode::NotAllowed, "this is not yours, or does not exist".into())
 }
 

@@ -19,7 +19,7 @@ use crate::http::roles::Who;
 use crate::sessions::Session;
 
 /// Which sessions are listed.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     user: Option<String>,

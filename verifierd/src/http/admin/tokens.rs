@@ -29,7 +29,7 @@ type Admin = State<Arc<Administration>>;
 type Answer = Result<Json<Token>, Refusal>;
 
 /// Which tokens are listed.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     state: Option<TokenState>,

@@ -50,7 +50,8 @@ impl Api {
         // Of two, somebody in front of us may have looked at the other.
         if !is_shown || shown.next().is_some() {
             tally.count_without_key();
-            return unauthorized(request).await;
+            let message = "the API wants `authorization: Bearer` and the key of [api] key_file";
+            return unauthorized(request, message).await;
         }
         match Route::of(&request) {
             Some(route) => {
@@ -65,8 +66,9 @@ impl Api {
 }
 
 /// Over HTTP/1.1 the connection ends with it: whoever has no key gets no second guess on it.
-async fn unauthorized(request: Request<Incoming>) -> Reply {
-    let message = "the API wants `authorization: Bearer` and the key of [api] key_file";
+///
+/// * `message`: what is wanted instead.
+pub(crate) async fn unauthorized(request: Request<Incoming>, message: &str) -> Reply {
     let mut reply = error_reply(ErrorCode::NotAllowed, message.into());
     *reply.status_mut() = StatusCode::UNAUTHORIZED;
     reply.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

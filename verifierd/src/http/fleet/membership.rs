@@ -13,7 +13,6 @@ use wire::error::ErrorCode;
 use wire::fleet::{Certificate, Certified, Join, Joined, Renew, Report, Reported};
 use zeroize::Zeroizing;
 
-use super::wrong_joins::Recording;
 use super::{Parts, code_of};
 use crate::audit::rfc3339;
 use crate::dialogue::Dialogue;
@@ -22,6 +21,7 @@ use crate::hosts::certificate::{SigningRequestFault, requested_key};
 use crate::hosts::presence::Said;
 use crate::hosts::registrar::JoinRequest;
 use crate::hosts::{Authority, Host, HostCertificate, HostError, JoinSecret, Registrar};
+use crate::http::wrong_secrets::Recording;
 use crate::policy::RecordingTerms;
 
 /// Longest version of an agent that is remembered, in bytes: `1.20.300-rc.4` and some more.

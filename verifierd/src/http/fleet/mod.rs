@@ -6,7 +6,6 @@
 //! | `membership` | joining, renewing, reporting |
 //! | `sealed` | answers that the host's libraries cannot read |
 //! | `refusals` | which refusals are logged |
-//! | `wrong_joins` | who may not try to join for a while |
 //!
 //! `wire::fleet` has the table of requests. A host is who its certificate says, whatever a header, a body or the name
 //! that it called us by says; it is asked for anew at each request, since connections stay open for days.
@@ -15,7 +14,6 @@ mod membership;
 mod refusals;
 mod sealed;
 mod tls;
-mod wrong_joins;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +35,7 @@ use wire::verify::{BATCH_ITEMS_MAX, BATCH_PATH};
 pub use tls::FleetError;
 
 use super::login;
+use super::wrong_secrets::WrongSecrets;
 use crate::audit::witness::Judged;
 use crate::config::FleetConfig;
 use crate::dialogue::Dialogue;
@@ -45,7 +44,6 @@ use crate::hosts::{Host, HostCertificate, HostError, Registrar};
 use refusals::Refusals;
 use sealed::ReplyKey;
 use tls::FleetTls;
-use wrong_joins::WrongJoins;
 
 /// Requests at once on one connection of a host: more logins than one machine has at a moment that is not an attack.
 const HOST_STREAMS_MAX: u32 = 64;
@@ -63,7 +61,7 @@ struct Parts {
     dialogue: Arc<Dialogue>,
     registrar: Arc<Registrar>,
     tls: FleetTls,
-    wrong_joins: WrongJoins,
+    wrong_joins: WrongSecrets,
     refusals: Refusals,
 }
 

@@ -22,11 +22,11 @@ use wire::login::{BEGIN_PATH, CONTINUE_PATH, Verdict};
 use wire::verify::VERIFY_PATH;
 
 use super::Visitor;
-use super::wrong_joins::WRONG_PER_SOURCE_MAX;
 use crate::audit::checkpoint::{Checkpoint, CheckpointKey};
 use crate::clock::Clock;
 use crate::hosts::presence::{CONNECTIONS_PER_HOST_MAX, Seat};
 use crate::hosts::{GroupName, HostName};
+use crate::http::wrong_secrets::WRONG_PER_SOURCE_MAX;
 use crate::trial::{Fob, asked as asked_by, ended, root};
 use stand::{FLEET, Member, Stand, begin_body, check_refused, join_body, message, renew_body};
 

@@ -1,5 +1,7 @@
 mod bans;
+mod document;
 mod hosts;
+mod keys;
 mod people;
 mod policy;
 mod requests;
@@ -25,7 +27,7 @@ const DENIAL: &str = "does not permit this";
 
 fn caller(name: &str, role: Role) -> Caller {
     let uid = if role == Role::Super { 0 } else { 4_000_000 };
-    Caller { who: Who::Account(uid), name: name.into(), role }
+    Caller { who: Who::Account(uid), name: name.into(), role, key: None }
 }
 
 fn request(method: &Method, path: &str, body: &str) -> Request<Body> {
@@ -86,11 +88,10 @@ fn the_routes_are_those_of_the_wire_each_with_its_verb() {
         .map(|request| request.split('?').next().unwrap_or_default().to_owned())
         .collect();
     let routes = routes();
-    let added: BTreeSet<String> =
-        routes.added().iter().map(|(_, method, path)| format!("{method} {path}")).collect();
+    let added: BTreeSet<String> = routes.added().iter().map(|route| format!("{route:?}")).collect();
     assert_eq!(added, documented);
     for verb in verbs() {
-        assert!(routes.added().iter().any(|(added, ..)| *added == verb), "{verb:?} has no route");
+        assert!(routes.added().iter().any(|route| route.verb == verb), "{verb:?} has no route");
     }
 }
 
@@ -98,7 +99,7 @@ fn the_routes_are_those_of_the_wire_each_with_its_verb() {
 #[tokio::test]
 async fn every_route_is_open_to_just_the_roles_that_have_its_verb() {
     let trial = Trial::new().await;
-    for (verb, method, path) in routes().added() {
+    for Route { verb, method, path, .. } in routes().added() {
         for role in ROLES {
             let answer = ask(&trial, &caller("ann", role), method.clone(), &filled(path), "").await;
             let denied = answer.0 == StatusCode::FORBIDDEN && message(&answer).contains(DENIAL);
@@ -122,7 +123,7 @@ async fn what_is_not_his_and_what_does_not_exist_are_the_same_to_a_user() {
     trial.set_otp("bob", true).await;
     let (bobs, alice) = (serial_of(&trial, "bob"), caller("alice", Role::User));
     let stranger = caller("uid 4000000", Role::User);
-    for (verb, method, path) in routes().added() {
+    for Route { verb, method, path, .. } in routes().added() {
         // Other routes name nobody; requests have tests of their own.
         let names = path.contains("{name}") || path.contains("{serial}");
         if right(*verb, Role::User) != Right::Own || !names {

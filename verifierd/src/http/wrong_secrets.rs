@@ -1,4 +1,5 @@
-//! Counts joins with wrong secrets: who makes many is not listened to for a while, and does not fill the trail.
+//! Counts wrong secrets that nobody can guess, of joins and of keys: who shows many is not listened to for a while, and
+//! does not fill the trail.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -7,23 +8,23 @@ use std::time::Duration;
 
 use crate::hosts::Window;
 
-/// Wrong joins from one source within [`WITHIN`], before its joins are refused unread. A person mistypes a few times;
-/// nobody guesses 128 bits.
-pub(super) const WRONG_PER_SOURCE_MAX: u32 = 10;
+/// Wrong secrets from one source within [`WITHIN`], before it is barred. A person mistypes a few times; nobody guesses 128
+/// bits.
+pub(crate) const WRONG_PER_SOURCE_MAX: u32 = 10;
 
 /// See [`WRONG_PER_SOURCE_MAX`]: as long as a join secret is good.
-pub(super) const WITHIN: Duration = Duration::from_secs(15 * 60);
+pub(crate) const WITHIN: Duration = Duration::from_secs(15 * 60);
 
 /// Sources that are remembered, some 100 bytes each. When there are more, the others' tries are refused and recorded
 /// as any other, and only the limit of each is gone: secrets cannot be guessed with or without it.
 const SOURCES_MAX: usize = 4_096;
 
-/// Wrong joins of all sources that are recorded one by one within [`WITHIN`]: some 10,000 records a day at most.
-pub(super) const RECORDED_MAX: u32 = 100;
+/// Wrong secrets of all sources that are recorded one by one within [`WITHIN`]: some 10,000 records a day at most.
+pub(crate) const RECORDED_MAX: u32 = 100;
 
-/// What the audit trail is told of a wrong join.
+/// What the audit trail is told of a wrong secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Recording {
+pub(crate) enum Recording {
     /// It has a record of its own.
     Itself,
     /// The same, and those that follow for a while have none.
@@ -32,9 +33,9 @@ pub(super) enum Recording {
     Nothing,
 }
 
-/// Wrong joins of late.
+/// Wrong secrets of late.
 #[derive(Debug, Default)]
-pub(super) struct WrongJoins(Mutex<Late>);
+pub(crate) struct WrongSecrets(Mutex<Late>);
 
 #[derive(Debug, Default)]
 struct Late {
@@ -42,17 +43,17 @@ struct Late {
     all: Window,
 }
 
-impl WrongJoins {
-    /// Whether a source's joins are refused unread.
+impl WrongSecrets {
+    /// Whether a source is barred.
     ///
     /// * `now`: of a clock that never goes back.
-    pub(super) fn is_barred(&self, source: IpAddr, now: Duration) -> bool {
+    pub(crate) fn is_barred(&self, source: IpAddr, now: Duration) -> bool {
         let late = self.lock();
         late.by_source.get(&source).is_some_and(|wrong| wrong.counted(now, WITHIN) >= WRONG_PER_SOURCE_MAX)
     }
 
-    /// Counts a wrong join.
-    pub(super) fn count(&self, source: IpAddr, now: Duration) -> Recording {
+    /// Counts a wrong secret.
+    pub(crate) fn count(&self, source: IpAddr, now: Duration) -> Recording {
         let mut late = self.lock();
         if late.by_source.len() >= SOURCES_MAX && !late.by_source.contains_key(&source) {
             late.by_source.retain(|_, wrong| wrong.is_open(now, WITHIN));
@@ -82,8 +83,8 @@ mod tests {
 
     // covers: I13
     #[test]
-    fn ten_wrong_joins_bar_a_source_for_a_quarter_of_an_hour_and_nobody_else() {
-        let (wrong, at) = (WrongJoins::default(), Duration::from_secs);
+    fn ten_wrong_secrets_bar_a_source_for_a_quarter_of_an_hour_and_nobody_else() {
+        let (wrong, at) = (WrongSecrets::default(), Duration::from_secs);
         for _ in 0..WRONG_PER_SOURCE_MAX {
             assert!(!wrong.is_barred(source(1), at(0)));
             wrong.count(source(1), at(0));
@@ -95,7 +96,7 @@ mod tests {
     // covers: I13
     #[test]
     fn a_flood_fills_neither_the_memory_nor_the_trail() {
-        let (wrong, at) = (WrongJoins::default(), Duration::from_secs);
+        let (wrong, at) = (WrongSecrets::default(), Duration::from_secs);
         let told: Vec<_> = (0..10_000).map(|number| wrong.count(source(number), at(1))).collect();
         let count = |what| told.iter().filter(|told| **told == what).count();
         assert_eq!((count(Recording::Itself), count(Recording::Last)), (99, 1));
