@@ -216,14 +216,7 @@ impl Service {
     ) -> Result<Self, StartError> {
         let Foundations { config, config_path, master, clock, host } = foundations;
         let token_sealer = Arc::new(Sealer::new(&master, "token secrets"));
-        let throttles = Throttles::new(IndexHasher::new(&master, "throttles"));
-        let loading = Loading {
-            ledger: Arc::clone(&ledger),
-            sealer: Arc::clone(&token_sealer),
-            clock: Arc::clone(&clock),
-            throttles,
-            names: IndexHasher::new(&master, "user names"),
-        };
+        let loading = Loading::new(&master, &ledger, &token_sealer, &clock);
         let Loaded { accounts, throttles, leftovers: rest, fleet, sessions, asking, person_keys } =
             tokio::task::spawn_blocking(|| loading.load()).await.map_err(|_| ReadError::Closed)??;
         record_start(&*ledger, &*clock, start_state, &accounts, &asking).await?;
@@ -279,12 +272,7 @@ impl Service {
             has_loss: AtomicBool::new(matches!(start_state, StartState::Short { .. })),
         });
         let fleet = Fleet::serving(&dialogue, &registrar)?;
-        let known = person_keys::Tools {
-            ledger: Arc::clone(&ledger),
-            clock: Arc::clone(&dialogue.clock),
-            notifier: Arc::clone(&notifier),
-        };
-        let keys = PersonKeys::new(person_keys, known, &master);
+        let keys = program_keys(person_keys, &ledger, &dialogue.clock, &notifier, &master);
         let administration = administration(&dialogue, registrar, &ledger, keys, start_state).await?;
         let web = pages(&administration, &master)?;
         Ok(Self { dialogue, administration, fleet, web, ledger, throttles, notifier, outbox, config_path })
@@ -376,6 +364,18 @@ impl Known<'_> {
             join_hasher: NameHasher::new(master, "join secrets"),
         }))
     }
+}
+
+/// The keys with which programs ask.
+fn program_keys(
+    loaded: person_keys::Loaded,
+    ledger: &Arc<dyn Ledger>,
+    clock: &Arc<dyn Clock>,
+    notifier: &Arc<Notifier>,
+    master: &MasterKey,
+) -> PersonKeys {
+    let (ledger, clock, notifier) = (Arc::clone(ledger), Arc::clone(clock), Arc::clone(notifier));
+    PersonKeys::new(loaded, person_keys::Tools { ledger, clock, notifier }, master)
 }
 
 /// Makes all changes of users and tokens; what a broken import left is taken away first.

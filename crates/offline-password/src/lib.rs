@@ -30,5 +30,5 @@ pub use grant::{
 };
 pub use key::{EPOCH_BYTES, HostKey};
 pub use password::{Asked, OfflinePassword, Redemption, Refusal};
-pub use redeemed::{COUNTERS_AHEAD_MAX, Redeemed};
+pub use redeemed::{COUNTERS_AHEAD_MAX, Redeemed, RedeemedError};
 pub use text::{TYPED_BYTES_MAX, Typed, TypingError};

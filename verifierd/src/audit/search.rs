@@ -1,7 +1,7 @@
 //! Looks for records in the trail, from either end, a bounded piece at a time.
 //!
 //! Only reads. A search that is not at its end says where to go on. Times are found by halving, so that a search in an
-//! old trail does not walk past what is newer: see [`CLOCK_SLACK`] for what that may miss.
+//! old trail does not walk past what is newer: see `CLOCK_SLACK` for what that may miss.
 
 use ledger::{AuditLine, Ledger, ReadError};
 use wire::admin::{AuditOrder, AuditRecord};

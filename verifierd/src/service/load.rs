@@ -9,7 +9,7 @@ use super::asking::Kept;
 use crate::accounts::{Accounts, Leftovers, Loader};
 use crate::clock::Clock;
 use crate::engine::throttle::Throttles;
-use crate::keys::{IndexHasher, Sealer};
+use crate::keys::{IndexHasher, MasterKey, Sealer};
 use crate::people::keys::Keys;
 use crate::people::{PersonRecordError, Roster};
 use crate::{access, hosts, mail, person_keys, sessions};
@@ -35,6 +35,21 @@ pub(super) struct Loaded {
 }
 
 impl Loading {
+    pub(super) fn new(
+        master: &MasterKey,
+        ledger: &Arc<dyn Ledger>,
+        sealer: &Arc<Sealer>,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            ledger: Arc::clone(ledger),
+            sealer: Arc::clone(sealer),
+            clock: Arc::clone(clock),
+            throttles: Throttles::new(IndexHasher::new(master, "throttles")),
+            names: IndexHasher::new(master, "user names"),
+        }
+    }
+
     /// Reads everything once, on a thread that may wait.
     pub(super) fn load(self) -> Result<Loaded, StartError> {
         let Self { ledger, sealer, clock, throttles, names } = self;

@@ -35,6 +35,7 @@ pub(super) async fn explain(State(admin): Admin, Named(reference): Named) -> Res
 #[serde(deny_unknown_fields)]
 pub(super) struct Wanted {
     #[serde(default)]
+    #[param(inline)]
     order: AuditOrder,
     #[serde(default)]
     after: u64,
