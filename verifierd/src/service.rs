@@ -4,6 +4,7 @@ mod asking;
 mod chores;
 mod load;
 mod reload;
+mod started;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use ledger::embedded::{EmbeddedLedger, LedgerOpenError};
-use ledger::{Entry, Ledger, ReadError, StartState};
+use ledger::{Ledger, ReadError, StartState};
 use serve::process::abort_soon;
 use serve::{AnyListener, Listener, NetworkListener, Workers, serve_here};
 use tokio::sync::watch;
@@ -22,7 +23,6 @@ use crate::accounts::{self, Accounts, ChangeError, Leftovers, RecordError, Stewa
 use crate::audit::checkpoint::CheckpointKey;
 use crate::audit::sinks::Sinks;
 use crate::audit::witness::Witness;
-use crate::audit::{self, AuditRecord, Reference, rfc3339};
 use crate::clock::Clock;
 use crate::config::{Config, FleetConfig};
 use crate::dialogue::{Dialogue, Metronome, Remembered};
@@ -41,8 +41,9 @@ use crate::people::{DirectoryOpenError, PersonRecordError};
 use crate::person_keys::{self, KeyRecordError, PersonKeys};
 use crate::sessions::{SessionRecordError, Sessions};
 use crate::web::Web;
-use asking::{Asking, Kept, Parts};
+use asking::{Asking, Parts};
 use load::{Loaded, Loading};
+use started::record_start;
 
 pub use reload::{ReloadError, Reloader};
 
@@ -444,51 +445,6 @@ fn pages(
 async fn end_sinks(sinks: Arc<Sinks>) {
     if let Err(error) = tokio::task::spawn_blocking(move || sinks.end()).await {
         tracing::warn!(%error, "nobody waited for the sinks of the audit trail");
-    }
-}
-
-/// Puts the start on record, and after an unclean stop what may have been used under quarantine.
-async fn record_start(
-    ledger: &dyn Ledger,
-    clock: &dyn Clock,
-    state: StartState,
-    accounts: &Accounts,
-    asking: &Kept,
-) -> Result<(), StartError> {
-    // Where nothing waits for an administrator, he has nothing to settle.
-    let nothing_waits = !accounts.has_recovery_codes() && !asking.requests.has_issued();
-    let quarantine =
-        (state != StartState::Clean).then(|| accounts.quarantine.last().next(clock.now(), nothing_waits));
-    let (reason, detail) = match state {
-        StartState::Clean => ("clean", None),
-        StartState::Unclean => {
-            ("unclean", Some("codes that were admissible at the start are refused".into()))
-        }
-        StartState::Short { found, expected } => {
-            tracing::error!(
-                found,
-                expected,
-                "the store ends early: it may be an old copy; claims are missing"
-            );
-            ("short", Some(format!("the store ends at commit {found} of {expected}")))
-        }
-    };
-    let record = AuditRecord {
-        at: rfc3339(clock.now()),
-        event: "service_started".into(),
-        reason: reason.into(),
-        detail,
-        ..AuditRecord::default()
-    };
-    let audit = Some(audit::entry(&record, Reference::draw()?));
-    let changes = quarantine.map(|stop| stop.put()).into_iter().collect();
-    let entry = Entry { claim: None, changes, audit };
-    match ledger.submit(entry).await {
-        ledger::Outcome::Committed => {
-            quarantine.into_iter().for_each(|stop| accounts.quarantine.set(stop));
-            Ok(())
-        }
-        outcome => Err(StartError::NotRecorded(format!("{outcome:?}"))),
     }
 }
 

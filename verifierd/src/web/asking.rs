@@ -109,7 +109,8 @@ impl Web {
             message: "nothing is at this address".into(),
         })?;
         let administration = Arc::clone(&self.administration);
-        let (head, body) = administration.ask(Caller::from(person), method, uri, body).await.into_parts();
+        let reply = Box::pin(administration.ask(Caller::from(person), method, uri, body)).await;
+        let (head, body) = reply.into_parts();
         let Ok(body) = body.collect().await;
         let body = Zeroizing::new(body.to_bytes().to_vec());
         if !head.status.is_success() {

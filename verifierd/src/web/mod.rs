@@ -157,7 +157,8 @@ impl Web {
         let visitor = self.visitor(&head.method, &head.headers);
         let asked =
             Asked { method: &head.method, path: head.uri.path(), place: address.to_string(), visitor, form };
-        self.route(asked).await
+        // Apart: what each page keeps while it waits would lie on the stack of all others.
+        Box::pin(self.route(asked)).await
     }
 
     /// Whose session a request shows, with its name. A list that renews itself keeps none alive.
@@ -190,7 +191,7 @@ impl Web {
                     sign_in::unavailable()
                 }
                 Ok(None) => redirect("/sign-in"),
-                Ok(Some(person)) => self.route_signed_in(&asked, person, segments.as_slice()).await,
+                Ok(Some(person)) => Box::pin(self.route_signed_in(&asked, person, segments.as_slice())).await,
             },
         }
     }
