@@ -8,7 +8,7 @@ use ledger::{Change, Outcome};
 
 use super::letters::{About, Occasion};
 use super::record::{DONE, Issue, RequestId, RequestRecord, Requester, Standing, Way};
-use super::table::{Asker, ISSUED_AT_PLACE_MAX, Item, Place, kept};
+use super::table::{Asker, ISSUED_AT_PLACE_MAX, Item, OPEN_AT_PLACE_MAX, Place, kept};
 use super::telling::{self, plain};
 use super::{AccessRules, Requests, Step, Stepped};
 use crate::accounts::UserName;
@@ -80,7 +80,7 @@ pub enum Asked {
         /// As above.
         until: UnixTime,
     },
-    /// Somebody else's request waits for this account.
+    /// As many requests of others wait for this account as may.
     Busy {
         /// Until when at most.
         until: UnixTime,
@@ -231,12 +231,13 @@ impl Requests {
         let (asker, place) = (Asker::of(record), Place { host, user: record.user.clone() });
         let here = table.at(&place);
         let standing = |standing| move |item: &&Arc<Item>| item.standing(clock) == standing;
-        if let Some(open) = here.iter().find(standing(Standing::Pending)) {
-            let (number, until) = (open.record.number, open.deadline.until);
-            return Some(match Asker::of(&open.record) == asker {
-                true => Asked::OpenAlready { number, until },
-                false => Asked::Busy { until },
-            });
+        let open: Vec<_> = here.iter().filter(standing(Standing::Pending)).collect();
+        if let Some(own) = open.iter().find(|item| Asker::of(&item.record) == asker) {
+            return Some(Asked::OpenAlready { number: own.record.number, until: own.deadline.until });
+        }
+        if open.len() >= OPEN_AT_PLACE_MAX {
+            let until = open.iter().map(|item| item.deadline.until).min().unwrap_or(0);
+            return Some(Asked::Busy { until });
         }
         if let Some(until) = self.too_soon(&table.of(asker, host)) {
             return Some(Asked::TooSoon { until });

@@ -63,7 +63,9 @@ pub use record::{
     Way,
 };
 pub use redeem::{Good, Looked, Waiting};
-pub use table::{ISSUED_AT_PLACE_MAX, REQUESTS_MAX, REQUESTS_PER_HOST_MAX, WRONG_TRIES_MAX};
+pub use table::{
+    ISSUED_AT_PLACE_MAX, OPEN_AT_PLACE_MAX, REQUESTS_MAX, REQUESTS_PER_HOST_MAX, WRONG_TRIES_MAX,
+};
 
 /// The terms of a request: those that hold where it is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -245,7 +247,7 @@ impl Requests {
         let items = self.shelf.lock().at(&place);
         let clock = &*self.tools.clock;
         let waits = |item: &&Arc<Item>| matches!(item.standing(clock), Standing::Pending | Standing::Issued);
-        let mut whose: Vec<&str> = items.iter().filter(waits).filter_map(|item| said(&item.record)).collect();
+        let mut whose: Vec<&str> = items.iter().filter(waits).map(|item| said(&item.record)).collect();
         whose.sort_unstable();
         whose.dedup();
         match whose.as_slice() {
@@ -374,12 +376,10 @@ impl Requests {
     }
 }
 
-/// What stands at the prompt of whoever asked.
-fn said(record: &RequestRecord) -> Option<&str> {
-    if !record.typed.is_empty() {
-        return Some(&record.typed);
-    }
-    record.person.as_ref()?.email.as_deref()
+/// What stands at the prompt of whoever asked: what he said himself. An address on record would tell that the account has a
+/// person, and which.
+fn said(record: &RequestRecord) -> &str {
+    if record.typed.is_empty() { "your address on record" } else { &record.typed }
 }
 
 #[cfg(test)]

@@ -23,6 +23,10 @@ pub const REQUESTS_MAX: usize = 16_384;
 /// types made-up addresses where nobody approves gets no further.
 pub const ISSUED_AT_PLACE_MAX: usize = 8;
 
+/// Requests that wait at one place at once, one for each who asks: persons who share an account, and typing errors of an
+/// address. Each person there has one, so approvers get one mail for each, however many addresses are made up.
+pub const OPEN_AT_PLACE_MAX: usize = 8;
+
 /// Wrong tries that an issued password survives. Source: SPEC.md, issued passwords; check C19.
 pub const WRONG_TRIES_MAX: u32 = 5;
 
@@ -63,15 +67,18 @@ pub(super) fn kept(user: &str) -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Asker {
     Person(PersonId),
-    /// Nobody, by what he says he is.
-    Nobody(String),
+    /// Nobody, by what he says he is and where to: two accounts of nobody are two, as two of different persons are.
+    Nobody {
+        typed: String,
+        user: String,
+    },
 }
 
 impl Asker {
     pub(super) fn of(record: &RequestRecord) -> Self {
         match &record.person {
             Some(person) => Self::Person(person.id),
-            None => Self::Nobody(record.typed.to_ascii_lowercase()),
+            None => Self::Nobody { typed: record.typed.to_ascii_lowercase(), user: record.user.clone() },
         }
     }
 }

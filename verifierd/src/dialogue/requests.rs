@@ -289,7 +289,11 @@ impl Dialogue {
                 let attempt = Attempt { typed: password, ..attempt.clone() };
                 match self.engine.identify(&attempt, &name, &self.people, Desk::Prompt).await {
                     // Not the end of a row of wrong codes, which a request must not be (check B04).
-                    Ok((person, _)) => (String::new(), Ok(Some(person))),
+                    Ok((person, _)) => {
+                        // He has shown who he is, and nobody comes this far who is nobody.
+                        let address = person.email.as_ref().map(ToString::to_string);
+                        (address.unwrap_or_default(), Ok(Some(person)))
+                    }
                     Err(decision) => return Requested::Decided(decision),
                 }
             }

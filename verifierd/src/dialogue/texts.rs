@@ -144,7 +144,7 @@ pub fn requested(outcome: &Asked, profile: Profile) -> String {
             utc(*until)
         ),
         (Asked::Busy { until }, _) => {
-            format!("Another request for this account waits until {}. Try again then.", utc(*until))
+            format!("Other requests for this account wait until {}. Try again then.", utc(*until))
         }
         (Asked::TooSoon { until }, _) => format!(
             "A new one-time password can be requested from {} on. `resend` mails the last one again.",

@@ -8,8 +8,8 @@ use tokio::sync::Barrier;
 
 use super::stand::{CONFIG, MINUTE, Stand, login};
 use crate::access::{
-    Asked, Canceller, DecideError, Decider, Ending, How, IssuedPassword, REQUESTS_PER_HOST_MAX, RequestId,
-    RequestRecord, Standing,
+    Asked, Canceller, DecideError, Decider, Ending, How, IssuedPassword, OPEN_AT_PLACE_MAX,
+    REQUESTS_PER_HOST_MAX, RequestId, RequestRecord, Standing,
 };
 use crate::accounts::UserName;
 use crate::clock::Clock;
@@ -207,7 +207,6 @@ async fn a_request_of_somebody_unknown_goes_the_way_of_all_others() {
     assert_eq!(until, stand.trial.clock.now() + 1_800);
     let again = stand.wish(login("alice", None), "MALLORY", How::Approval).await;
     assert_eq!(again, Asked::OpenAlready { number, until });
-    assert_eq!(stand.ask("alice", How::Approval).await, Asked::Busy { until });
     let request = stand.newest();
     assert!(matches!(stand.approve("carol", &request).await, Err(DecideError::NobodyAsked { .. })));
     assert!(stand.requests().waiting_for(None, &UserName::new("alice").unwrap(), 0).is_some());
@@ -395,4 +394,46 @@ fn silent_has_a_guest(silent: &std::net::TcpListener) -> bool {
     silent.set_nonblocking(true).unwrap();
     // The connection stays open as long as the process.
     silent.accept().map(|(guest, _)| std::mem::forget(guest)).is_ok()
+}
+
+// covers: C12, R5
+#[tokio::test]
+async fn a_typing_error_holds_up_nobody_and_made_up_addresses_reach_no_approver() {
+    let stand = Stand::new().await;
+    let asked = async |who: &str| stand.wish(login("alice", None), who, How::Approval).await;
+    assert!(matches!(asked("allice").await, Asked::Sent { .. }));
+    assert!(matches!(asked("alice").await, Asked::Sent { .. }), "at once");
+    for number in 2..OPEN_AT_PLACE_MAX {
+        assert!(matches!(asked(&format!("made-up{number}")).await, Asked::Sent { .. }));
+    }
+    for who in ["one-more", "bob"] {
+        assert!(matches!(asked(who).await, Asked::Busy { .. }), "somebody or nobody, it is full");
+    }
+    assert!(matches!(asked("alice").await, Asked::OpenAlready { .. }));
+    assert_eq!(stand.requests().mail_figures().waiting, 2, "hers alone, to Carol and Dave");
+}
+
+// covers: R5
+#[tokio::test]
+async fn where_nothing_is_typed_nothing_tells_whether_an_account_has_a_person() {
+    let stand = Stand::new().await;
+    let rules = || {
+        let config = stand.trial.service.dialogue.config.load();
+        crate::access::AccessRules::from(&crate::policy::RequestTerms::at(None, &config))
+    };
+    let mut told = Vec::new();
+    for user in ["alice", "bob", "nobody1", "nobody2"] {
+        let person = stand.trial.service.dialogue.people.by_login(user).await.unwrap();
+        let wish = crate::access::Wish {
+            login: login(user, None),
+            typed: String::new(),
+            person,
+            how: How::Automatic,
+            rules: rules(),
+        };
+        let asked = stand.requests().ask(wish).await.unwrap();
+        assert!(matches!(asked, Asked::Sent { .. }), "{user}: {asked:?}");
+        told.push(stand.requests().waiting_for(None, &UserName::new(user).unwrap(), 0));
+    }
+    assert!(told.iter().all(|other| other.as_deref() == Some("your address on record")), "{told:?}");
 }
