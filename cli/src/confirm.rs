@@ -68,9 +68,9 @@ fn question(asking: &Asking) -> Option<(&'static str, When)> {
             );
             ("`person remove`", question)
         }
-        Asking::Person(PersonVerb::Keys(PersonKeysVerb::Remove(PersonLogin { login }))) => {
+        Asking::Person(PersonVerb::SecurityKeys(PersonKeysVerb::Remove(PersonLogin { login }))) => {
             let question = format!("Remove all security keys of person {}?", escaped(login));
-            ("`person keys remove`", question)
+            ("`person security-keys remove`", question)
         }
         Asking::Store(StoreVerb::Settle) => (
             "`store settle`",

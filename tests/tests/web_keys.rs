@@ -98,7 +98,7 @@ fn a_key_is_added_signs_in_adds_another_and_is_removed() {
     assert!(gone.is_some(), "{}", browser.text());
     browser.expect_text("Remove laptop");
     // An administrator removes what is left, and she needs a code again.
-    let removed = postern::run(&["person", "keys", "remove", "carol", "--yes"]);
+    let removed = postern::run(&["person", "security-keys", "remove", "carol", "--yes"]);
     assert!(removed.status.success(), "{}", postern::said(&removed));
     sign_out(&browser);
     give_password(&browser);

@@ -23,7 +23,7 @@ pub enum PersonVerb {
     Unshare(PersonAccount),
     /// Security keys of a person, with which he signs in to the pages
     #[command(subcommand)]
-    Keys(PersonKeysVerb),
+    SecurityKeys(PersonKeysVerb),
     /// Remove a person for ever; asks first
     Remove(PersonLogin),
     /// Keys with which programs ask for a person over HTTPS

@@ -40,7 +40,7 @@ pub async fn run(session: &Session, verb: PersonVerb) -> Result<Answer, Failure>
         }
         PersonVerb::Share(wish) => share(client, wish, "/share", format).await,
         PersonVerb::Unshare(wish) => share(client, wish, "/unshare", format).await,
-        PersonVerb::Keys(PersonKeysVerb::Remove(PersonLogin { login })) => {
+        PersonVerb::SecurityKeys(PersonKeysVerb::Remove(PersonLogin { login })) => {
             let person: Person = client.delete(&path(&login, "/keys")).await?;
             Ok(show(&person, format)?.saying(&format!("{login} has no security keys any more")))
         }
