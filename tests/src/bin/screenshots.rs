@@ -25,6 +25,12 @@ const PAGES: &[(&str, &str)] = &[
     ("tokens", "/tokens"),
     ("token", "/tokens/2600000000005"),
     ("token-lost", "/tokens/2600000000004"),
+    ("token-disassociate", "/tokens/2600000000005/disassociate"),
+    ("recovery", "/users/erik/recovery"),
+    ("persons", "/persons"),
+    ("person", "/persons/carol"),
+    ("person-new", "/persons/new"),
+    ("person-remove", "/persons/carol/remove"),
     ("hosts", "/hosts"),
     ("host", "/hosts/web-1"),
     ("host-revoked", "/hosts/web-2"),
@@ -35,8 +41,11 @@ const PAGES: &[(&str, &str)] = &[
     ("explain", "/explain"),
     ("status", "/status"),
     ("keys", "/account/keys"),
-    ("nothing-here", "/nothing"),
+    ("nothing-here", NOTHING),
 ];
+
+/// Where no page is.
+const NOTHING: &str = "/nothing";
 
 /// Where the approver reads her mails.
 const CAROL: &str = "carol@example.org";
@@ -127,6 +136,10 @@ impl Gallery {
         self.faults.extend(unknown.map(|link| format!("{link} is not in the table of pages")));
         for (name, path) in PAGES {
             self.browser.open(path);
+            let title: String = self.browser.script("return document.querySelector('h1').textContent", &[]);
+            if (title == "Not found") != (*path == NOTHING) {
+                self.faults.push(format!("{path} is {title:?}"));
+            }
             self.take(name);
         }
         self.sign_out();
