@@ -51,6 +51,9 @@ fn take(parsed: &mut Arguments, word: &str) -> Result<(), &'static str> {
             parsed.fails_open = value == "open";
             matches!(value, "open" | "closed").then_some(()).ok_or("fail=open or fail=closed")
         }
+        Some(("recorder_unknown", value)) => matches!(value, "refuse" | "continue")
+            .then_some(())
+            .ok_or("recorder_unknown=refuse or recorder_unknown=continue"),
         None => matches!(word, "debug" | "quiet" | "try_first_pass" | "use_first_pass")
             .then_some(())
             .ok_or(EXPECTED),
@@ -58,7 +61,8 @@ fn take(parsed: &mut Arguments, word: &str) -> Result<(), &'static str> {
     }
 }
 
-const EXPECTED: &str = "socket=, timeout=, prompt=, fail=, try_first_pass, use_first_pass, debug or quiet";
+const EXPECTED: &str =
+    "socket=, timeout=, prompt=, fail=, recorder_unknown=, try_first_pass, use_first_pass, debug or quiet";
 
 fn is_socket_path(path: &str) -> bool {
     let parts = path.strip_prefix('/').unwrap_or_default();
@@ -87,8 +91,15 @@ mod tests {
 
     #[test]
     fn what_the_module_takes_is_taken() {
-        let line =
-            ["socket=/run/x/y.sock", "timeout=20s", "prompt=Code, please: ", "fail=open", "debug", "quiet"];
+        let line = [
+            "socket=/run/x/y.sock",
+            "timeout=20s",
+            "prompt=Code, please: ",
+            "fail=open",
+            "recorder_unknown=continue",
+            "debug",
+            "quiet",
+        ];
         let expected = Arguments { socket: "/run/x/y.sock".into(), fails_open: true };
         assert_eq!(check(&line), Ok(expected));
         assert!(!check(&["fail=closed", "try_first_pass"]).expect("both are right").fails_open);
@@ -98,7 +109,7 @@ mod tests {
     /// The same words as in the module's own test.
     #[test]
     fn what_the_module_refuses_is_refused() {
-        let lines: [&[&str]; 32] = [
+        let lines: [&[&str]; 34] = [
             &[""],
             &["nullok"],
             &["Debug"],
@@ -128,6 +139,8 @@ mod tests {
             &["socket=/run/x/"],
             &["socket=@abstract"],
             &["socket=/run/x", "socket=/run/y"],
+            &["recorder_unknown="],
+            &["recorder_unknown=off"],
             &["prompt="],
             &["prompt=a\x1b[0m"],
             &["try_first_pass", "use_first_pass"],

@@ -13,16 +13,17 @@ pub fn person() -> Value {
         "created": "2026-11-01T08:00:00Z"})
 }
 
-const SHOWN: &str = "login     carol
-id        0123456789ABCDEFGHJKMNPQRS
-name      Carol Danvers
-e-mail    carol@example.org
-from      Postern's own records
-accounts  carol, deploy
-role      admin
-let in    yes
-password  yes
-added     2026-11-01T08:00:00Z
+const SHOWN: &str = "login          carol
+id             0123456789ABCDEFGHJKMNPQRS
+name           Carol Danvers
+e-mail         carol@example.org
+from           Postern's own records
+accounts       carol, deploy
+role           admin
+let in         yes
+password       yes
+security keys  2
+added          2026-11-01T08:00:00Z
 ";
 
 fn check(words: &[&str], input: &str, asked: (&str, &Value)) {
