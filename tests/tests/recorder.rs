@@ -39,6 +39,10 @@ const REFUSED: &str = "This session has to be recorded";
 /// A machine whose services have our session line at their end, with one that everybody may log in to.
 fn machine(arguments: &str) -> Machine {
     let machine = Machine::new();
+    // Tests share the sandbox: what another's recorder noted goes.
+    if let Err(error) = fs::remove_file(NOTES) {
+        assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{NOTES}: {error}");
+    }
     for service in ["sshd", "sudo", "login"] {
         let file = Path::new("/etc/pam.d").join(service);
         let lines = fs::read_to_string(&file).expect("the PAM file");
