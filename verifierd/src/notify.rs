@@ -20,7 +20,8 @@ use crate::audit::AuditRecord;
 
 /// What is told before all else, by the record's `event`: an attack, or that a token is of no use any more. Nobody from
 /// outside makes many of them: the throttles stand between.
-const FIRST: [&str; 4] = ["token_disabled", "token_lost", "guesses_from_one_source", "store_behind"];
+const FIRST: [&str; 5] =
+    ["token_disabled", "person_password_disabled", "token_lost", "guesses_from_one_source", "store_behind"];
 
 /// What else is told.
 const EVENTS: [&str; 10] = [

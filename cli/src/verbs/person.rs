@@ -129,6 +129,7 @@ fn origin(origin: PersonOrigin) -> String {
 
 fn password(person: &Person) -> String {
     match person.has_password {
+        Some(_) if person.is_password_disabled => "disabled after too many wrong ones".to_owned(),
         Some(has) => yes_no(has),
         None => "the directory's".to_owned(),
     }

@@ -256,11 +256,13 @@ impl Requests {
         }
     }
 
-    /// Every request that is known, the newest first.
-    pub fn all(&self) -> Vec<RequestRecord> {
-        let mut all: Vec<_> = self.shelf.lock().all().iter().map(|item| self.shown(item)).collect();
-        all.sort_by_key(|record| (std::cmp::Reverse(record.asked), record.id));
-        all
+    /// The requests that somebody may see, the newest first.
+    pub fn seen(&self, may_see: impl Fn(&RequestRecord) -> bool) -> Vec<RequestRecord> {
+        let all = self.shelf.lock().all();
+        let seen = all.iter().filter(|item| may_see(&item.record)).map(|item| self.shown(item));
+        let mut seen: Vec<_> = seen.collect();
+        seen.sort_by_key(|record| (std::cmp::Reverse(record.asked), record.id));
+        seen
     }
 
     /// One of them.

@@ -57,6 +57,7 @@ const EVENTS: [(Class, &[&str]); 4] = [
             "token_resynchronized",
             "token_disassociated",
             "token_disabled",
+            "person_password_disabled",
             "token_lost",
             "token_enabled",
             "ban_lifted",

@@ -9,10 +9,23 @@ use std::sync::Arc;
 use ledger::{Entry, Outcome};
 use wire::login::Identity;
 
+use super::refusal::Counted;
 use super::throttle::{Admission, Subject};
 use super::{Attempt, Decision, Engine, Occasion, Ruling, Submitted};
-use crate::audit::{Reason, Reference};
+use crate::audit::{self, AuditRecord, Reason, Reference, rfc3339};
 use crate::people::{Desk, People, PeopleError, Person, as_one_request};
+
+/// Why somebody who gives a login name and a password is refused.
+enum Refused {
+    /// He is nobody, or it is another password.
+    Password,
+    /// It is his password, but not his account.
+    Account,
+}
+
+fn refused(detail: &str) -> Ruling {
+    Ruling::new(Reason::SecondaryRefused).detail(detail.into())
+}
 
 impl Engine {
     /// Who somebody is that gives a login name and, with `attempt`, a password.
@@ -35,17 +48,64 @@ impl Engine {
         let admitted = throttles.admit(Subject::Person(&key), occasion.source(), None, &*self.tools.clock);
         let admission = match admitted {
             Ok(admission) => admission,
-            Err(refused) => return Err(self.throttled(occasion, refused).await),
+            Err(wait) => return Err(self.throttled(occasion, wait).await),
         };
-        let ruling = match as_one_request(self.person_of(attempt, login, people, desk)).await {
-            Ok(Ok(person)) => return Ok((person, admission)),
-            Ok(Err(ruling)) => ruling,
+        match as_one_request(self.person_of(attempt, login, people, desk)).await {
+            Ok(Ok(person)) => {
+                self.end_row(|| people.roster().rows().end(person.id)).await;
+                Ok((person, admission))
+            }
+            Ok(Err(Refused::Account)) => {
+                let ruling = refused("this person may not use the account");
+                Err(self.failed(attempt, admission, &[], ruling).await)
+            }
+            Ok(Err(Refused::Password)) => Err(self.failed_password(attempt, admission, login, people).await),
             Err(error) => {
                 let ruling = Ruling::new(Reason::PeopleUnavailable).detail(error.to_string());
-                return Err(self.record(occasion, ruling).await);
+                Err(self.record(occasion, ruling).await)
             }
+        }
+    }
+
+    /// A wrong password: counts against the person too, if it is one of our own records.
+    async fn failed_password(
+        &self,
+        attempt: &Attempt,
+        admission: Admission,
+        login: &str,
+        people: &People,
+    ) -> Decision {
+        let own = people.roster().by_login(login).filter(|_| admission.is_charged());
+        let mut is_disabled = false;
+        let count = || {
+            let Some(own) = &own else { return Counted::default() };
+            let (disables, change) = people.roster().rows().add(own.id);
+            is_disabled = disables;
+            let note = disables.then(|| "the password is disabled from now on".into());
+            Counted { changes: vec![change], note }
         };
-        Err(self.failed(attempt, admission, &[], ruling).await)
+        let ruling = refused("no such person, or another password");
+        let decision = self.count_failure(attempt, admission, ruling, count).await;
+        if let Some(own) = own.filter(|_| is_disabled) {
+            self.tell_of_disabled(own.login.as_str()).await;
+        }
+        decision
+    }
+
+    async fn tell_of_disabled(&self, login: &str) {
+        let Ok(reference) = Reference::draw() else { return };
+        let record = AuditRecord {
+            at: rfc3339(self.tools.clock.now()),
+            event: "person_password_disabled".into(),
+            reason: "too_many_failures".into(),
+            person: Some(login.into()),
+            ..AuditRecord::default()
+        };
+        let audit = Some(audit::entry(&record, reference));
+        if self.tools.ledger.submit(Entry { audit, ..Entry::default() }).await == Outcome::Committed {
+            tracing::warn!(person = login, %reference, "password disabled after too many wrong ones");
+            self.tools.notifier.tell(&AuditRecord { reference: reference.to_string(), ..record });
+        }
     }
 
     /// The person, if it is one who may use the account; else why he is refused.
@@ -55,16 +115,15 @@ impl Engine {
         login: &str,
         people: &People,
         desk: Desk,
-    ) -> Result<Result<Arc<Person>, Ruling>, PeopleError> {
-        let refused = |detail: &str| Ok(Err(Ruling::new(Reason::SecondaryRefused).detail(detail.into())));
+    ) -> Result<Result<Arc<Person>, Refused>, PeopleError> {
         let Some(person) = people.check_password(login, &attempt.typed, desk).await? else {
-            return refused("no such person, or another password");
+            return Ok(Err(Refused::Password));
         };
         let Ok(account) = attempt.occasion.login.user_name() else {
-            return refused("not an account name");
+            return Ok(Err(Refused::Account));
         };
         let may = people.may_use(person.id, &account).await?.is_some();
-        if may { Ok(Ok(person)) } else { refused("this person may not use the account") }
+        Ok(if may { Ok(person) } else { Err(Refused::Account) })
     }
 
     /// A person whose password was right a while ago has shown a second factor too: his row of wrong passwords ends, and

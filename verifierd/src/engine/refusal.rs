@@ -18,10 +18,11 @@ use crate::expiry::{Fate, Figures, Swept};
 const FORGET_AFTER: Duration = Duration::from_secs(2);
 
 /// What a wrong code changes.
-struct Counted {
-    changes: Vec<Change>,
+#[derive(Default)]
+pub(super) struct Counted {
+    pub changes: Vec<Change>,
     /// That it was the last one.
-    note: Option<String>,
+    pub note: Option<String>,
 }
 
 impl Engine {
@@ -135,7 +136,7 @@ impl Engine {
     }
 
     /// `count` runs while the counts of this try are in order.
-    async fn count_failure(
+    pub(super) async fn count_failure(
         &self,
         attempt: &Attempt,
         admission: Admission,

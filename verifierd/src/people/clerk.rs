@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::keys::{self, Keys, KeysRecord};
 use super::password::{self, HashError, PasswordFault, Passwords};
-use super::{EmailAddress, PersonId, PersonRecord, Roster};
+use super::{EmailAddress, PersonId, PersonRecord, Roster, rows};
 use crate::accounts::{Actor, UserName};
 use crate::audit::{self, AuditRecord, Reference, rfc3339};
 use crate::clock::Clock;
@@ -351,9 +351,10 @@ impl Clerk {
         self.in_turn(async move {
             let known = this.find(&login)?;
             reaches(&by, &known, known.role)?;
-            let changes = vec![known.remove(), keys::forget(known.id)];
+            let changes = vec![known.remove(), keys::forget(known.id), rows::put(known.id, 0)];
             this.store(&known, changes, "person_removed", known.email.to_string(), &by).await?;
             this.roster.remove(known.id);
+            this.roster.rows().end(known.id);
             this.keys.put(KeysRecord { person: known.id, keys: Vec::new() });
             Ok(known)
         })
@@ -400,9 +401,18 @@ impl Clerk {
         self.turns.take(work).await.unwrap_or(Err(PersonError::Busy))
     }
 
-    /// Makes a person's new record durable together with what is told of it.
+    /// Makes a person's new record durable together with what is told of it. Another password has no wrong ones before
+    /// it, and whoever is let in anew may try anew.
     async fn commit(&self, record: PersonRecord, event: &str, told: String, by: &By) -> Changed {
-        self.store(&record, vec![record.put()], event, told, by).await?;
+        let known = self.roster.by_id(record.id);
+        let begins_anew =
+            known.is_none_or(|known| known.password != record.password || (record.enabled && !known.enabled));
+        let mut changes = vec![record.put()];
+        changes.extend(begins_anew.then(|| rows::put(record.id, 0)));
+        self.store(&record, changes, event, told, by).await?;
+        if begins_anew {
+            self.roster.rows().end(record.id);
+        }
         Ok(self.roster.put(record))
     }
 

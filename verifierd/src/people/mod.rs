@@ -6,6 +6,7 @@
 //! | `address` | e-mail addresses |
 //! | `record` | what is kept of our own persons |
 //! | `roster` | those in memory |
+//! | `rows` | their wrong passwords in a row |
 //! | `password` | their passwords |
 //! | `clerk` | changes of them |
 //! | `keys` | their security keys, and those of persons of a directory |
@@ -22,6 +23,7 @@ pub mod keys;
 mod password;
 mod record;
 mod roster;
+mod rows;
 
 use std::sync::Arc;
 
@@ -39,6 +41,7 @@ pub use id::{PersonId, PersonIdError};
 pub use password::{Desk, HashError, PASSWORD_CHARACTERS_MAX, PASSWORD_CHARACTERS_MIN, Passwords};
 pub use record::{PersonRecord, PersonRecordError};
 pub use roster::Roster;
+pub use rows::Rows;
 
 use crate::accounts::UserName;
 use crate::clock::Clock;
@@ -281,7 +284,7 @@ impl People {
 
     /// Who has this login name and this password. Takes as much work for somebody unknown, or who has no password, and
     /// asks the directory for nobody where a password of our own records is wrong. The directory sees no password of
-    /// somebody whose login name our own records have.
+    /// somebody whose login name our own records have. A disabled password is wrong.
     ///
     /// # Errors
     /// Where nobody can tell.
@@ -294,6 +297,9 @@ impl People {
         let own = self.roster().by_login(login);
         let kept = own.as_ref().and_then(|record| record.password.clone());
         let is_right = self.clerk.passwords.is_right(kept, password.clone(), desk).await?;
+        // Only now: before it, a disabled password would be told by the time that it takes.
+        let is_disabled = own.as_ref().is_some_and(|record| self.roster().rows().is_disabled(record.id));
+        let is_right = is_right && !is_disabled;
         match (own, &self.directory) {
             (Some(record), directory) => {
                 let person = let_in(&record).filter(|_| is_right);

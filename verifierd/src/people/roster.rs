@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ledger::Record;
 
-use super::{EmailAddress, PersonId, PersonRecord, PersonRecordError};
+use super::{EmailAddress, PersonId, PersonRecord, PersonRecordError, Rows};
 use crate::accounts::{UserName, kind};
 
 /// All persons of our own records.
@@ -14,6 +14,7 @@ use crate::accounts::{UserName, kind};
 pub struct Roster {
     /// Held for one look or one change.
     tables: RwLock<Tables>,
+    rows: Rows,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +34,7 @@ impl Roster {
     /// # Errors
     /// Where it cannot be understood, or names what is another person's.
     pub fn take(&self, record: &Record) -> Result<(), PersonRecordError> {
+        self.rows.take(record);
         if record.kind != kind::PERSON {
             return Ok(());
         }
@@ -45,6 +47,16 @@ impl Roster {
                 Ok(())
             }
         }
+    }
+
+    /// Ends the taking in of records.
+    pub fn settle(&self) {
+        self.rows.settle(|id| self.by_id(id).is_some());
+    }
+
+    /// Wrong passwords in a row.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
     }
 
     /// Who has an id.

@@ -83,6 +83,7 @@ impl Loading {
             return Err(fault);
         }
         let leftovers = loader.finish()?;
+        roster.settle();
         requests.look_at_newest_line(&*ledger)?;
         let throttles = Arc::new(throttles);
         let asking = Kept { roster, keys, requests, mails };

@@ -258,9 +258,17 @@ fn facts(kept: &Kept) -> Facts {
         ),
         ("Let in", if kept.enabled { "yes" } else { "no" }.into()),
     ];
-    facts.extend(kept.has_password.map(|has| ("Password", if has { "set" } else { "none yet" }.into())));
+    facts.extend(kept.has_password.map(|has| ("Password", password(has, kept.is_password_disabled).into())));
     facts.extend(kept.created.as_deref().map(|created| ("Added", created.into())));
     Facts(facts)
+}
+
+fn password(is_set: bool, is_disabled: bool) -> &'static str {
+    match (is_set, is_disabled) {
+        (_, true) => "disabled after too many wrong ones: set another one",
+        (true, false) => "set",
+        (false, false) => "none yet",
+    }
 }
 
 fn rows(persons: &[Kept]) -> Rows {

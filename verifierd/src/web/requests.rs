@@ -72,8 +72,8 @@ struct NotMePage<'a> {
 impl Web {
     /// The list of requests that somebody decides about, made, or may see.
     pub(super) fn list_requests(&self, asked: &Asked<'_>, person: &Person) -> Reply {
-        let all = self.administration.dialogue.requests.all();
-        let mut seen: Vec<_> = all.into_iter().filter(|record| self.may_see(person, record)).collect();
+        let requests = &self.administration.dialogue.requests;
+        let mut seen = requests.seen(|record| self.may_see(person, record));
         seen.sort_by_key(|record| record.standing() != Standing::Pending);
         let is_cut = seen.len() > ROWS_MAX;
         let rows: Vec<_> = seen.iter().take(ROWS_MAX).map(row).collect();

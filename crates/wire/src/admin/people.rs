@@ -41,6 +41,9 @@ pub struct Person {
     pub enabled: bool,
     /// Whether he has a password; nobody knows of those that a directory keeps.
     pub has_password: Option<bool>,
+    /// Whether too many wrong ones in a row have disabled it; another one, or being let in anew, ends that.
+    #[serde(default)]
+    pub is_password_disabled: bool,
     /// How many security keys he has for the pages.
     #[serde(default)]
     pub security_keys: usize,

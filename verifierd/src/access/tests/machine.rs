@@ -116,7 +116,7 @@ impl Run {
                 assert!(!too_soon || self.model.may_have_anew);
                 self.model.may_be_over = false;
                 let known = self.model.last.as_ref().map(|last| last.id);
-                let all = self.stand().requests().all();
+                let all = self.stand().requests().seen(|_| true);
                 let is_new = |record: &&RequestRecord| {
                     Some(record.id) != known && !matches!(record.standing(), Standing::Ended(_))
                 };

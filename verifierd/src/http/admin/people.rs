@@ -181,6 +181,7 @@ fn shown(people: &People, record: &PersonRecord) -> Person {
     Person {
         enabled: record.enabled,
         has_password: Some(record.password.is_some()),
+        is_password_disabled: people.roster().rows().is_disabled(record.id),
         created: Some(rfc3339(record.created)),
         ..shown_of_directory(people, &people::Person::from(record))
     }
@@ -202,6 +203,7 @@ fn shown_of_directory(people: &People, person: &people::Person) -> Person {
         role: person.role,
         enabled: true,
         has_password: None,
+        is_password_disabled: false,
         security_keys: people.keyring().of(person.id).len(),
         created: None,
     }

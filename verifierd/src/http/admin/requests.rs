@@ -46,15 +46,9 @@ impl From<DecideError> for Refusal {
 
 pub(super) async fn list(State(admin): Admin, granted: Granted) -> Result<Json<RequestList>, Refusal> {
     let person = admin.person_of(&granted).await?;
-    let seen = |record: &RequestRecord| admin.may_see(&granted, person.as_deref(), record);
-    let items = admin
-        .dialogue
-        .requests
-        .all()
-        .iter()
-        .filter(|record| seen(record))
-        .map(|record| admin.show_request(record, person.as_deref()))
-        .collect();
+    let may_see = |record: &RequestRecord| admin.may_see(&granted, person.as_deref(), record);
+    let seen = admin.dialogue.requests.seen(may_see);
+    let items = seen.iter().map(|record| admin.show_request(record, person.as_deref())).collect();
     Ok(Json(RequestList { api_version: wire::API_VERSION, kind: "request_list".into(), items }))
 }
 
