@@ -45,7 +45,7 @@ enum Command {
     Bench(bench::Options),
     /// Remove one guard at a time and demand that a test notices.
     Mutants {
-        /// Only mutants whose id contains this.
+        /// Only mutants whose id contains this; several such parts are parted by commas.
         only: Option<String>,
     },
     /// Make man pages and shell completions in target/dist.

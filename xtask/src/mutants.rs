@@ -75,7 +75,7 @@ impl Mutant {
     fn is_among(&self, which: Which<'_>) -> bool {
         match which {
             Which::First => self.checks.iter().any(|check| FIRST.contains(&check.as_str())),
-            Which::Named(part) => self.id.contains(part),
+            Which::Named(parts) => parts.split(',').any(|part| self.id.contains(part)),
         }
     }
 
