@@ -92,12 +92,16 @@ pub(crate) fn run(
     }
     waited?;
     match child.try_wait() {
-        Ok(Some(status)) if status.success() => Ok(()),
-        Ok(Some(status)) => Err(Fault::Failed(status)),
+        Ok(Some(status)) => judged(status),
         // Its end was seen a moment ago.
         Ok(None) => Err(Fault::System { doing: "wait", number: 0 }),
         Err(error) => Err(system("wait", &error)),
     }
+}
+
+/// It records where it says so.
+fn judged(status: ExitStatus) -> Result<(), Fault> {
+    if status.success() { Ok(()) } else { Err(Fault::Failed(status)) }
 }
 
 /// The command, if it is one of this host.
@@ -195,6 +199,43 @@ impl Fault {
                 Some(code) => format!("status:{code}"),
                 None => "killed".to_owned(),
             }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use wire::session::RecorderFailure;
+
+    use super::*;
+
+    // covers: E25
+    #[test]
+    fn only_a_recorder_that_ends_with_status_0_records() {
+        assert_eq!(judged(ExitStatus::from_raw(0)), Ok(()));
+        // What wait(2) says of status 1, of 255 and of a signal.
+        for raw in [0x100, 0xff00, 9] {
+            let status = ExitStatus::from_raw(raw);
+            assert_eq!(judged(status), Err(Fault::Failed(status)));
+        }
+    }
+
+    // covers: E25
+    #[test]
+    fn a_command_is_a_program_of_the_folder_that_root_put_there() {
+        let fault = |program: &str| {
+            let on_failure = RecorderFailure::default();
+            let recorder = Recorder { command: vec![program.to_owned()], on_failure };
+            command(&recorder, Event::Open, &[]).err()
+        };
+        let missing = fault(&format!("{RECORDERS}/no-such-recorder-of-anybody"));
+        assert!(matches!(missing, Some(Fault::Untrusted { problem: "missing", .. })), "{missing:?}");
+        for program in
+            ["", "/bin/true", "true", RECORDERS, &format!("{RECORDERS}/../sh"), &format!("{RECORDERS}/a/b")]
+        {
+            assert_eq!(fault(program), Some(Fault::NotACommand), "{program}");
         }
     }
 }

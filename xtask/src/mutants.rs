@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use serde::Deserialize;
 
 use crate::build;
+use crate::sandbox;
 use crate::tally::Tally;
 
 /// Where the table stands.
@@ -126,6 +127,7 @@ pub fn run(which: Which<'_>, tally: &mut Tally) -> Result<()> {
     let room = root.join("target/mutants");
     let first = Lane::at(&room.join("1"));
     copy_workspace(&root, &first.tree)?;
+    first.take_over(&root.join("target/debug"))?;
     table.mutant.sort_by(|a, b| a.program().cmp(&b.program()));
     for mutants in table.mutant.chunk_by(|a, b| a.program() == b.program()) {
         first.test_unharmed(mutants)?;
@@ -152,6 +154,8 @@ fn check_ids(table: &Table) -> Result<()> {
     for mutant in &table.mutant {
         ensure!(seen.insert(&mutant.id), "{TABLE}: the id {} stands twice", mutant.id);
         ensure!(!mutant.checks.is_empty(), "{TABLE}: mutant {} names no check", mutant.id);
+        let is_apart = sandbox::PACKAGES.contains(&mutant.package.as_str());
+        ensure!(!is_apart, "{TABLE}: the test of {} runs nowhere but in the sandbox", mutant.id);
     }
     Ok(())
 }
@@ -177,6 +181,19 @@ struct Lane {
 impl Lane {
     fn at(room: &Path) -> Self {
         Self { tree: room.join("tree"), build: room.join("build") }
+    }
+
+    /// Takes over what is built of libraries elsewhere, where nothing is built yet: they are the same ones. By links, for
+    /// cargo writes nothing into what is there and knows by its time that it is fresh.
+    fn take_over(&self, built: &Path) -> Result<()> {
+        let place = self.build.join("debug");
+        if place.exists() || !built.exists() {
+            return Ok(());
+        }
+        for folder in [".fingerprint", "build", "deps"] {
+            link_all(&built.join(folder), &place.join(folder)).with_context(|| folder.to_owned())?;
+        }
+        Ok(())
     }
 
     /// The same at another place, with all that is built.
@@ -272,6 +289,23 @@ impl Lane {
         };
         command
     }
+}
+
+/// Links the files of a folder and of all below it at another place, but for programs: those of our tests are large, and
+/// of no use there.
+fn link_all(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, path, copy) = (entry.file_type()?, entry.path(), to.join(entry.file_name()));
+        let is_program = from.ends_with("deps") && path.extension().is_none();
+        if kind.is_dir() {
+            link_all(&path, &copy)?;
+        } else if !is_program {
+            fs::hard_link(&path, &copy)?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies what cargo needs, and keeps files that are the same, so that the next build is short.

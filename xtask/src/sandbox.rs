@@ -12,6 +12,9 @@ use anyhow::{Context as _, Result, ensure};
 /// The script that runs inside, before the program.
 const ISOLATE: &str = include_str!("isolate.sh");
 
+/// The tests of these packages change users and PAM files, so they run here and nowhere else.
+pub const PACKAGES: [&str; 3] = ["pam-harness", "system-tests", "fleet-harness"];
+
 /// A command that runs `program` in a sandbox of its own.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     // The sandbox ends with us, however we end.

@@ -16,9 +16,6 @@ use crate::tally::Tally;
 use crate::witness::Witness;
 use crate::{python, sandbox, tidy, units};
 
-/// The tests of these packages change users and PAM files, so they run in the sandbox.
-const SANDBOXED: [&str; 3] = ["pam-harness", "system-tests", "fleet-harness"];
-
 /// The version that this project's `deny.toml` was written for.
 const CARGO_DENY_VERSION: &str = "0.20.2";
 
@@ -46,7 +43,8 @@ pub fn run() -> Result<()> {
     });
     let _ = steps.run("systemd units", units::check);
     let _ = steps.run("unit and property tests", || unit_tests(&mut tally));
-    let programs = steps.run("build the tests of the whole system", || build::test_programs(&SANDBOXED));
+    let programs =
+        steps.run("build the tests of the whole system", || build::test_programs(&sandbox::PACKAGES));
     let _ = steps.run("PAM and whole-system tests", || {
         ensure!(installed.is_ok() && built.is_ok(), "packages or programs are missing");
         sandbox::ensure_possible()?;
@@ -121,7 +119,7 @@ fn cargo_deny(tools: &std::path::Path) -> Option<PathBuf> {
 fn unit_tests(tally: &mut Tally) -> Result<()> {
     let mut command = build::cargo();
     command.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
-    for package in SANDBOXED {
+    for package in sandbox::PACKAGES {
         command.args(["--exclude", package]);
     }
     tally.run(&mut command)

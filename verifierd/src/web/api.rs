@@ -46,13 +46,14 @@ impl Web {
         body: Incoming,
         base: &BaseUrl,
     ) -> Reply {
-        if !guard::is_for_us(&head.uri, &head.headers, base) {
-            let mut reply = error_reply(ErrorCode::Malformed, "this server has another name".into());
-            *reply.status_mut() = StatusCode::MISDIRECTED_REQUEST;
-            return reply;
-        }
-        if head.uri.path() == DOCUMENT {
-            return self.show_document(&head.method);
+        match asked_of(&head.uri, &head.headers, base) {
+            AskedOf::SomebodyElse => {
+                let mut reply = error_reply(ErrorCode::Malformed, "this server has another name".into());
+                *reply.status_mut() = StatusCode::MISDIRECTED_REQUEST;
+                return reply;
+            }
+            AskedOf::Document => return self.show_document(&head.method),
+            AskedOf::Routes => {}
         }
         let found = match bearer(&head.headers) {
             Some(key) => self.caller(key).await,
@@ -133,6 +134,24 @@ impl Web {
     }
 }
 
+/// Whom a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AskedOf {
+    /// A server of another name.
+    SomebodyElse,
+    /// What tells of the routes.
+    Document,
+    /// The routes.
+    Routes,
+}
+
+fn asked_of(uri: &Uri, headers: &HeaderMap, base: &BaseUrl) -> AskedOf {
+    if !guard::is_for_us(uri, headers, base) {
+        return AskedOf::SomebodyElse;
+    }
+    if uri.path() == DOCUMENT { AskedOf::Document } else { AskedOf::Routes }
+}
+
 /// With the lesser of the two roles, everywhere; nobody, where the person is not who he was when the key was made.
 fn caller_of(held: &Held, person: &Arc<Person>) -> Option<Caller> {
     let role = held.caller_role(person)?;
@@ -175,6 +194,19 @@ mod tests {
                 (name.parse::<hyper::header::HeaderName>().unwrap(), HeaderValue::from_static(value))
             })
             .collect()
+    }
+
+    // covers: C08
+    #[test]
+    fn what_is_for_another_name_is_not_looked_at() {
+        let base = BaseUrl::parse("https://otp.example.org").unwrap();
+        let asked =
+            |target: &str, host| asked_of(&target.parse().unwrap(), &headers(&[("host", host)]), &base);
+        assert_eq!(asked("/api/v1/self", "otp.example.org"), AskedOf::Routes);
+        assert_eq!(asked(DOCUMENT, "otp.example.org"), AskedOf::Document);
+        for target in ["/api/v1/self", DOCUMENT] {
+            assert_eq!(asked(target, "evil.example"), AskedOf::SomebodyElse);
+        }
     }
 
     // covers: C18

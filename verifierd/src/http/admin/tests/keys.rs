@@ -89,6 +89,17 @@ async fn a_key_ends_when_it_is_revoked_with_its_time_and_with_its_person() {
 
 // covers: I05
 #[tokio::test]
+async fn a_key_opens_no_further_than_it_was_made_to() {
+    let trial = Trial::new().await;
+    person(&trial, "carol", "admin").await;
+    let root = caller("root", Role::Super);
+    let lesser = wish("carol", "reads", r#","role":"auditor""#);
+    let made = ask(&trial, &root, Method::POST, "/v1/keys", &lesser).await.1;
+    assert_eq!(opens(&trial, made["secret"].as_str().unwrap()).await, Some(Role::Auditor));
+}
+
+// covers: I05
+#[tokio::test]
 async fn a_key_outlives_a_restart() {
     let trial = Trial::new().await;
     person(&trial, "carol", "auditor").await;
