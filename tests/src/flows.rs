@@ -88,6 +88,15 @@ pub fn reference_in(shown: &str) -> String {
     rest.chars().take(9).collect()
 }
 
+/// A text without what differs in every refusal: two that are equal tell a guesser the same.
+///
+/// # Panics
+/// When there is no reference.
+#[track_caller]
+pub fn without_reference(shown: &str) -> String {
+    shown.replace(&reference_in(shown), "XXXX-XXXX")
+}
+
 /// Turns the demand on for a user and enrols his phone over the login socket.
 ///
 /// Activates with the code before the present one, as a slow typist does, so that the present one is fresh.
@@ -130,7 +139,11 @@ pub fn ssh_dialogue(account: Account, answers: &[(&str, &str)]) -> Outcome {
     ssh_outcome(terminal)
 }
 
-fn answer_all(terminal: &mut Terminal, answers: &[(&str, &str)]) {
+/// Answers one question after the other.
+///
+/// # Panics
+/// When one of them is not asked.
+pub fn answer_all(terminal: &mut Terminal, answers: &[(&str, &str)]) {
     for (question, answer) in answers {
         terminal.expect(question);
         terminal.type_line(answer);

@@ -5,13 +5,15 @@ use std::fs;
 
 use crate::api::make_certificate;
 use crate::browser::Browser;
-use crate::flows::{SAY_WHO, associated};
+use crate::flows::{SAY_WHO, answer_all, associated};
 use crate::fob::Fob;
 use crate::machine::ALICE;
-use crate::pages::{BASE, SECTION};
+use crate::pages::{BASE, SECTION, Visitor};
 use crate::persons::{PASSWORD, add, approved_by};
+use crate::slapd::Slapd;
 use crate::smtp::{Mail, Shows, SmtpServer};
 use crate::sshd::{self, Sshd};
+use crate::terminal::Terminal;
 use crate::verifier::{CONFIG, Verifier, config};
 
 /// Where alice reads her mails.
@@ -20,6 +22,12 @@ pub const ADDRESS: &str = "alice@example.org";
 pub const ANY_QUESTION: &str = "One-time password: ";
 /// Asked of alice, once she has said who she is.
 pub const HER_QUESTION: &str = "One-time password for alice@example.org: ";
+/// Asked of whoever asks for a password, where an approver decides.
+pub const ADDRESS_QUESTION: &str = "Your e-mail address: ";
+/// Asked of him where persons of our own records are mailed one at once.
+pub const LOGIN_QUESTION: &str = "Your login name: ";
+/// Asked of him then.
+pub const PASSWORD_QUESTION: &str = "Your password: ";
 
 /// Everything that runs; ended when dropped.
 pub struct Site {
@@ -28,7 +36,7 @@ pub struct Site {
     /// The daemon.
     pub verifier: Verifier,
     fobs: HashMap<String, Fob>,
-    _sshd: Sshd,
+    sshd: Option<Sshd>,
 }
 
 impl Site {
@@ -39,18 +47,47 @@ impl Site {
 
     /// The same with more lines for the end of the configuration.
     pub fn start_with(more: &str) -> Self {
+        let mut site = Self::launch(&approved_by(&["carol"]), more, None, |verifier| verifier);
+        add("alice");
+        site.add("carol");
+        site
+    }
+
+    /// Nobody yet, another section `[access]`, and waits on the clock that the test moves.
+    pub fn start_as(access: &str, more: &str) -> Self {
+        Self::launch(access, more, None, Verifier::with_stepped_waits)
+    }
+
+    /// The same, with the persons of a directory.
+    pub fn start_with_directory(access: &str, slapd: &Slapd) -> Self {
+        Self::launch(access, &Slapd::section(true, ""), Some(slapd), Verifier::with_stepped_waits)
+    }
+
+    fn launch(
+        access: &str,
+        more: &str,
+        slapd: Option<&Slapd>,
+        settle: impl FnOnce(Verifier) -> Verifier,
+    ) -> Self {
         let mut server = SmtpServer::new();
-        let text = config(&format!("{}{}{SECTION}{more}", approved_by(&["carol"]), server.section()));
-        let mut verifier = Verifier::prepare(&text);
+        let text = config(&format!("{access}{}{SECTION}{more}", server.section()));
+        let mut verifier = settle(Verifier::prepare(&text));
         server.write_files();
+        slapd.iter().for_each(|slapd| slapd.write_files());
         make_certificate();
         verifier.initialise();
         verifier.launch();
         server.start(Shows::Right);
-        let mut site = Self { server, verifier, fobs: HashMap::new(), _sshd: Sshd::start() };
-        add("alice");
-        site.add("carol");
-        site
+        Self { server, verifier, fobs: HashMap::new(), sshd: Some(Sshd::start()) }
+    }
+
+    /// Has sshd run with other settings from now on.
+    ///
+    /// * `changes`: keywords of sshd_config and their values.
+    pub fn change_sshd(&mut self, changes: &[(&str, &str)]) {
+        // The one before lets go of the port.
+        drop(self.sshd.take());
+        self.sshd = Some(Sshd::start_with(changes));
     }
 
     /// Adds a person with a token that has a button.
@@ -95,6 +132,25 @@ impl Site {
         browser.expect_text("Sign out");
     }
 
+    /// Somebody who has signed in, as `curl` sees the pages.
+    ///
+    /// # Panics
+    /// When he does not get in, or has the same cookie after a step as before.
+    #[track_caller]
+    pub fn visitor(&mut self, name: &str) -> Visitor {
+        let visitor = Visitor::new(name);
+        let half_way = visitor.post("/sign-in", &[("login", name), ("password", PASSWORD)]);
+        assert_eq!((half_way.status, half_way.header("location")), (303, Some("/sign-in")), "{half_way:?}");
+        let before = visitor.cookie();
+        let page = visitor.get("/sign-in");
+        let form = page.form_word().expect("a form").to_owned();
+        let code = self.press(name);
+        let signed_in = visitor.post("/sign-in/code", &[("form", &form), ("code", &code)]);
+        assert_eq!((signed_in.status, signed_in.header("location")), (303, Some("/")), "{signed_in:?}");
+        assert_ne!(visitor.cookie(), before, "another name after each step");
+        visitor
+    }
+
     /// Asks for a password as alice by ssh, and hangs up as sshd does after its grace time; tells the number that stood
     /// at the prompt.
     ///
@@ -108,7 +164,7 @@ impl Site {
         let mut terminal = sshd::login_up_to_password(ALICE, SAY_WHO);
         terminal.expect(ANY_QUESTION);
         terminal.type_line(word);
-        terminal.expect("Your e-mail address: ");
+        terminal.expect(ADDRESS_QUESTION);
         terminal.type_line(ADDRESS);
         for (question, answer) in more {
             terminal.expect(question);
@@ -116,9 +172,27 @@ impl Site {
         }
         let shown = terminal.expect(HER_QUESTION);
         terminal.hang_up();
-        let number = shown.split("number ").nth(1).and_then(|rest| rest.get(..2));
-        number.unwrap_or_else(|| panic!("no number in {shown}")).to_owned()
+        number_in(&shown)
     }
+}
+
+/// Asks, at a prompt that asks for an issued password, for one that is mailed to whoever knows his password.
+///
+/// # Panics
+/// When something else is asked.
+pub fn ask_with_password(terminal: &mut Terminal, login: &str) {
+    let answers = [(ANY_QUESTION, "request"), (LOGIN_QUESTION, login), (PASSWORD_QUESTION, PASSWORD)];
+    answer_all(terminal, &answers);
+}
+
+/// The number of a request, as a prompt tells it.
+///
+/// # Panics
+/// When there is none.
+#[track_caller]
+pub fn number_in(shown: &str) -> String {
+    let number = shown.split("number ").nth(1).and_then(|rest| rest.get(..2));
+    number.unwrap_or_else(|| panic!("no number in {shown}")).to_owned()
 }
 
 /// The link in a mail whose path begins so.

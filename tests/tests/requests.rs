@@ -1,83 +1,11 @@
 //! From the prompt to the mail, to the page, to the mail, to the login: real sshd, a real mail server, real pages.
 
-use system_tests::api::make_certificate;
-use system_tests::flows::{LOGGED_IN, Outcome, SAY_WHO, associated, ssh_dialogue};
-use system_tests::fob::Fob;
+use system_tests::flows::{LOGGED_IN, Outcome, ssh_dialogue};
 use system_tests::machine::{ALICE, Machine};
-use system_tests::pages::{Answer, BASE, SECTION, Visitor};
-use system_tests::persons::{PASSWORD, add, approved_by};
+use system_tests::pages::{Answer, Visitor};
+use system_tests::persons::PASSWORD;
 use system_tests::postern;
-use system_tests::smtp::{Mail, Shows, SmtpServer};
-use system_tests::sshd::{self, Sshd};
-use system_tests::verifier::{Verifier, config};
-
-const ADDRESS: &str = "alice@example.org";
-const ANY_QUESTION: &str = "One-time password: ";
-const HER_QUESTION: &str = "One-time password for alice@example.org: ";
-
-/// A daemon with pages and mails, alice who asks, and carol who decides.
-struct Site {
-    server: SmtpServer,
-    carol: Fob,
-    _verifier: Verifier,
-    _sshd: Sshd,
-}
-
-fn start() -> Site {
-    let mut server = SmtpServer::new();
-    let text = config(&format!("{}{}{SECTION}", approved_by(&["carol"]), server.section()));
-    let mut verifier = Verifier::prepare(&text);
-    server.write_files();
-    make_certificate();
-    verifier.initialise();
-    verifier.launch();
-    server.start(Shows::Right);
-    ["alice", "carol"].iter().for_each(|name| add(name));
-    let mut carol = Fob::with_button("8800000001");
-    associated(&mut carol, "carol");
-    Site { server, carol, _verifier: verifier, _sshd: Sshd::start() }
-}
-
-/// Asks by ssh, and hangs up as sshd does after its grace time; tells the number that stood at the prompt.
-fn ask(word: &str, more: &[(&str, &str)]) -> String {
-    let mut terminal = sshd::login_up_to_password(ALICE, SAY_WHO);
-    terminal.expect(ANY_QUESTION);
-    terminal.type_line(word);
-    terminal.expect("Your e-mail address: ");
-    terminal.type_line(ADDRESS);
-    for (question, answer) in more {
-        terminal.expect(question);
-        terminal.type_line(answer);
-    }
-    let shown = terminal.expect(HER_QUESTION);
-    terminal.hang_up();
-    let number = shown.split("number ").nth(1).and_then(|rest| rest.get(..2));
-    number.unwrap_or_else(|| panic!("no number in {shown}")).to_owned()
-}
-
-impl Site {
-    /// Carol, signed in.
-    fn carol(&mut self) -> Visitor {
-        let visitor = Visitor::new("carol");
-        let half_way = visitor.post("/sign-in", &[("login", "carol"), ("password", PASSWORD)]);
-        assert_eq!((half_way.status, half_way.header("location")), (303, Some("/sign-in")), "{half_way:?}");
-        let before = visitor.cookie();
-        let page = visitor.get("/sign-in");
-        let form = page.form_word().expect("a form").to_owned();
-        let code = self.carol.press();
-        let signed_in = visitor.post("/sign-in/code", &[("form", &form), ("code", &code)]);
-        assert_eq!((signed_in.status, signed_in.header("location")), (303, Some("/")), "{signed_in:?}");
-        assert_ne!(visitor.cookie(), before, "another name after each step");
-        visitor
-    }
-}
-
-/// The link in a mail whose path begins so.
-#[track_caller]
-fn link(mail: &Mail, path: &str) -> String {
-    let word = mail.text.split_whitespace().find_map(|word| word.strip_prefix(BASE)?.strip_prefix(path));
-    format!("{path}{}", word.unwrap_or_else(|| panic!("no {path} in {mail:?}")))
-}
+use system_tests::site::{ADDRESS, ANY_QUESTION, HER_QUESTION, Site, link};
 
 /// Sends one of the forms of a page.
 fn choose(visitor: &Visitor, page: &Answer, path: &str, fields: &[(&str, &str)]) -> Answer {
@@ -93,13 +21,13 @@ fn log_in(question: &str, password: &str) -> Outcome {
 #[test]
 fn a_request_at_the_prompt_is_approved_on_the_page_and_its_mailed_password_opens_once() {
     let _machine = Machine::new();
-    let mut site = start();
-    let number = ask("request", &[]);
+    let mut site = Site::start();
+    let number = site.ask("request", &[]);
     let to_carol = site.server.expect(1, "carol@example.org");
     assert!(to_carol.password().is_none(), "an approver is mailed no password: {to_carol:?}");
     assert!(!to_carol.text.contains(&format!("number is {number}")), "nor the number");
     let path = link(&to_carol, "/requests/");
-    let carol = site.carol();
+    let carol = site.visitor("carol");
     let page = carol.get(&path);
     assert!(page.body.contains(ADDRESS) && page.body.contains("Approve"), "{page:?}");
     let wrong = if number == "10" { "11" } else { "10" };
@@ -127,12 +55,12 @@ fn a_request_at_the_prompt_is_approved_on_the_page_and_its_mailed_password_opens
 #[test]
 fn an_emergency_is_marked_and_a_denial_is_mailed_to_who_asked() {
     let _machine = Machine::new();
-    let mut site = start();
-    ask("emergency", &[("Reason: ", "the disk is full")]);
+    let mut site = Site::start();
+    site.ask("emergency", &[("Reason: ", "the disk is full")]);
     let to_carol = site.server.expect(1, "carol@example.org");
     assert!(to_carol.header("Subject").starts_with("EMERGENCY"), "{to_carol:?}");
     let path = link(&to_carol, "/requests/");
-    let carol = site.carol();
+    let carol = site.visitor("carol");
     let page = carol.get(&path);
     assert!(page.body.contains("the disk is full") && page.body.contains("Emergency"), "{page:?}");
     let denied = choose(&carol, &page, &format!("{path}/deny"), &[]);
@@ -145,8 +73,8 @@ fn an_emergency_is_marked_and_a_denial_is_mailed_to_who_asked() {
 #[test]
 fn a_program_that_follows_links_and_sends_forms_changes_nothing_and_alice_decides_nothing() {
     let _machine = Machine::new();
-    let mut site = start();
-    let number = ask("request", &[]);
+    let mut site = Site::start();
+    let number = site.ask("request", &[]);
     let path = link(&site.server.expect(1, "carol@example.org"), "/requests/");
     let scanner = Visitor::new("scanner");
     for more in [&[][..], &["--head"], &["--request", "OPTIONS"], &["--header", "sec-purpose: prefetch"]] {
@@ -158,7 +86,7 @@ fn a_program_that_follows_links_and_sends_forms_changes_nothing_and_alice_decide
         assert_eq!(answer.header("location"), Some("/sign-in"), "{answer:?}");
     }
     // With her session, and without the word of her form, or with that of another session.
-    let carol = site.carol();
+    let carol = site.visitor("carol");
     for form in ["", "x"] {
         let answer = carol.post(&format!("{path}/approve"), &[("number", &number), ("form", form)]);
         assert_eq!(answer.status, 403, "{answer:?}");
@@ -190,8 +118,8 @@ fn a_program_that_follows_links_and_sends_forms_changes_nothing_and_alice_decide
 #[test]
 fn whoever_signs_out_is_nobody_and_his_cookie_opens_nothing() {
     let _machine = Machine::new();
-    let mut site = start();
-    let carol = site.carol();
+    let mut site = Site::start();
+    let carol = site.visitor("carol");
     let page = carol.get("/requests");
     assert!(page.status == 200 && page.body.contains("Access requests"), "{page:?}");
     let stolen = format!("cookie: __Host-postern={}", carol.cookie().expect("a cookie"));
@@ -200,7 +128,7 @@ fn whoever_signs_out_is_nobody_and_his_cookie_opens_nothing() {
     assert_eq!(choose(&carol, &page, "/sign-out", &[]).header("location"), Some("/sign-in"));
     assert_eq!(thief.ask("/requests", &["--header", &stolen], "").header("location"), Some("/sign-in"));
     // Another password ends what was begun with the former one.
-    let carol = site.carol();
+    let carol = site.visitor("carol");
     let changed =
         postern::run_with_input(&["person", "password", "carol"], "another password of twelve and more\n");
     assert!(changed.status.success(), "{}", postern::said(&changed));
@@ -211,7 +139,7 @@ fn whoever_signs_out_is_nobody_and_his_cookie_opens_nothing() {
 #[test]
 fn a_wrong_password_tells_nothing_and_is_slowed() {
     let _machine = Machine::new();
-    let _site = start();
+    let _site = Site::start();
     let visitor = Visitor::new("guesser");
     let mut said = Vec::new();
     for login in ["carol", "nobody"] {
