@@ -1,11 +1,12 @@
 //! From the prompt to the mail, to the page, to the mail, to the login: real sshd, a real mail server, real pages.
 
-use system_tests::flows::{LOGGED_IN, Outcome, ssh_dialogue};
-use system_tests::machine::{ALICE, Machine};
+use system_tests::flows::{LOGGED_IN, Outcome, SAY_WHO, answer_all, ssh_dialogue};
+use system_tests::machine::{ALICE, ANN, Account, BOB, Machine};
 use system_tests::pages::{Answer, Visitor};
-use system_tests::persons::PASSWORD;
-use system_tests::postern;
-use system_tests::site::{ADDRESS, ANY_QUESTION, HER_QUESTION, Site, link};
+use system_tests::persons::{PASSWORD, add, approved_by};
+use system_tests::site::{ADDRESS, ADDRESS_QUESTION, ANY_QUESTION, HER_QUESTION, Site, link};
+use system_tests::{postern, sshd};
+use wire::admin::{RequestList, RequestState};
 
 /// Sends one of the forms of a page.
 fn choose(visitor: &Visitor, page: &Answer, path: &str, fields: &[(&str, &str)]) -> Answer {
@@ -67,6 +68,62 @@ fn an_emergency_is_marked_and_a_denial_is_mailed_to_who_asked() {
     assert!(denied.status == 200 && denied.body.contains("denied by carol"), "{denied:?}");
     let to_alice = site.server.expect(1, ADDRESS);
     assert!(to_alice.header("Subject").contains("denied") && to_alice.password().is_none(), "{to_alice:?}");
+}
+
+/// Runs `postern` as somebody; its exit status and what it said.
+fn by(machine: &Machine, account: Account, words: &[&str]) -> (Option<i32>, String) {
+    let output = postern::run_by(machine, account, words, "");
+    (output.status.code(), postern::said(&output))
+}
+
+/// The one request that an approver decides about.
+#[track_caller]
+fn to_decide(machine: &Machine, approver: Account) -> String {
+    let listed = postern::run_by(machine, approver, &["--json", "request", "list", "--mine", "--open"], "");
+    let mut requests = postern::read::<RequestList>(&listed).items;
+    requests.retain(|request| request.state == RequestState::Pending);
+    assert_eq!(requests.len(), 1, "{requests:?}");
+    requests.remove(0).id
+}
+
+// covers: E3, E2, R2
+#[test]
+fn an_approver_decides_by_command_and_nobody_else_does() {
+    let machine = Machine::new();
+    machine.add_staff();
+    let site = Site::start_as(&approved_by(&["ann"]), "");
+    ["alice", "bob", "ann"].iter().for_each(|name| add(name));
+    let number = site.ask("request", &[]);
+    let id = to_decide(&machine, ANN);
+    let approve = ["request", "approve", &id, "--number", &number];
+    // Whoever asked sees her request, and decides nothing. Root is nobody.
+    let (status, said) = by(&machine, ALICE, &["request", "show", &id]);
+    assert!(status == Some(0) && said.contains("pending"), "{said}");
+    for words in [&approve[..], &["request", "deny", &id]] {
+        assert_ne!(by(&machine, ALICE, words).0, Some(0));
+        assert_eq!(postern::run(words).status.code(), Some(postern::NOT_ALLOWED));
+    }
+    let (status, said) = by(&machine, ANN, &approve);
+    assert!(status == Some(0) && said.contains("is on its way to the person who asked"), "{said}");
+    let mail = site.server.expect(1, ADDRESS);
+    let password = mail.password().expect("a password");
+    assert!(!said.contains(password), "whoever approves does not see it");
+    for words in [&approve[..], &["request", "deny", &id]] {
+        let (status, said) = by(&machine, ANN, words);
+        assert!(status == Some(postern::CONFLICT) && said.contains("approved by ann"), "{said}");
+    }
+    assert!(log_in(HER_QUESTION, password).logged_in().contains(LOGGED_IN));
+
+    let mut terminal = sshd::login_up_to_password(BOB, SAY_WHO);
+    answer_all(&mut terminal, &[(ANY_QUESTION, "request"), (ADDRESS_QUESTION, "bob@example.org")]);
+    terminal.expect("One-time password for bob@example.org: ");
+    terminal.hang_up();
+    let id = to_decide(&machine, ANN);
+    let (status, said) = by(&machine, ANN, &["request", "deny", &id]);
+    assert!(status == Some(0) && said.contains("denied"), "{said}");
+    let told = site.server.expect(1, "bob@example.org");
+    assert!(told.header("Subject").contains("denied") && told.password().is_none(), "{told:?}");
+    sshd::login_up_to_password(BOB, SAY_WHO).expect(ANY_QUESTION);
 }
 
 // covers: C03, C18, E3, R5
