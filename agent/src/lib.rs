@@ -24,6 +24,7 @@
 //! | [`identity`] | the host's key and certificate, on disk |
 //! | [`upkeep`] | keeps a connection open, reports, renews the certificate |
 //! | [`sessions`] | what is to be told of this host's sessions |
+//! | [`offline`] | offline passwords of this host, and what is remembered of them; nothing asks it yet |
 //! | [`checkpoint`] | keeps how far the verifiers' audit trail had come, and shows it |
 //! | [`status`] | says how the agent is |
 //! | [`clock`], [`chance`] | time and chance, which are arguments |
@@ -42,6 +43,7 @@ pub mod identity;
 pub mod join;
 pub mod judgement;
 pub mod login;
+pub mod offline;
 pub mod reply_key;
 pub mod secret_body;
 pub mod sessions;

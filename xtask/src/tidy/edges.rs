@@ -25,7 +25,7 @@ const RULES: &[Rule] = &[
     Rule { package: "serve", may_use: &["wire"] },
     Rule { package: "pam-module", may_use: &["wire"] },
     Rule { package: "verifierd", may_use: &["otp-core", "wire", "ledger", "serve", "owned-files"] },
-    Rule { package: "agent", may_use: &["wire", "serve", "owned-files", "typed-secret"] },
+    Rule { package: "agent", may_use: &["wire", "serve", "owned-files", "typed-secret", "offline-password"] },
     Rule { package: "cli", may_use: &["wire", "pskc", "otp-core", "typed-secret"] },
     Rule { package: "loadtest", may_use: &["wire", "otp-core"] },
     Rule { package: "system-tests", may_use: &["wire", "otp-core"] },
