@@ -19,7 +19,7 @@ struct Run {
 }
 
 /// What the project promises to have shown.
-const RUNS: [Run; 10] = [
+const RUNS: [Run; 11] = [
     Run {
         program: "single_use",
         test: "of_200_connections_with_one_valid_password_exactly_one_is_accepted",
@@ -37,6 +37,12 @@ const RUNS: [Run; 10] = [
         test: "of_three_counters_verified_at_once_none_is_accepted_twice_and_none_falls",
         variable: "POSTERN_COUNTER_ROUNDS",
         rounds: "500",
+    },
+    Run {
+        program: "request_races",
+        test: "of_200_connections_with_one_issued_password_exactly_one_is_accepted",
+        variable: "POSTERN_REQUEST_ROUNDS",
+        rounds: "200",
     },
     Run {
         program: "crash",
