@@ -103,7 +103,7 @@ fn who_waits_and_who_approved_see_that_a_mail_is_late_and_it_comes_once_when_the
     assert_eq!(site.server.mails().iter().filter(|it| it.recipients == mail.recipients).count(), 1);
 }
 
-// covers: C14, P13
+// covers: C14, P13, R9
 #[test]
 fn a_mail_that_is_given_up_is_told_as_not_delivered_and_resend_sends_another() {
     let machine = Machine::new();

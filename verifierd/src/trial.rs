@@ -1,8 +1,9 @@
 //! A service on a ledger in memory and a clock that stands, for the unit tests of this crate.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ledger::memory::MemoryLedger;
@@ -19,6 +20,43 @@ use crate::config::Config;
 use crate::dialogue::DialogueError;
 use crate::keys::{MasterKey, random_bytes};
 use crate::service::{Foundations, Service};
+
+/// What is logged on this thread, at the finest level, until somebody looks.
+pub struct Log {
+    lines: Lines,
+    _another: tracing::Dispatch,
+    listening: tracing::subscriber::DefaultGuard,
+}
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    pub fn listen() -> Self {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        // With only one listener the library asks nobody but the thread that comes to a line first, and remembers.
+        let another = tracing::Dispatch::new(tracing_subscriber::registry());
+        let format = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
+        let format = format.with_writer(move || writer.clone()).finish();
+        Self { lines, _another: another, listening: tracing::subscriber::set_default(format) }
+    }
+
+    pub fn end(self) -> String {
+        drop(self.listening);
+        String::from_utf8_lossy(&self.lines.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// The middle of a time step.
 pub const NOON: u64 = 1_800_000_015;

@@ -1,7 +1,7 @@
 //! Asking for a password, and having one sent again.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use ledger::{Change, Outcome};
@@ -367,6 +367,7 @@ impl Requests {
             Outcome::Committed => {
                 let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX).max(1);
                 item.moving.resent_ms.store(now, Ordering::Relaxed);
+                *item.moving.resent.lock().unwrap_or_else(PoisonError::into_inner) = letters.last().copied();
                 self.tools.outbox.committed(&letters);
                 Ok(Resent::Sent)
             }

@@ -275,10 +275,16 @@ impl Requests {
         self.shelf.lock().len()
     }
 
-    /// What became of the mail that tells a password, where there is one.
+    /// What became of the last mail that tells a password, where there is one. After a restart, of the first one.
     pub fn mail_state(&self, record: &RequestRecord) -> Option<MailState> {
-        let id = record.issue.as_ref()?.mail.as_deref()?;
-        self.tools.outbox.state(MailId(u128::from_str_radix(id, 16).ok()?))
+        let first = record.issue.as_ref()?.mail.as_deref()?;
+        let item = self.shelf.find(record.id);
+        let resent = item.and_then(|it| *it.moving.resent.lock().unwrap_or_else(PoisonError::into_inner));
+        let id = match resent {
+            Some(id) => id,
+            None => MailId(u128::from_str_radix(first, 16).ok()?),
+        };
+        self.tools.outbox.state(id)
     }
 
     /// What was counted of mails.

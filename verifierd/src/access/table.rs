@@ -1,8 +1,8 @@
 //! Requests in memory: by id, by place, by who asked, by password, and by when something is due.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::password::{Digest, Passwords};
@@ -10,6 +10,7 @@ use super::record::{Ending, RequestId, RequestRecord, Standing};
 use crate::clock::{Clock, UnixTime};
 use crate::hosts::HostId;
 use crate::login::Login;
+use crate::mail::MailId;
 use crate::people::PersonId;
 
 /// Requests of one host that are known at once, over or not: a host whose thousand users all ask within the hour. A host
@@ -113,6 +114,8 @@ pub(super) struct Moving {
     /// When its password was mailed last; 0 where it was not mailed again since the start. Milliseconds of the
     /// monotonic clock.
     pub resent_ms: std::sync::atomic::AtomicU64,
+    /// The last mail with its password, where that is not the first one.
+    pub resent: Mutex<Option<MailId>>,
 }
 
 /// A request as logins and approvers see it.

@@ -18,6 +18,7 @@ use crate::clock::UnixTime;
 use crate::config::Profile;
 use crate::crockford;
 use crate::http::roles::{Right, Verb, right};
+use crate::mail::MailState;
 use crate::people::Person;
 
 /// Requests on one page: those of a bad day. Older ones are in the audit trail.
@@ -183,7 +184,7 @@ impl Web {
         let page = RequestPage {
             visitor: &visitor,
             row: &row(record),
-            facts: &facts(record),
+            facts: &facts(record, self.administration.dialogue.requests.mail_state(record)),
             choices,
             fault: &fault,
             password: &password,
@@ -276,7 +277,9 @@ fn row(record: &RequestRecord) -> Row {
 }
 
 /// Everything that an approver is shown, and nothing that only the requester is.
-fn facts(record: &RequestRecord) -> Vec<(&'static str, String)> {
+///
+/// * `mail`: how the one with the password stands, where there is one.
+fn facts(record: &RequestRecord, mail: Option<MailState>) -> Vec<(&'static str, String)> {
     let Row { who, account, place, from, state, asked, .. } = row(record);
     let group = record.host.as_ref().and_then(|host| host.group.as_ref());
     let mut facts = vec![("Person", who), ("Account", account), ("Host", place)];
@@ -288,7 +291,17 @@ fn facts(record: &RequestRecord) -> Vec<(&'static str, String)> {
     if record.profile == Profile::Strict {
         facts.push(("Password", "you tell it, once you have approved".into()));
     }
+    facts.extend(mail.map(|mail| ("Mail with the password", mail_word(&mail).to_owned())));
     facts
+}
+
+/// How a mail stands, in the words of `postern request show`.
+fn mail_word(mail: &MailState) -> &'static str {
+    match mail {
+        MailState::Waiting { .. } => "on its way",
+        MailState::Sent { .. } => "sent",
+        MailState::Failed { .. } => "not delivered",
+    }
 }
 
 /// `2026-11-23 14:05 UTC`.

@@ -3,6 +3,7 @@
 use crate::access::letters::{About, AccessLetters, Occasion};
 use crate::access::{How, RequestRecord};
 use crate::mail::{Letter, Letters};
+use crate::trial::Log;
 
 use super::stand::{CONFIG, MINUTE, Stand};
 
@@ -48,6 +49,34 @@ async fn the_approver_reads_everything_but_the_number_and_the_password() {
     for record in kept.records {
         let text = String::from_utf8_lossy(&record.value).into_owned();
         assert!(!text.contains(password.as_str()) && !text.contains(&plain));
+    }
+}
+
+// covers: C13
+#[tokio::test]
+async fn no_line_of_the_log_holds_an_issued_password_or_a_number() {
+    let log = Log::listen();
+    let stand =
+        Stand::with("version = 1\n[access]\nlogin_step = \"request\"\napprovers = [\"carol\"]\n").await;
+    let asked = stand.trial.ask("alice", "sshd", Some("192.0.2.7")).await;
+    let asked = stand.trial.go_on(&stand.trial.go_on(&asked, "request").await, "alice@example.org").await;
+    let request = stand.newest();
+    let number = request.number;
+    let other = RequestRecord { number: if number == 99 { 98 } else { number + 1 }, ..request.clone() };
+    assert!(stand.approve("carol", &other).await.is_err());
+    stand.approve("carol", &request).await.unwrap();
+    let password = stand.password(request.id);
+    stand.write(&request, About::Password).unwrap();
+    assert_eq!(stand.type_in("bob", &password).await, "wrong_user");
+    let end = stand.trial.answer(&asked, &password).await;
+    assert_eq!(stand.trial.reason(&end), "issued_password");
+    let log = log.end();
+    for event in ["access_requested", "access_approved", "wrong_user", "issued_password"] {
+        assert!(log.contains(event), "{event} is not in {log}");
+    }
+    assert!(!log.contains(password.as_str()) && !log.contains(&password.replace('-', "")), "{log}");
+    for number in [number, other.number] {
+        assert!(!log.contains(&format!("number={number}")) && !log.contains(&format!("number {number}")));
     }
 }
 

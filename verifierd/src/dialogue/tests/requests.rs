@@ -126,6 +126,22 @@ async fn a_person_of_our_own_records_gets_one_after_login_name_and_password_alon
     assert_eq!(trial.reason(&refused), "secondary_refused");
 }
 
+// covers: C13
+#[tokio::test]
+async fn no_line_of_the_log_holds_the_password_of_a_person() {
+    let log = crate::trial::Log::listen();
+    let trial = trial(INTERNAL).await;
+    for password in ["5ec4e7 for another desk", PASSWORD] {
+        let asked = trial.ask("deploy", "sshd", Some("192.0.2.1")).await;
+        let asked = trial.go_on(&trial.go_on(&asked, "request").await, "alice").await;
+        trial.proceed(&trial.request_id(), &asked.state, password).await.unwrap();
+    }
+    assert_eq!(trial.service.outbox.figures().waiting, 1, "for the right one");
+    let log = log.end();
+    assert!(log.contains("secondary_refused") && log.contains("access_issued"), "{log}");
+    assert!(!log.contains("5ec4e7") && !log.contains(PASSWORD), "{log}");
+}
+
 // covers: R9, C12
 #[tokio::test]
 async fn resend_sends_what_there_is_and_a_new_one_is_not_given_within_the_hour() {

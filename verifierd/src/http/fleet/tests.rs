@@ -6,8 +6,7 @@ mod sealed;
 mod sessions;
 mod stand;
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -27,7 +26,7 @@ use crate::clock::Clock;
 use crate::hosts::presence::{CONNECTIONS_PER_HOST_MAX, Seat};
 use crate::hosts::{GroupName, HostName};
 use crate::http::wrong_secrets::WRONG_PER_SOURCE_MAX;
-use crate::trial::{Fob, asked as asked_by, ended, root};
+use crate::trial::{Fob, Log, asked as asked_by, ended, root};
 use stand::{FLEET, Member, Stand, begin_body, check_refused, join_body, message, renew_body};
 
 // covers: F01
@@ -151,12 +150,7 @@ async fn wrong_joins_are_recorded_without_their_secrets_and_bar_their_source() {
 // covers: E24
 #[tokio::test]
 async fn no_line_of_the_log_holds_a_join_secret_or_a_private_key() {
-    let log = Log::default();
-    let writer = log.clone();
-    // With only one listener the library asks nobody but the thread that comes to a line first, and remembers.
-    let _another = tracing::Dispatch::new(tracing_subscriber::registry());
-    let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false);
-    let listening = tracing::subscriber::set_default(lines.with_writer(move || writer.clone()).finish());
+    let log = Log::listen();
     let stand = Stand::new().await;
     let (right, wrong, key) = (stand.enrol("web1").await, "5ec4e7".repeat(6), KeyPair::generate().unwrap());
     for secret in [&wrong[..32], &right] {
@@ -167,8 +161,7 @@ async fn no_line_of_the_log_holds_a_join_secret_or_a_private_key() {
     assert_eq!(stand.agent(&next).await.report().await.unwrap().0, StatusCode::OK);
     stand.registrar().revoke(HostName::new("web2").unwrap(), root()).await.unwrap();
     check_refused(stand.agent(&next).await.report().await, "was revoked");
-    drop(listening);
-    let log = log.text();
+    let log = log.end();
     for event in
         ["host_joined", "host_join_refused", "host_key_changed", "host_revoked", "a host was refused"]
     {
@@ -184,26 +177,6 @@ async fn no_line_of_the_log_holds_a_join_secret_or_a_private_key() {
         format!("{tail:?}").trim_matches(['[', ']']).to_owned(),
     ];
     assert!(shapes.iter().all(|shape| !log.contains(shape.as_str())));
-}
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 // covers: F03
