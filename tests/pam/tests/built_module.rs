@@ -93,7 +93,7 @@ fn the_released_module_is_small_and_cannot_be_made_to_panic() {
     let contains = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
     assert!(!contains(b"POSTERN_FAULT"));
     if file.components().any(|part| part.as_os_str() == "release") {
-        // Every login maps it. Starting recorders takes some 40 KiB of it.
+        // Every login maps it: docs/decisions/0030.
         assert!(bytes.len() < 640 * 1024, "{} bytes", bytes.len());
     }
 }
