@@ -31,6 +31,8 @@ pub struct Configuration {
     pub key_file: Option<String>,
     /// Where the store is, or the host's key.
     pub state_dir: Option<String>,
+    /// Whether sessions are recorded, and refused where they are not; never at an agent, whose verifier says so.
+    pub refuses_unrecorded: bool,
 }
 
 impl Configuration {
@@ -105,6 +107,7 @@ impl Configuration {
             admin_socket: or(&["sockets", "admin"], wire::ADMIN_SOCKET),
             key_file: text(file, &["key_file"]),
             state_dir: or(&["state_dir"], "/var/lib/postern"),
+            refuses_unrecorded: refuses_unrecorded(file),
         }
     }
 
@@ -116,6 +119,12 @@ impl Configuration {
             ..Self::default()
         }
     }
+}
+
+fn refuses_unrecorded(file: &toml::Table) -> bool {
+    let recorder = value(file, &["session", "recorder"]).and_then(toml::Value::as_array);
+    let is_recorded = recorder.is_some_and(|command| !command.is_empty());
+    is_recorded && text_or(file, &["session", "recorder_failure"], "refuse") == "refuse"
 }
 
 fn value<'a>(file: &'a toml::Table, path: &[&str]) -> Option<&'a toml::Value> {

@@ -5,7 +5,7 @@ use super::demand::{self, Demand};
 use super::finding::{Code, Finding, Place};
 use super::installed::{self, Lines};
 use super::judge::{self, Judged};
-use super::line::{self, Kind, Words};
+use super::line::{self, Action, Kind, Words};
 use super::machine::Machine;
 use super::report::{Report, Verdict};
 use super::server::Server;
@@ -40,6 +40,8 @@ struct Case<'a> {
     /// Files with our line that others include.
     shared: Vec<Place>,
     is_somewhere: bool,
+    /// Whether the configuration has sessions of this machine refused that nothing records.
+    refuses_unrecorded: bool,
 }
 
 /// Looks at everything.
@@ -58,7 +60,8 @@ pub fn examine(machine: &Machine, question: &Question) -> Report {
     findings.extend(more.into_iter().filter(|_| is_somewhere));
     let is_root = account.is_some_and(|account| account.is_root) || question.user.as_deref() == Some("root");
     let user = question.user.as_deref();
-    let case = Case { machine, user, is_root, is_stranger, demand, shared, is_somewhere };
+    let refuses_unrecorded = configuration.refuses_unrecorded;
+    let case = Case { machine, user, is_root, is_stranger, demand, shared, is_somewhere, refuses_unrecorded };
 
     let mut verdicts = Vec::new();
     let mut lines = Lines { modules: Vec::new(), sockets: Vec::new() };
@@ -191,6 +194,8 @@ impl Case<'_> {
             let message = "our line asks for codes in the auth stack only, and does nothing here";
             findings.push(at(Code::LineOfWrongType, message, "`auth requisite pam_postern.so`", entry));
         }
+        let session = stack::load(self.machine, service, Kind::Session);
+        findings.extend(session.entries.iter().filter_map(|entry| self.unrecorded(entry)));
         if !auth.entries.iter().any(Entry::is_ours) && !auth.has_gaps && self.is_somewhere {
             findings.push(match self.shared.first() {
                 Some(place) => {
@@ -208,6 +213,21 @@ impl Case<'_> {
             });
         }
         findings
+    }
+
+    /// A session line of ours whose refusal PAM does not hear, where one is meant.
+    fn unrecorded(&self, entry: &Entry) -> Option<Finding> {
+        let rule = entry.rule().filter(|rule| rule.is_ours())?;
+        let has_word = rule.arguments.iter().any(|word| word == "recorder_unknown=refuse");
+        let is_final = matches!(rule.control.action("session_err"), Action::Bad | Action::Die);
+        (!is_final && (has_word || self.refuses_unrecorded)).then(|| {
+            let message = format!(
+                "a session whose recorder does not start begins all the same: `{}` lets it go on",
+                rule.control_text
+            );
+            Finding::new(Code::RecorderNotFinal, message, "`session required pam_postern.so`")
+                .at(entry.place.clone())
+        })
     }
 
     fn ssh_settings(&self, findings: &mut Vec<Finding>) -> Option<Settings> {

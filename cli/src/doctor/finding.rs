@@ -78,6 +78,7 @@ codes! {
     NobodyGetsIn "nobody_gets_in" Problem "Even a right code does not let anybody in."
     NotDemandedRefused "not_demanded_refused" Warning "Whoever needs no code is refused."
     AskedTwice "asked_twice" Warning "One login asks for two codes."
+    RecorderNotFinal "recorder_not_final" Problem "A session that has to be recorded begins without it."
     LineNotReached "line_not_reached" Problem "Our line stands in a shared file that the service does not include."
     LineOfWrongType "line_of_wrong_type" Warning "Our line stands where it asks for nothing."
     AccountLine "account_line" Note "Our line stands in the account stack."

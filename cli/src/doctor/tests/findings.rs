@@ -83,6 +83,19 @@ const IN_PAM: &[Mistake] = &[
         rig.write("/etc/pam.d/common-auth", &[UNIX, OURS].concat());
         rig.service("@include common-auth\nauth requisite pam_postern.so\n");
     }),
+    (Code::RecorderNotFinal, |rig| {
+        rig.service("@include common-auth\nsession optional pam_postern.so recorder_unknown=refuse\n");
+    }),
+    (Code::RecorderNotFinal, |rig| {
+        let line = "session [success=ok default=ignore] pam_postern.so recorder_unknown=refuse\n";
+        rig.service(&["@include common-auth\n", line].concat());
+    }),
+    (Code::RecorderNotFinal, |rig| {
+        let recorder = "[session]\nrecorder = [\"/etc/postern/recorders/tlog\"]\n";
+        let file = ["version = 1\nkey_file = \"/etc/postern/master.key\"\n", recorder].concat();
+        rig.write("/etc/postern/verifierd.toml", &file);
+        rig.service("@include common-auth\nsession optional pam_postern.so\n");
+    }),
     (Code::LineNotReached, |rig| {
         rig.write("/etc/pam.d/common-auth", &[UNIX, OURS].concat());
         rig.write("/etc/pam.d/sshd", UNIX);
@@ -340,5 +353,18 @@ fn of_a_service_whose_file_is_closed_to_us_nothing_is_claimed() {
         let verdict = report.verdicts.first().expect("one service");
         assert_eq!(verdict.sentence, "not known: a PAM file of it could not be read");
         assert_eq!(verdict.asks_code, None);
+    }
+}
+
+#[test]
+fn a_session_line_whose_refusal_counts_or_that_refuses_nothing_is_right() {
+    for line in [
+        "required pam_postern.so recorder_unknown=refuse",
+        "requisite pam_postern.so",
+        "optional pam_postern.so",
+    ] {
+        let mut rig = Rig::sound();
+        rig.service(&format!("@include common-auth\nsession {line}\n"));
+        assert!(rig.finding(Code::RecorderNotFinal).is_none(), "{line}");
     }
 }
