@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::machine::{folder, run};
 use crate::programs::PYTHON;
 use crate::time::wait_for;
+use crate::verifier::log_text;
 
 const SERVER: &str = include_str!("../smtp_server.py");
 
@@ -302,6 +303,20 @@ impl Drop for SmtpServer {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Waits until the daemon has noted so many tries that failed: from then on it knows when the next is due.
+///
+/// # Panics
+/// When it has not.
+#[track_caller]
+pub fn expect_failures(count: usize) {
+    wait_for(&format!("{count} tries that failed"), || (failures() >= count).then_some(()));
+}
+
+/// How many tries failed, by what the daemon's log says.
+pub fn failures() -> usize {
+    log_text().matches("a mail was not sent").count()
 }
 
 /// Not the certificate of an authority.

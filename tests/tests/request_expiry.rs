@@ -9,7 +9,7 @@ use system_tests::postern;
 use system_tests::site::{
     ADDRESS, ANY_QUESTION, HER_QUESTION, LOGIN_QUESTION, PASSWORD_QUESTION, Site, link,
 };
-use system_tests::smtp::{Mail, Mood};
+use system_tests::smtp::{Mail, Mood, expect_failures};
 use system_tests::sshd;
 use system_tests::terminal::Terminal;
 use system_tests::time::wait_for;
@@ -80,17 +80,17 @@ fn a_password_is_usable_from_its_issue_on_though_its_mail_comes_late_and_is_refu
     for name in ["alice", "bob"] {
         ask_automatically(name);
     }
-    site.server.expect_refused(2);
+    expect_failures(2);
     // The mail server is of no use for most of the half hour.
-    site.verifier.clock.advance(25 * MINUTE);
     site.server.set(Mood::Accept);
+    site.verifier.clock.advance(25 * MINUTE);
     let [hers, his] = [ADDRESS, "bob@example.org"].map(|to| password(&site.server.expect(1, to)));
-    site.verifier.clock.advance(4 * MINUTE);
+    site.verifier.clock.advance(3 * MINUTE);
     let mut terminal = sshd::login_up_to_password(BOB, SAY_WHO);
     terminal.expect("One-time password for bob@example.org: ");
     ssh_dialogue(ALICE, &[(HER_QUESTION, &hers)]).logged_in();
     // He stands at the prompt when its time is over.
-    site.verifier.clock.advance(MINUTE);
+    site.verifier.clock.advance(2 * MINUTE);
     terminal.type_line(&his);
     let refused = ssh_outcome(terminal);
     let reference = refused.reference();

@@ -74,7 +74,8 @@ fn a_request_outlives_the_login_that_sshd_ends_and_its_password_opens_the_next_o
     machine.add_staff();
     let mut site = Site::start_as(&approved_by(&["ann"]), "");
     ["alice", "ann"].iter().for_each(|name| add(name));
-    site.change_sshd(&[("LoginGraceTime", "8")]);
+    // Long enough for a request on a machine that is busy.
+    site.change_sshd(&[("LoginGraceTime", "12")]);
     let mut terminal = sshd::login_up_to_password(ALICE, SAY_WHO);
     answer_all(&mut terminal, &[(ANY_QUESTION, "request"), (ADDRESS_QUESTION, ADDRESS)]);
     let number = number_in(&terminal.expect(HER_QUESTION));
@@ -90,6 +91,7 @@ fn a_request_outlives_the_login_that_sshd_ends_and_its_password_opens_the_next_o
     let words = ["request", "approve", &request.id, "--number", &number];
     let approved = postern::run_by(&machine, ANN, &words, "");
     assert!(approved.status.success(), "{}", postern::said(&approved));
+    site.change_sshd(&[]);
     let mut terminal = sshd::login_up_to_password(ALICE, SAY_WHO);
     terminal.expect(HER_QUESTION);
     type_mailed(&site, &mut terminal, 1, ADDRESS);
