@@ -31,6 +31,7 @@ pub mod keys;
 pub mod login;
 pub mod mail;
 pub mod notify;
+pub mod offline;
 pub mod people;
 pub mod person_keys;
 pub mod policy;

@@ -24,7 +24,10 @@ const RULES: &[Rule] = &[
     Rule { package: "typed-secret", may_use: &[] },
     Rule { package: "serve", may_use: &["wire"] },
     Rule { package: "pam-module", may_use: &["wire"] },
-    Rule { package: "verifierd", may_use: &["otp-core", "wire", "ledger", "serve", "owned-files"] },
+    Rule {
+        package: "verifierd",
+        may_use: &["otp-core", "offline-password", "wire", "ledger", "serve", "owned-files"],
+    },
     Rule { package: "agent", may_use: &["wire", "serve", "owned-files", "typed-secret", "offline-password"] },
     Rule { package: "cli", may_use: &["wire", "pskc", "otp-core", "typed-secret"] },
     Rule { package: "loadtest", may_use: &["wire", "otp-core"] },

@@ -51,6 +51,10 @@ pub mod kind {
     pub const SECURITY_KEYS: u8 = 17;
     /// `person_keys::KeyRecord`, by key id.
     pub const PERSON_KEY: u8 = 20;
+    /// `offline::HostRecord`, by host id.
+    pub const OFFLINE_HOST: u8 = 21;
+    /// `offline::PasswordRecord`, by host id, number of its key and counter.
+    pub const OFFLINE_PASSWORD: u8 = 22;
 }
 
 /// The newest format.
