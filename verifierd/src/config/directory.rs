@@ -162,7 +162,7 @@ fn is_server(text: &str) -> bool {
         && matches!(url.path(), "" | "/")
         && url.query().is_none()
         && url.fragment().is_none();
-    // The library takes the brackets of an IPv6 address for a part of the name.
+    // An IPv6 address stands in brackets, which no certificate has.
     is_right && matches!(url.host(), Some(Host::Domain(name)) if !name.is_empty())
 }
 

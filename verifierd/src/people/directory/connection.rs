@@ -1,10 +1,9 @@
-//! One connection to the directory: encrypted, bound, asked, closed. Nothing is asked before the server has shown a
-//! certificate that is trusted and has its name.
+//! One connection to the directory: encrypted (see `line`), bound, asked, closed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, Scope, SearchOptions};
+use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, Scope, SearchOptions, StdStream};
 use owned_files::{OpenError, read_ours};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
@@ -14,11 +13,15 @@ use zeroize::Zeroizing;
 
 use super::DirectoryError;
 use super::entry::Entry;
+use super::line;
 use crate::config::DirectoryConfig;
 
 /// Result codes of RFC 4511 §4.1.9 that a bind with a wrong password, a locked or an empty entry is answered with:
 /// noSuchObject, inappropriateAuthentication, invalidCredentials, insufficientAccessRights, unwillingToPerform.
 const NOT_HIM: [u32; 5] = [32, 48, 49, 50, 53];
+
+/// What the library calls a stream that it is given: to it, the directory is on this machine and needs no encryption.
+const OVER_A_STREAM: &str = "ldapi:///";
 
 /// sizeLimitExceeded, whatever was found before it.
 const SIZE_LIMIT: u32 = 4;
@@ -110,10 +113,9 @@ pub(super) struct Connection(Ldap);
 impl Connection {
     /// Connects, and binds as we are to the directory.
     pub(super) async fn open(access: &Access) -> Result<Self, DirectoryError> {
-        let settings = LdapConnSettings::new()
-            .set_starttls(access.url.starts_with("ldap://"))
-            .set_config(Arc::clone(&access.tls));
-        let (connection, mut ldap) = LdapConnAsync::with_settings(settings, &access.url).await?;
+        let stream = line::open(&access.url, &access.tls).await?;
+        let settings = LdapConnSettings::new().set_std_stream(StdStream::Unix(stream));
+        let (connection, mut ldap) = LdapConnAsync::with_settings(settings, OVER_A_STREAM).await?;
         // Ends when `ldap` is dropped.
         tokio::spawn(async move {
             if let Err(error) = connection.drive().await {
@@ -161,6 +163,6 @@ impl Connection {
     }
 }
 
-fn refused(what: &'static str, code: u32, text: String) -> DirectoryError {
+pub(super) fn refused(what: &'static str, code: u32, text: String) -> DirectoryError {
     DirectoryError::Refused { what, code, text }
 }

@@ -6,6 +6,8 @@
 //! | `cache` | what was answered a moment ago |
 //! | `connection` | one connection: encrypted, bound, asked, closed |
 //! | `entry` | from an entry to a person |
+//! | `gate` | lets nothing through to the library that is too long or too deep |
+//! | `line` | the way to the server, encrypted |
 //! | `names` | ids of persons from what names an entry for ever |
 //! | `threads` | where the library works, and may panic |
 //!
@@ -19,6 +21,8 @@ mod budget;
 mod cache;
 mod connection;
 mod entry;
+mod gate;
+mod line;
 mod names;
 mod threads;
 
@@ -85,6 +89,12 @@ pub enum DirectoryError {
     /// More persons share an account than are looked at.
     #[error("more than {SHARING_MAX} persons share the account")]
     TooMany,
+}
+
+impl From<std::io::Error> for DirectoryError {
+    fn from(source: std::io::Error) -> Self {
+        Self::Connection(source.into())
+    }
 }
 
 /// What is looked for.
