@@ -1,7 +1,7 @@
 //! Persons of a directory, which is a real `slapd`: who is found, who is let in, and what a directory that fails does.
 
 use system_tests::login_socket::{Login, verdict};
-use system_tests::machine::Machine;
+use system_tests::machine::{DORA, Machine};
 use system_tests::slapd::{PASSWORD, Shows, Slapd, person};
 use system_tests::time;
 use system_tests::verifier::{Verifier, config};
@@ -86,6 +86,23 @@ fn a_person_of_the_directory_uses_a_shared_account_whichever_way_it_is_encrypted
         }
         drop(verifier);
     }
+}
+
+/// covers: I05
+#[test]
+fn the_help_desk_does_not_reach_an_administrator_of_the_directory_nor_whom_nobody_knows_at_the_moment() {
+    let machine = Machine::without_module();
+    machine.add_staff();
+    let mut slapd = Slapd::new(&people());
+    slapd.start(Shows::Right);
+    let roles = "[roles]\nhelpdesk = [\"dora\"]\n";
+    let _verifier = start(&slapd, &format!("{roles}{}", Slapd::section(true, "")));
+    ["carol", "dave", "frank"].iter().for_each(|name| postern::otp_on(name));
+    let unlock = |user| postern::run_by(&machine, DORA, &["--yes", "user", "unlock", user], "").status.code();
+    assert_eq!(unlock("carol"), Some(postern::NOT_ALLOWED));
+    assert_eq!(unlock("dave"), Some(0));
+    slapd.stop();
+    assert_eq!(unlock("frank"), Some(NOT_READY));
 }
 
 /// covers: E5

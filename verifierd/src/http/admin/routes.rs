@@ -136,10 +136,8 @@ impl Granted {
         // Nobody knows who it is: somebody with all rights, for all that can be told.
         let of_account =
             uid_of(user).await.map_or(Role::Super, |uid| uid.map_or(Role::User, |uid| roles.of(uid)));
-        // With the codes of this account its person signs in.
-        let person = admin.dialogue.people.roster().by_login(user.as_str());
-        let theirs = person.map_or(of_account, |person| of_account.max(person.role));
-        if theirs <= self.caller.role {
+        let of_person = role_of_person(admin, user).await?;
+        if of_account.max(of_person) <= self.caller.role {
             return Ok(());
         }
         Err(refusal(
@@ -174,6 +172,19 @@ impl Granted {
         let own = self.caller.account().and_then(|name| admin.dialogue.accounts.find(&name));
         let own = own.map(|user| user.id);
         token.filter(|token| own.is_some() && token.record.user == own).ok_or_else(not_yours)
+    }
+}
+
+/// The role of the person who signs in with the codes of an account: of our own records, also while he is not let in, or of
+/// the directory.
+async fn role_of_person(admin: &Administration, user: &UserName) -> Result<Role, Refusal> {
+    let people = &admin.dialogue.people;
+    if let Some(record) = people.roster().by_login(user.as_str()) {
+        return Ok(record.role);
+    }
+    match people.by_login(user.as_str()).await {
+        Ok(person) => Ok(person.map_or(Role::User, |person| person.role)),
+        Err(error) => Err(refusal(ErrorCode::Unavailable, format!("nobody can tell who {user} is: {error}"))),
     }
 }
 

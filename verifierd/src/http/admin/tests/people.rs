@@ -122,3 +122,29 @@ async fn a_person_reaches_as_far_as_his_role_and_his_own_is_the_account_of_his_n
         (StatusCode::FORBIDDEN, "this is not yours, or does not exist".into())
     );
 }
+
+// With a real one: `people::the_help_desk_does_not_reach_an_administrator_of_the_directory_...` of the system's tests.
+// covers: I05
+#[tokio::test]
+async fn whom_a_directory_may_know_better_the_help_desk_does_not_reach() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("authority.pem");
+    std::fs::write(&authority, rcgen::generate_simple_self_signed(["x".into()]).unwrap().cert.pem()).unwrap();
+    let trial = Trial::with_config(&format!(
+        "version = 1\n[directory]\nurl = \"ldaps://localhost:1\"\nbase = \"dc=x\"\ntrust_file = {authority:?}"
+    ))
+    .await;
+    let (ann, dora) = (caller("ann", Role::Admin), caller("dora", Role::Helpdesk));
+    assert_eq!(ask(&trial, &ann, Method::POST, "/v1/persons", CAROL).await.0, StatusCode::OK);
+    for user in ["carol", "frank"] {
+        trial.set_otp(user, true).await;
+    }
+    let unlock = async |who: &Caller, user: &str| {
+        ask(&trial, who, Method::POST, &format!("/v1/users/{user}/unlock"), "").await
+    };
+    assert_eq!(unlock(&dora, "carol").await.0, StatusCode::OK, "our own records know her");
+    let refused = unlock(&dora, "frank").await;
+    assert_eq!(refused.0, StatusCode::SERVICE_UNAVAILABLE, "{refused:?}");
+    assert!(message(&refused).contains("nobody can tell who frank is"), "{refused:?}");
+    assert_eq!(unlock(&ann, "frank").await.0, StatusCode::OK);
+}
