@@ -75,7 +75,7 @@ impl Handle for Handler {
             (Self::Admin(administration), Peer::Account(uid)) => {
                 Box::pin(Arc::clone(administration).answer(uid, request)).await
             }
-            (Self::Web(web), peer) => Box::pin(web.answer(peer, request)).await,
+            (Self::Web(web), peer) => Box::pin(web.answer(peer, tally, request)).await,
             (Self::Admin(_), Peer::Source(_)) => {
                 error_reply(ErrorCode::NotAllowed, "administration is not for the network".into())
             }

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode, Uri};
-use serve::{Reply, body, error_reply};
+use serve::{Reply, Tally, body, error_reply};
 use wire::error::ErrorCode;
 use zeroize::Zeroizing;
 
@@ -38,10 +38,10 @@ pub(super) fn is_for_programs(path: &str) -> bool {
 }
 
 impl Web {
-    /// Answers a program.
+    /// Answers a program. The listener's tally tells of those without a key that is good.
     pub(super) async fn answer_program(
         &self,
-        source: IpAddr,
+        (source, tally): (IpAddr, &Tally),
         head: Parts,
         body: Incoming,
         base: &BaseUrl,
@@ -57,11 +57,17 @@ impl Web {
         }
         let found = match bearer(&head.headers) {
             Some(key) => self.caller(key).await,
-            None => return unauthorized(Request::from_parts(head, body), WRONG).await,
+            None => {
+                tally.count_without_key();
+                return unauthorized(Request::from_parts(head, body), WRONG).await;
+            }
         };
         match found {
             Ok(Some(caller)) => self.ask_for_program(caller, head, body).await,
-            Ok(None) => self.refuse_key(source, Request::from_parts(head, body)).await,
+            Ok(None) => {
+                tally.count_without_key();
+                self.refuse_key(source, Request::from_parts(head, body)).await
+            }
             Err(error) => error_reply(ErrorCode::Unavailable, error.to_string()),
         }
     }

@@ -55,7 +55,7 @@ use hyper::body::Incoming;
 use hyper::header::HeaderMap;
 use hyper::{Method, Request, StatusCode};
 use rustls::ServerConfig;
-use serve::{Peer, Reply};
+use serve::{Peer, Reply, Tally};
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
@@ -120,13 +120,13 @@ impl Web {
     }
 
     /// Answers a request.
-    pub(crate) async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Reply {
-        let mut reply = self.answered(peer, request).await;
+    pub(crate) async fn answer(&self, peer: Peer, tally: &Tally, request: Request<Incoming>) -> Reply {
+        let mut reply = self.answered(peer, tally, request).await;
         guard::say(reply.headers_mut());
         reply
     }
 
-    async fn answered(&self, peer: Peer, request: Request<Incoming>) -> Reply {
+    async fn answered(&self, peer: Peer, tally: &Tally, request: Request<Incoming>) -> Reply {
         let config = self.administration.dialogue.config.load_full();
         let Some(web) = &config.web else {
             return Page::nothing("These pages are turned off.").reply(StatusCode::SERVICE_UNAVAILABLE);
@@ -136,7 +136,7 @@ impl Web {
             return Page::nothing("These pages are for the network.").reply(StatusCode::FORBIDDEN);
         };
         if api::is_for_programs(head.uri.path()) {
-            return self.answer_program(address, head, body, &web.base_url).await;
+            return self.answer_program((address, tally), head, body, &web.base_url).await;
         }
         match guard::check(&head.method, &head.uri, &head.headers, &web.base_url) {
             Ok(()) => {}
