@@ -84,8 +84,7 @@ impl PamServiceModule for Postern {
 
     fn setcred(pam: Pam, _: PamFlags, _: Vec<String>) -> PamError {
         guarded(pam, PANICKED, |transaction| {
-            transaction.keep_login_reference();
-            transaction.keep_person();
+            transaction.take_over_login();
             NO_OBJECTION
         })
     }

@@ -8,13 +8,14 @@
 #![expect(unsafe_code, reason = "libpam, getsockopt(2) and what follows fork(2) are C interfaces")]
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::{ptr, slice};
 
 use pamsm::Pam;
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit};
 use wire::login::ANSWER_BYTES_MAX;
@@ -58,8 +59,12 @@ const PAM_CONV: c_int = 5;
 const FIRST_OTHER: c_uint = 3;
 /// `#define CLOSE_RANGE_CLOEXEC (1U << 2)`, Linux 5.11.
 const CLOSE_ON_EXEC: c_uint = 4;
-/// The last signal that is not of real time (signal(7)).
-const SIGNALS_MAX: c_int = 31;
+/// The last signal, those of real time included (signal(7)).
+const SIGNALS_MAX: c_int = 64;
+/// Open files that a recorder can have at least, and the size of its stack: what the kernel gives to the first process.
+const FILES_MIN: u64 = 1_024;
+/// See [`FILES_MIN`].
+const STACK_BYTES_MIN: u64 = 8 * 1024 * 1024;
 
 // Linked by pamsm.
 unsafe extern "C" {
@@ -131,8 +136,8 @@ pub(crate) fn peer_uid(socket: &OwnedFd) -> Result<u32, Errno> {
     Ok(peer.uid)
 }
 
-/// Has a program begin without anything of its caller: no open file but the standard streams, no ignored signal, no
-/// terminal, no limit that the user has set himself, and files that nobody else can read.
+/// Has a program begin without anything of its caller: no open file but the standard streams, no signal that is ignored or
+/// held back, no terminal, no limit and no low rank that the user has set himself, and files that nobody else can read.
 pub(crate) fn stand_alone(command: &mut Command) {
     // SAFETY: between fork and exec only system calls are made: nothing allocates, locks or panics.
     unsafe { command.pre_exec(stand_alone_now) };
@@ -142,18 +147,45 @@ fn stand_alone_now() -> std::io::Result<()> {
     // Its own group, to be ended as one; no keys of the user's terminal reach it.
     rustix::process::setsid()?;
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
-    let unlimited = Rlimit { current: None, maximum: None };
     for limit in [Resource::Fsize, Resource::Cpu, Resource::As, Resource::Data] {
-        // A container may have set it, and says no.
-        let _left = rustix::process::setrlimit(limit, unlimited);
+        raise(limit, Rlimit { current: None, maximum: None });
     }
+    for (limit, least) in [(Resource::Nofile, FILES_MIN), (Resource::Stack, STACK_BYTES_MIN)] {
+        raise(limit, at_least(rustix::process::getrlimit(limit), least));
+    }
+    // The first that the system ends when its memory is short would be what a user does not want: see proc(5). Who may not
+    // raise himself stays where he is.
+    let _left = rustix::process::setpriority_process(None, 0);
+    let _left =
+        rustix::fs::open(c"/proc/self/oom_score_adj", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+            .and_then(|score| rustix::io::write(score, b"0"));
     for signal in 1..=SIGNALS_MAX {
         // SAFETY: sets no function; signals that cannot be set say so, and nothing comes of it.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
+    let mut none = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `none` is a place for one set.
+    unsafe { libc::sigemptyset(none.as_mut_ptr()) };
+    // SAFETY: `none` is a set by the call before; the former one is not asked for.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), ptr::null_mut()) };
     // SAFETY: closes nothing now, so that the standard library can still tell that exec failed.
     let code = unsafe { libc::syscall(libc::SYS_close_range, FIRST_OTHER, c_uint::MAX, CLOSE_ON_EXEC) };
     if code == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// Raises a limit, as far as it can be raised: a container may have set it, and says no.
+fn raise(limit: Resource, to: Rlimit) {
+    if rustix::process::setrlimit(limit, to.clone()).is_err() {
+        let maximum = rustix::process::getrlimit(limit).maximum;
+        let _left = rustix::process::setrlimit(limit, Rlimit { current: maximum, maximum });
+    }
+}
+
+/// A limit that a user may have lowered, as high as it has to be.
+fn at_least(limit: Rlimit, least: u64) -> Rlimit {
+    // None is no limit.
+    let raised = |limit: Option<u64>| limit.map(|limit| limit.max(least));
+    Rlimit { current: raised(limit.current), maximum: raised(limit.maximum) }
 }
 
 impl PamMessage {

@@ -61,11 +61,11 @@ pub(crate) fn may_go_unheard(words: &[String]) -> bool {
 pub(crate) fn open(transaction: &mut Transaction, words: &[String], clock: &dyn Clock) -> Opened {
     fault_point!("session::open");
     let items = transaction.session_items();
-    transaction.keep_person();
     let person = transaction.person();
-    if let Some(known) = &person {
-        // Modules of the session that came before may have put something else there.
-        transaction.set_person(known);
+    // Modules of the session that came before may have put something else there.
+    match &person {
+        Some(known) => transaction.set_person(known),
+        None => transaction.forget_person(),
     }
     let Some(socket) = socket(transaction, words, &items) else { return Opened::Unheard };
     // A stack that names the module twice opens one session.

@@ -34,6 +34,10 @@ const LOGIN: &str = "pam_postern.login";
 /// Under this name libpam keeps who was let in.
 const PERSON: &str = "pam_postern.person";
 
+/// Under this name libpam keeps that what the environment said of the login was taken over: what is there later, others
+/// put there.
+const TAKEN_OVER: &str = "pam_postern.taken_over";
+
 /// Under this name libpam keeps what became of the recorder of the open session.
 const RECORDER: &str = "pam_postern.recorder";
 
@@ -81,27 +85,47 @@ impl Transaction {
         if is_one && (1..=REFERENCE_BYTES_MAX).contains(&reference.len()) {
             // A session without it is listed as one without a login.
             let _unset = self.pam.putenv(&format!("{LOGIN_VARIABLE}={reference}"));
+            let _kept = self.pam.send_bytes(LOGIN, reference.as_bytes().to_vec(), None);
         }
     }
 
     /// Takes that of an earlier try away.
     pub(crate) fn forget_login_reference(&self) {
-        self.keep_login_reference();
+        self.take_login_variable();
+        let _kept = self.pam.send_bytes(TAKEN_OVER, Vec::new(), None);
         let _kept = self.pam.send_bytes(LOGIN, Vec::new(), None);
     }
 
-    /// Takes the reference out of the PAM environment, which becomes that of the user's programs, and keeps it here.
-    pub(crate) fn keep_login_reference(&self) {
-        // libpam complains when a variable is taken away that is not there.
-        if let Some(reference) = owned(self.pam.getenv(LOGIN_VARIABLE).ok().flatten()) {
+    /// Takes over what sshd's process for passwords has left in the environment: the reference of the login, and who was
+    /// let in. Once for each login: modules of the session, which come later, put there what users have written.
+    pub(crate) fn take_over_login(&self) {
+        if self.pam.retrieve_bytes(TAKEN_OVER).is_ok_and(|taken| !taken.is_empty()) {
+            return;
+        }
+        let _kept = self.pam.send_bytes(TAKEN_OVER, b"yes".to_vec(), None);
+        if let Some(reference) = self.take_login_variable() {
             let _kept = self.pam.send_bytes(LOGIN, reference, None);
-            let _left = self.pam.putenv(LOGIN_VARIABLE);
+        }
+        if self.person().is_none() {
+            let [login, email, reference] =
+                person::VARIABLES.map(|name| owned(self.pam.getenv(name).ok().flatten()));
+            if let Some(known) = Known::from_environment(login, email, reference) {
+                let _kept = self.pam.send_bytes(PERSON, known.to_bytes(), None);
+            }
         }
     }
 
-    /// The reference of the login, if there was one.
+    /// Takes the reference out of the PAM environment, which becomes that of the user's programs.
+    fn take_login_variable(&self) -> Option<Vec<u8>> {
+        let reference = owned(self.pam.getenv(LOGIN_VARIABLE).ok().flatten())?;
+        // libpam complains when a variable is taken away that is not there.
+        let _left = self.pam.putenv(LOGIN_VARIABLE);
+        Some(reference)
+    }
+
+    /// The reference of the login, if there was one. What else is under its name in the environment goes.
     pub(crate) fn login_reference(&self) -> Option<Vec<u8>> {
-        self.keep_login_reference();
+        self.take_login_variable();
         self.pam.retrieve_bytes(LOGIN).ok().filter(|reference| !reference.is_empty())
     }
 
@@ -123,18 +147,6 @@ impl Transaction {
             }
         }
         let _kept = self.pam.send_bytes(PERSON, Vec::new(), None);
-    }
-
-    /// Keeps who was let in where sshd's process for passwords has left him in the environment: modules of the session,
-    /// which come later, can put something else there.
-    pub(crate) fn keep_person(&self) {
-        if self.person().is_none() {
-            let [login, email, reference] =
-                person::VARIABLES.map(|name| owned(self.pam.getenv(name).ok().flatten()));
-            if let Some(known) = Known::from_environment(login, email, reference) {
-                let _kept = self.pam.send_bytes(PERSON, known.to_bytes(), None);
-            }
-        }
     }
 
     /// Who was let in, if that is known.

@@ -75,7 +75,7 @@ fn write_recorder(script: &str) {
 fn noting(then: &str) -> String {
     format!(
         "{{ echo \"arguments $# $1 $2\"; env | sort; id -u; id -ru; umask; pwd; ls -l /proc/self/fd; ulimit -f; \
-         echo end; }} >> {NOTES}\n{then}"
+         echo files $(ulimit -n); nice; grep ^SigBlk /proc/self/status; echo end; }} >> {NOTES}\n{then}"
     )
 }
 
@@ -211,7 +211,11 @@ fn a_recorder_begins_and_ends_with_each_session_and_is_told_the_facts_and_nothin
 
     fs::remove_file(NOTES).expect("the notes");
     let mut command = machine.as_user(ALICE, "bash");
-    command.args(["-c", "ulimit -S -f 8; umask 0; cd /tmp; trap '' HUP; exec sudo -E id -un"]);
+    command.args([
+        "-c",
+        "ulimit -S -f 8; ulimit -S -n 300; umask 0; cd /tmp; trap '' HUP; \
+         exec nice -n 5 env --block-signal=TERM,ALRM sudo -E id -un",
+    ]);
     command.env("LD_PRELOAD", "/nowhere.so").env("POSTERN_USER", "mallory");
     let shown = sudo(command);
     assert!(shown.contains("root\r\n"), "{shown}");
@@ -222,12 +226,39 @@ fn a_recorder_begins_and_ends_with_each_session_and_is_told_the_facts_and_nothin
         assert!(told.contains(line), "{line:?} is not in {told}");
     }
     assert!(!told.contains("LD_PRELOAD") && !told.contains("mallory"), "{told}");
+    assert!(told.contains("SigBlk:\t0000000000000000\n") && told.contains("\n0\nSigBlk"), "{told}");
+    let files = told.lines().find_map(|line| line.strip_prefix("files ")?.parse::<u64>().ok());
+    assert!(files.is_some_and(|files| files >= 1_024), "{told}");
 
     fs::remove_file(NOTES).expect("the notes");
     console_dialogue(ALICE, &ANSWERS).logged_in();
     let told =
         wait_for("the end of the recording", || Some(notes()).filter(|notes| notes.contains("EVENT=close")));
     assert!(told.contains("POSTERN_SERVICE=login") && told.contains("POSTERN_TTY=/dev/pts/"), "{told}");
+}
+
+// covers: R10
+#[test]
+fn after_a_key_alone_nobody_is_named_whatever_other_modules_put_into_the_environment() {
+    let machine = machine("");
+    let _verifier = verifier(&section(""));
+    write_recorder(&noting("exit 0"));
+    // As `pam_env` with `user_readenv` does it with a file of the user's.
+    let lines = "POSTERN_PERSON DEFAULT=mallory\nPOSTERN_REFERENCE DEFAULT=7QK2-9ZB4\n";
+    fs::write("/etc/postern/env.conf", lines).expect("the file");
+    let file = Path::new("/etc/pam.d/sshd");
+    let pam = fs::read_to_string(file).expect("the PAM file");
+    let before = "session required pam_env.so conffile=/etc/postern/env.conf readenv=0";
+    fs::write(file, pam.replace("\nsession required", &format!("\n{before}\nsession required")))
+        .expect("the PAM file");
+    let _sshd = Sshd::start_with(&[("AuthenticationMethods", "publickey")]);
+    let shown = Terminal::start(sshd::key_client(ALICE, &[&format!("{SAY_WHO}; {SHOW}")])).finish();
+    let shown = shown.transcript;
+    assert!(shown.contains(LOGGED_IN) && !shown.contains("mallory"), "{shown}");
+    let told = notes();
+    assert!(told.contains("POSTERN_EVENT=open") && told.contains("POSTERN_USER=alice"), "{told}");
+    assert!(!told.contains("mallory") && !told.contains("POSTERN_REFERENCE"), "{told}");
+    drop(machine);
 }
 
 // covers: R10
