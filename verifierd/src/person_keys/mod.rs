@@ -299,7 +299,8 @@ impl PersonKeys {
         }
         let changes = over.iter().map(|held| held.record.remove()).chain([record.put()]).collect();
         let told = format!("role {}, until {}", word(record.role), rfc3339(record.until));
-        self.store(changes, &record, "person_key_added", &told, &record.made_by).await?;
+        let by = (record.made_by.as_str(), record.is_his_own);
+        self.store(changes, &record, "person_key_added", &told, by).await?;
         over.iter().for_each(|held| self.ring.remove(held.record.id));
         Ok(self.ring.put(record))
     }
@@ -316,8 +317,8 @@ impl PersonKeys {
                 return Err(PersonKeyError::MoreRights);
             }
             let told = format!("role {}", word(held.record.role));
-            this.store(vec![held.record.remove()], &held.record, "person_key_revoked", &told, &by.name)
-                .await?;
+            let by = (by.name.as_str(), by.person == Some(held.record.person));
+            this.store(vec![held.record.remove()], &held.record, "person_key_revoked", &told, by).await?;
             this.ring.remove(id);
             Ok(held)
         })
@@ -346,12 +347,12 @@ impl PersonKeys {
         record: &KeyRecord,
         event: &str,
         told: &str,
-        by: &str,
+        (by, is_himself): (&str, bool),
     ) -> Result<(), PersonKeyError> {
         let event = AuditRecord {
             at: rfc3339(self.now()),
             event: event.into(),
-            reason: "administrator".into(),
+            reason: if is_himself { "owner" } else { "administrator" }.into(),
             actor: Some(by.to_owned()),
             person: Some(record.login.clone()),
             detail: Some(format!("key {} ({}), {told}", record.name, record.id)),

@@ -155,7 +155,7 @@ impl From<KeyringError> for Refusal {
     fn from(error: KeyringError) -> Self {
         let code = match error {
             KeyringError::NoSuchKey => ErrorCode::NotFound,
-            KeyringError::NameTaken | KeyringError::TooMany => ErrorCode::Conflict,
+            KeyringError::NameTaken | KeyringError::TooMany | KeyringError::InUse => ErrorCode::Conflict,
             KeyringError::Name | KeyringError::TooLong => ErrorCode::Malformed,
             KeyringError::NotStored { .. } | KeyringError::Random(_) | KeyringError::Busy => {
                 ErrorCode::Unavailable

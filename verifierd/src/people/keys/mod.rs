@@ -45,6 +45,9 @@ pub enum KeyringError {
     /// The key says too much of itself.
     #[error("this key cannot be kept: it describes itself in more than {CREDENTIAL_BYTES_MAX} bytes")]
     TooLong,
+    /// It is somebody's: what it signs would be said by two. Source: WebAuthn Level 3, section 7.1, step 26.
+    #[error("this key is registered already")]
+    InUse,
     /// None, or none of this id.
     #[error("there is no such key")]
     NoSuchKey,
@@ -85,6 +88,12 @@ impl Keys {
     pub fn of(&self, person: PersonId) -> Arc<[HeldKey]> {
         let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
         held.get(&person).cloned().unwrap_or_default()
+    }
+
+    /// Whether anybody has this credential.
+    fn has(&self, credential: &serde_json::Value) -> bool {
+        let held = self.held.read().unwrap_or_else(PoisonError::into_inner);
+        held.values().flat_map(|keys| keys.iter()).any(|key| key.is_of(credential))
     }
 
     /// Puts the keys of a person there, once that is durable.
@@ -172,6 +181,9 @@ impl Keyring {
         let (this, person) = (self.clone(), person.clone());
         self.in_turn(async move {
             this.check_new(person.id, &name)?;
+            if this.keys.has(&credential) {
+                return Err(KeyringError::InUse);
+            }
             let mut keys = this.of(person.id).to_vec();
             let told = format!("{name:?}, key {id}");
             keys.push(HeldKey { id, name, added: this.clock.now(), used: None, counter: 0, credential });

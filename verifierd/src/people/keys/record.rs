@@ -28,6 +28,15 @@ pub struct HeldKey {
     pub credential: serde_json::Value,
 }
 
+impl HeldKey {
+    /// Whether a new credential has the id of this one, which is a key's own and no other's.
+    pub fn is_of(&self, credential: &serde_json::Value) -> bool {
+        let id = |credential: &serde_json::Value| credential.pointer("/cred/cred_id").cloned();
+        let own = id(&self.credential);
+        own.is_some() && own == id(credential)
+    }
+}
+
 /// All keys of a person, of our own records or of the directory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeysRecord {

@@ -323,7 +323,7 @@ fn unavailable() -> Reply {
 fn status_of(error: &KeyringError) -> StatusCode {
     match error {
         KeyringError::Name | KeyringError::TooLong => StatusCode::BAD_REQUEST,
-        KeyringError::NameTaken | KeyringError::TooMany => StatusCode::CONFLICT,
+        KeyringError::NameTaken | KeyringError::TooMany | KeyringError::InUse => StatusCode::CONFLICT,
         KeyringError::NoSuchKey => StatusCode::NOT_FOUND,
         KeyringError::NotStored { .. } | KeyringError::Random(_) | KeyringError::Busy => {
             StatusCode::SERVICE_UNAVAILABLE

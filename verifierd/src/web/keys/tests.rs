@@ -7,6 +7,9 @@ use ledger::StartState;
 use serde_json::Value;
 
 use super::authenticator::{Authenticator, PRESENT};
+use crate::accounts::Actor;
+use crate::people::keys::{KeyringError, NewKey};
+use crate::people::{Person, PersonId};
 use crate::web::tests::{Answer, BASE, Browser, DESK, PASSWORD, Site};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -87,6 +90,26 @@ async fn a_key_is_added_with_a_code_and_stands_for_one_after_the_password() {
     let mut carol = site.browser(DESK);
     let question = carol.asked_for_key().await;
     assert_eq!(carol.give_key(&key.sign(&question)).await.status, StatusCode::OK);
+}
+
+// covers: I11
+#[tokio::test]
+async fn a_key_that_somebody_has_is_nobody_elses() {
+    let (site, _) = Site::with_key().await;
+    let people = &site.trial.service.dialogue.people;
+    let carol = people.by_login("carol").await.unwrap().unwrap();
+    let credential = people.keyring().of(carol.id)[0].credential.clone();
+    let mut another = Person::clone(&carol);
+    (another.id, another.login) = (PersonId(7), "dave".into());
+    for person in [&another, &*carol] {
+        let new = NewKey { name: "hers".into(), credential: credential.clone() };
+        let refused = people.keyring().add(person, new, Actor::owner("x")).await;
+        assert!(matches!(refused, Err(KeyringError::InUse)), "{refused:?}");
+    }
+    let mut other = credential;
+    other["cred"]["cred_id"] = "AAAA".into();
+    let new = NewKey { name: "other".into(), credential: other };
+    people.keyring().add(&another, new, Actor::owner("x")).await.unwrap();
 }
 
 // covers: A01, I07
