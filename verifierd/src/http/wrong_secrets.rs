@@ -2,7 +2,7 @@
 //! does not fill the trail.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,12 +49,14 @@ impl WrongSecrets {
     /// * `now`: of a clock that never goes back.
     pub(crate) fn is_barred(&self, source: IpAddr, now: Duration) -> bool {
         let late = self.lock();
-        late.by_source.get(&source).is_some_and(|wrong| wrong.counted(now, WITHIN) >= WRONG_PER_SOURCE_MAX)
+        late.by_source
+            .get(&network(source))
+            .is_some_and(|wrong| wrong.counted(now, WITHIN) >= WRONG_PER_SOURCE_MAX)
     }
 
     /// Counts a wrong secret.
     pub(crate) fn count(&self, source: IpAddr, now: Duration) -> Recording {
-        let mut late = self.lock();
+        let (mut late, source) = (self.lock(), network(source));
         if late.by_source.len() >= SOURCES_MAX && !late.by_source.contains_key(&source) {
             late.by_source.retain(|_, wrong| wrong.is_open(now, WITHIN));
         }
@@ -70,6 +72,14 @@ impl WrongSecrets {
 
     fn lock(&self) -> MutexGuard<'_, Late> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One place for all addresses that a customer holds, as logins are counted: see `engine::Source`.
+fn network(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     }
 }
 
@@ -91,6 +101,23 @@ mod tests {
         }
         assert!(wrong.is_barred(source(1), at(899)) && !wrong.is_barred(source(2), at(899)));
         assert!(!wrong.is_barred(source(1), at(900)));
+    }
+
+    // covers: B13
+    #[test]
+    fn a_customer_with_many_addresses_of_a_network_is_one_source() {
+        let (wrong, at) = (WrongSecrets::default(), Duration::from_secs(0));
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        for last in 0..WRONG_PER_SOURCE_MAX {
+            wrong.count(address(&format!("fd00::{last:x}")), at);
+            wrong.count(address("::ffff:192.0.2.1"), at);
+        }
+        for barred in ["fd00::ffff:1", "192.0.2.1"] {
+            assert!(wrong.is_barred(address(barred), at), "{barred}");
+        }
+        for other in ["fd00:0:0:1::1", "::ffff:192.0.2.2"] {
+            assert!(!wrong.is_barred(address(other), at), "{other}");
+        }
     }
 
     // covers: I13
