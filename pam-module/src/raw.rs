@@ -175,7 +175,7 @@ fn stand_alone_now() -> std::io::Result<()> {
 
 /// Raises a limit, as far as it can be raised: a container may have set it, and says no.
 fn raise(limit: Resource, to: Rlimit) {
-    if rustix::process::setrlimit(limit, to.clone()).is_err() {
+    if rustix::process::setrlimit(limit, to).is_err() {
         let maximum = rustix::process::getrlimit(limit).maximum;
         let _left = rustix::process::setrlimit(limit, Rlimit { current: maximum, maximum });
     }
