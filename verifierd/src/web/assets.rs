@@ -1,4 +1,4 @@
-//! The one style and the scripts of the pages. All are in the program; browsers may keep them for a day.
+//! The one style, the icon and the scripts of the pages. All are in the program; browsers may keep them for a day.
 
 use http_body_util::Full;
 use hyper::body::Bytes;
@@ -7,8 +7,9 @@ use hyper::{Method, Response};
 use serve::Reply;
 
 /// Path, type, and what is there. htmx is 2.0.11, as its makers give it out; its licence stands beside it.
-const ASSETS: [(&str, &str, &str); 3] = [
+const ASSETS: [(&str, &str, &str); 4] = [
     ("/assets/style.css", "text/css; charset=utf-8", include_str!("assets/style.css")),
+    ("/assets/icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
     ("/assets/htmx.js", "text/javascript; charset=utf-8", include_str!("assets/htmx.min.js")),
     ("/assets/keys.js", "text/javascript; charset=utf-8", include_str!("assets/keys.js")),
 ];
