@@ -125,6 +125,27 @@ fn a_request_is_approved_in_a_browser_and_its_mailed_password_opens_once() {
     expect_quiet(&browser);
 }
 
+// covers: E3, R4
+#[test]
+fn an_emergency_is_approved_in_a_browser_and_its_mailed_password_opens() {
+    let _machine = Machine::new();
+    let mut site = Site::start();
+    let number = site.ask("emergency", &[("Reason: ", "the site is down")]);
+    let mail = site.server.expect(1, "carol@example.org");
+    assert!(mail.header("Subject").starts_with("EMERGENCY"), "{mail:?}");
+    let browser = Browser::start();
+    site.sign_in(&browser, "carol");
+    browser.open(&link(&mail, "/requests/"));
+    browser.expect_text("the site is down");
+    browser.fill("#number", &number);
+    browser.click("form[action$='/approve'] button");
+    browser.expect_text("approved by carol");
+    let mailed = site.server.expect(1, ADDRESS);
+    let outcome = ssh_dialogue(ALICE, &[(HER_QUESTION, mailed.password().expect("a password"))]);
+    assert!(outcome.logged_in().contains(LOGGED_IN));
+    expect_quiet(&browser);
+}
+
 /// What somebody types who wants the approver's browser to do something.
 const REASON: &str =
     "<img src=x onerror=\"document.title='owned'\"> </dd><a href=//evil.example>Approve</a> \u{202e}lluf";
