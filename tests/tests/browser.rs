@@ -119,8 +119,11 @@ fn a_request_is_approved_in_a_browser_and_its_mailed_password_opens_once() {
     assert!(outcome.logged_in().contains(LOGGED_IN));
     let refused = ssh_dialogue(ALICE, &[(ANY_QUESTION, password)]).reference();
     assert_eq!(postern::explain(&refused).reason, "issued_used");
+    assert!(browser.has("nav a[href='/requests'][aria-current=true]"), "a page that the list leads to");
     browser.click("main a[href='/requests']");
     browser.expect_text("Access requests");
+    assert!(browser.has("nav a[href='/requests'][aria-current=page]"));
+    assert!(!browser.has("nav a[href='/account'][aria-current]"));
     expect_readable(&browser);
     expect_quiet(&browser);
 }

@@ -33,6 +33,21 @@ pub struct Shown {
     pub form_word: String,
     /// The pages that he may see.
     pub sections: Vec<Section>,
+    /// Where he is.
+    path: String,
+}
+
+impl Shown {
+    /// How the link to a section tells that he is there, if he is (WAI-ARIA, `aria-current`): on its own page, or on one
+    /// that it leads to.
+    pub fn current(&self, section: &Section) -> Option<&'static str> {
+        let below = self.path.strip_prefix(section.path)?;
+        match below.chars().next() {
+            None => Some("page"),
+            Some('/') => Some("true"),
+            Some(_) => None,
+        }
+    }
 }
 
 /// A page that the head of every page leads to.
@@ -70,6 +85,7 @@ pub(super) fn shown(asked: &Asked<'_>, person: &Person) -> Shown {
         name: person.login.clone(),
         form_word: form_word.unwrap_or_default(),
         sections: SECTIONS.into_iter().filter(may_see).collect(),
+        path: asked.path.to_owned(),
     }
 }
 
