@@ -387,6 +387,10 @@ async fn a_directory_that_takes_its_time_holds_up_no_other_decision() {
         tokio::task::yield_now().await;
     }
     assert!(stand.approve("carol", &quick).await.is_ok());
+    // Were it at its end, it would say so by then.
+    for _ in 0..20_000 {
+        tokio::task::yield_now().await;
+    }
     assert!(!slow.is_finished(), "it waits for the directory still");
     assert!(matches!(slow.await.unwrap(), Err(DecideError::People(_))));
 }
