@@ -36,9 +36,18 @@ pub struct Enrolment<'a> {
     pub counter: u64,
 }
 
+/// What an app takes over, in its two forms.
+#[derive(Debug)]
+pub struct Key {
+    /// The secret as it is typed: base 32, in groups of four.
+    pub groups: Zeroizing<String>,
+    /// The `otpauth` URI, as it is scanned.
+    pub uri: Zeroizing<String>,
+}
+
 impl Enrolment<'_> {
-    /// The block of text, at most `columns` wide as far as the QR code goes.
-    pub fn text(self, columns: Option<u16>) -> Zeroizing<String> {
+    /// The key.
+    pub fn key(self) -> Key {
         let groups = group(&self.secret.to_base32());
         let uri = KeyUri {
             issuer: Some(self.issuer.to_owned()),
@@ -52,6 +61,12 @@ impl Enrolment<'_> {
             },
         }
         .to_uri();
+        Key { groups, uri }
+    }
+
+    /// The block of text, at most `columns` wide as far as the QR code goes.
+    pub fn text(self, columns: Option<u16>) -> Zeroizing<String> {
+        let Key { groups, uri } = self.key();
         let drawn = draw(&uri, columns.unwrap_or(COLUMNS_DEFAULT));
         let lead = match drawn {
             Some(_) => "Scan this with your authenticator app, or type in the secret key:",

@@ -23,7 +23,7 @@ use wire::login::{Begin, Continue, Next, Question, Reply, Verdict};
 use zeroize::Zeroizing;
 
 use crate::access::Requests;
-use crate::accounts::{Accounts, Steward, Token};
+use crate::accounts::{Accounts, Steward, Token, UserName};
 use crate::audit::Reason;
 use crate::audit::witness::Witness;
 use crate::clock::Clock;
@@ -37,6 +37,7 @@ use crate::people::People;
 use crate::policy::{Demand, Leave, Terms, demand, remembered_for};
 use crate::sessions::Sessions;
 use enrolment::Enrolment;
+pub use enrolment::Key;
 pub use metronome::Metronome;
 use remembered::AtTerminal;
 pub use remembered::Remembered;
@@ -327,21 +328,32 @@ impl Dialogue {
     }
 
     fn enrolment_text(&self, login: &Login, token: &Token) -> Result<String, DialogueError> {
+        let user = login.user_name().map_err(|_| DialogueError::Malformed("not an account name"))?;
+        let mut text = self.enrolment(&user, token, |enrolment| enrolment.text(login.columns))?;
+        Ok(std::mem::take(&mut *text))
+    }
+
+    /// What an app of this user takes over of a token.
+    ///
+    /// # Errors
+    /// When its secret cannot be unsealed.
+    pub fn enrolment_key(&self, user: &UserName, token: &Token) -> Result<Key, DialogueError> {
+        self.enrolment(user, token, |enrolment| enrolment.key())
+    }
+
+    fn enrolment<T>(
+        &self,
+        user: &UserName,
+        token: &Token,
+        told: impl FnOnce(Enrolment<'_>) -> T,
+    ) -> Result<T, DialogueError> {
         let secret = token.record.secret(&self.token_sealer).map_err(|error| {
             tracing::error!(%error, "a token cannot be shown for enrolment");
             DialogueError::Unavailable
         })?;
-        let user = login.user_name().map_err(|_| DialogueError::Malformed("not an account name"))?;
         let config = self.config.load();
-        let enrolment = Enrolment {
-            issuer: &config.enrolment.issuer,
-            user: &user,
-            host: &self.host,
-            secret,
-            parameters: &token.parameters,
-            counter: token.value(),
-        };
-        Ok(std::mem::take(&mut *enrolment.text(login.columns)))
+        let (issuer, host, parameters) = (&config.enrolment.issuer, &self.host, &token.parameters);
+        Ok(told(Enrolment { issuer, user, host, secret, parameters, counter: token.value() }))
     }
 }
 

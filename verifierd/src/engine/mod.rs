@@ -4,6 +4,7 @@
 //! alone decides whether it was the first. No lock is held while hashing or waiting. Every decision is
 //! recorded in the commit of its claim or its failure count, before it is told.
 
+mod app;
 mod decision;
 mod evaluation;
 mod expected;
@@ -39,7 +40,7 @@ pub use source::Source;
 
 use crate::access::Requests;
 use crate::accounts::{
-    Accounts, Actor, ChangeError, Edit, EditedClaim, Hot, RecoveryCode, Steward, Token, TokenState,
+    Accounts, Actor, ChangeError, Edit, EditedClaim, Hot, ProvedApp, RecoveryCode, Steward, Token, TokenState,
     Unlocking, User, UserName,
 };
 use crate::audit::witness::Witness;
@@ -139,7 +140,7 @@ struct Among<'a> {
     recovery_codes: bool,
 }
 
-/// What a claim writes.
+/// What a decision writes.
 enum Write {
     /// The claim alone.
     Plain(Claim),
@@ -147,6 +148,8 @@ enum Write {
     Edited { token: Arc<Token>, edit: Edit, claim: Claim },
     /// New recovery codes too.
     NewCodes { name: UserName, codes: Vec<RecoveryCode>, claim: Claim },
+    /// No claim, but a new app with what its first code used up.
+    App { token: Arc<Token>, value: u64 },
 }
 
 /// The code of a moving factor, about to be claimed.
@@ -269,7 +272,7 @@ impl Engine {
         let Ok(reference) = Reference::draw() else { return false };
         let record = AuditRecord {
             at: rfc3339(self.tools.clock.now()),
-            reason: "login".into(),
+            reason: if occasion.is_login() { "login" } else { "owner" }.into(),
             token: Some(serial.into()),
             ..occasion.record()
         };
@@ -414,6 +417,7 @@ impl Engine {
             Some(Write::NewCodes { name, codes, claim }) => {
                 steward.claim_with_new_codes(name, codes, claim, changes, audit).await
             }
+            Some(Write::App { token, value }) => steward.add_app(ProvedApp { token, value, audit }).await,
         };
         match outcome {
             Outcome::NotCommitted(Refusal::Superseded { value, .. }) => Submitted::Superseded { value },

@@ -1,4 +1,12 @@
 //! One's own account: who is signed in, his tokens and recovery codes, and where all else of his is.
+//!
+//! | module | does |
+//! | --- | --- |
+//! | `app` | adds an authenticator app |
+//! | `password` | another password of one's own |
+
+mod app;
+mod password;
 
 use std::sync::Arc;
 
@@ -10,11 +18,34 @@ use super::pages::shown;
 use super::parts::{Cell, Facts};
 use super::sheet::{Outcome, Sheet, refusal};
 use super::users::{codes_left, token_rows};
-use super::{Asked, Web};
+use super::{Asked, Typed, Web};
+use crate::accounts::Actor;
+use crate::engine::{Attempt, Occasion};
 use crate::http::roles::Caller;
-use crate::people::Person;
+use crate::people::{Person, PersonOrigin};
+
+/// The event of a person who proves on a page that he is himself.
+pub(super) const PROOF: &str = "self_service";
+
+/// A person as records have him who changes what is his own.
+pub(super) fn owner(person: &Arc<Person>) -> Actor {
+    Actor::owner(Caller::from(person).signature())
+}
 
 impl Web {
+    /// What somebody who is signed in types on a page of his own; `None` where nothing can be drawn.
+    pub(super) fn own_attempt(
+        &self,
+        asked: &Asked<'_>,
+        person: &Arc<Person>,
+        event: &'static str,
+        typed: Typed,
+    ) -> Option<Attempt> {
+        let attempt = self.attempt(&person.login, &asked.place, typed)?;
+        let occasion = Occasion::on_page(event, attempt.occasion.login.clone(), owner(person));
+        Some(Attempt { occasion, ..attempt })
+    }
+
     /// The page of whoever is signed in.
     pub(super) async fn show_account(&self, asked: &Asked<'_>, person: &Arc<Person>) -> Reply {
         let visitor = shown(asked, person);
@@ -36,6 +67,12 @@ impl Web {
                 Err(refused) => return refusal("Your account", &refused, &visitor),
             }
             page.links.push(("New recovery codes", path(&["users", account.as_str(), "recovery"])));
+            if self.may_add_apps() {
+                page.links.push(("Add an authenticator app", app::PAGE.into()));
+            }
+        }
+        if person.origin == PersonOrigin::Internal {
+            page.links.push(("Change your password", password::PAGE.into()));
         }
         if cfg!(feature = "webauthn") {
             page.links.push(("Security keys and passkeys", "/account/keys".into()));
@@ -46,3 +83,6 @@ impl Web {
         page.reply(asked, Outcome::None)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! | `guard` | refuses requests that are not for us or not from our pages; says what browsers are to keep from |
 //! | `sessions` | knows who is signed in |
 //! | `sign_in` | a person's login name and password, then a one-time password |
+//! | `way_back` | the page that was asked for before signing in |
 //! | `keys` | security keys and passkeys in the place of a one-time password |
 //! | `requests` | access requests: the list, deciding, "this was not me" |
 //! | `account` | one's own account |
@@ -47,6 +48,7 @@ mod sign_in;
 mod status;
 mod tokens;
 mod users;
+mod way_back;
 
 use std::sync::Arc;
 
@@ -83,6 +85,8 @@ pub struct Web {
 struct Asked<'a> {
     method: &'a Method,
     path: &'a str,
+    /// The part after it, without the `?`.
+    query: &'a str,
     /// Where it comes from, as throttles count.
     place: String,
     /// The name of the session that it shows, and whose that is.
@@ -155,8 +159,9 @@ impl Web {
             Err(refusal) => return refusal,
         };
         let visitor = self.visitor(&head.method, &head.headers);
+        let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
         let asked =
-            Asked { method: &head.method, path: head.uri.path(), place: address.to_string(), visitor, form };
+            Asked { method: &head.method, path, query, place: address.to_string(), visitor, form };
         // Apart: what each page keeps while it waits would lie on the stack of all others.
         Box::pin(self.route(asked)).await
     }
@@ -190,7 +195,7 @@ impl Web {
                     tracing::warn!(%error, "nobody can tell whether somebody is still signed in");
                     sign_in::unavailable()
                 }
-                Ok(None) => redirect("/sign-in"),
+                Ok(None) => redirect(&way_back::sign_in(&way_back::asked(&asked))),
                 Ok(Some(person)) => Box::pin(self.route_signed_in(&asked, person, segments.as_slice())).await,
             },
         }
@@ -210,6 +215,11 @@ impl Web {
         match (asked.method, segments) {
             (GET | HEAD, [""]) => requests::start(),
             (GET | HEAD, ["account"]) => self.show_account(asked, &person).await,
+            (GET | HEAD, ["account", "password"]) => self.show_own_password(asked, &person),
+            (POST, ["account", "password"]) => self.change_own_password(asked, &person).await,
+            (GET | HEAD, ["account", "app"]) => self.show_app(asked, &person),
+            (POST, ["account", "app"]) => self.begin_app(asked, &person).await,
+            (POST, ["account", "app", "first"]) => self.finish_app(asked, &person).await,
             #[cfg(feature = "webauthn")]
             (GET | HEAD, ["account", "keys"]) => self.show_keys(asked, &person),
             #[cfg(feature = "webauthn")]

@@ -3,7 +3,7 @@
 //! In memory: a restart signs everybody out. The table holds a hash of the name, so whoever reads it is nobody.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 #[cfg(feature = "webauthn")]
 use super::keys::{CEREMONY_MAX, Ceremony};
+use crate::accounts::Token;
 use crate::keys::{KeyError, NameHasher, random_bytes};
 use crate::people::PersonId;
 
@@ -35,6 +36,12 @@ const PLACE_HALF_WAY_MAX: usize = 2;
 
 /// His half-way ones from everywhere: eight places at once.
 const PERSON_HALF_WAY_MAX: usize = 16;
+
+/// How long a new app may take until it shows its first code.
+const APP_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// Codes that are looked at for it: typing errors.
+const APP_TRIES_MAX: u32 = 5;
 
 /// Bytes of a session's name, and of the word that its forms carry.
 const NAME_BYTES: usize = 32;
@@ -97,6 +104,30 @@ struct Held {
     /// What a key was asked, and when.
     #[cfg(feature = "webauthn")]
     asked: Option<(Ceremony, Duration)>,
+    /// An app that has shown no code yet.
+    app: Option<NewApp>,
+}
+
+/// An authenticator app that somebody is about to add, and what was shown to him of it.
+#[derive(Clone, Debug)]
+pub struct NewApp {
+    /// What it will be.
+    pub token: Arc<Token>,
+    shown: Duration,
+    tries: u32,
+}
+
+impl NewApp {
+    /// One that is shown now.
+    pub fn new(token: Arc<Token>, now: Duration) -> Self {
+        Self { token, shown: now, tries: 0 }
+    }
+
+    /// The same after a wrong code; none after too many.
+    pub fn tried(self) -> Option<Self> {
+        let tries = self.tries + 1;
+        (tries < APP_TRIES_MAX).then_some(Self { tries, ..self })
+    }
 }
 
 impl Held {
@@ -148,6 +179,7 @@ impl WebSessions {
             seen: now,
             #[cfg(feature = "webauthn")]
             asked: None,
+            app: None,
         };
         held.insert(self.key(name.expose()), session);
         Ok((name, visitor))
@@ -185,6 +217,21 @@ impl WebSessions {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let (ceremony, asked) = held.get_mut(&self.key(name))?.asked.take()?;
         (now < asked + CEREMONY_MAX).then_some(ceremony)
+    }
+
+    /// Keeps an app for the session in which it was shown; another one of the same session is forgotten.
+    pub fn keep_app(&self, name: &str, app: NewApp) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = held.get_mut(&self.key(name)) {
+            held.app = Some(app);
+        }
+    }
+
+    /// The app that was shown in a session, unless that was too long ago. It is forgotten by this: one code at a time is
+    /// looked at.
+    pub fn take_app(&self, name: &str, now: Duration) -> Option<NewApp> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.get_mut(&self.key(name))?.app.take().filter(|app| now < app.shown + APP_MAX)
     }
 
     /// Ends a session.

@@ -14,7 +14,7 @@ use super::parts::{Facts, Field, Rows, sentence};
 pub(super) const ROWS_MAX: usize = 100;
 
 /// What an address may say was done, so that a page that was come to after a form tells it. Nothing else is shown.
-const DONE: [(&str, &str); 8] = [
+const DONE: [(&str, &str); 10] = [
     ("unlocked", "The counts of wrong codes are cleared, and tokens that they had disabled work again."),
     ("associated", "The token is associated: the code was right."),
     ("resync", "The token is in step again."),
@@ -23,6 +23,8 @@ const DONE: [(&str, &str); 8] = [
     ("assigned", "The token is assigned: a code of it is asked for at the next login."),
     ("added", "The token is added."),
     ("changed", "Done."),
+    ("app", "The app is added: its code was right."),
+    ("password", "Your password is changed. Wherever else you were signed in, that has ended."),
 ];
 
 /// How a value is typed.
@@ -31,8 +33,10 @@ pub(super) enum Kind {
     Text,
     /// A one-time password.
     Code,
-    /// Characters that nobody sees.
+    /// Characters that nobody sees, of a new password.
     Password,
+    /// The same, of the present one.
+    PresentPassword,
     /// What goes along, and nobody types.
     Hidden,
     /// One of these: what is sent, and what is read.
@@ -66,6 +70,11 @@ impl Input {
         choices: &'static [(&'static str, &'static str)],
     ) -> Self {
         Self { kind: Kind::Choice(choices), ..Self::text(name, label) }
+    }
+
+    /// The password that holds.
+    pub(super) fn present_password(name: &'static str, label: &'static str) -> Self {
+        Self { kind: Kind::PresentPassword, ..Self::text(name, label) }
     }
 
     /// A new password.

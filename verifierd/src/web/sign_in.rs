@@ -14,7 +14,7 @@ use wire::login::Verdict;
 use super::guard::COOKIE_NAME;
 use super::pages::{Page, redirect};
 use super::sessions::{Beginning, SessionName, Stage, Visitor};
-use super::{Asked, Typed, Web};
+use super::{Asked, Typed, Web, way_back};
 use crate::accounts::UserName;
 use crate::engine::{Attempt, Decision, Occasion, RequestKey};
 use crate::keys::random_bytes;
@@ -31,12 +31,15 @@ const WRONG: &str = "That did not work. Check what you typed, or wait a moment."
 #[template(path = "web/sign_in.html")]
 struct PasswordPage<'a> {
     fault: &'a str,
+    /// Where it goes from here; see [`way_back`].
+    to: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "web/sign_in_code.html")]
 struct CodePage<'a> {
     fault: &'a str,
+    to: &'a str,
     form_word: &'a str,
     has_keys: bool,
 }
@@ -45,16 +48,16 @@ impl Web {
     /// The form of the step that a visitor is at.
     pub(super) fn show_sign_in(&self, asked: &Asked<'_>) -> Reply {
         match &asked.visitor {
-            Some((_, visitor)) if visitor.stage == Stage::SignedIn => redirect("/"),
-            Some((_, visitor)) => self.code_page("", visitor).reply(StatusCode::OK),
-            None => password_page("").reply(StatusCode::OK),
+            Some((_, visitor)) if visitor.stage == Stage::SignedIn => redirect(way_back::of(asked)),
+            Some((_, visitor)) => self.code_page("", asked, visitor).reply(StatusCode::OK),
+            None => password_page("", asked).reply(StatusCode::OK),
         }
     }
 
     /// The first step.
     pub(super) async fn take_password(&self, asked: Asked<'_>) -> Reply {
         let (Some(login), Some(password)) = (asked.form.field("login"), asked.form.field("password")) else {
-            return password_page(WRONG).reply(StatusCode::BAD_REQUEST);
+            return password_page(WRONG, &asked).reply(StatusCode::BAD_REQUEST);
         };
         let login = login.trim().to_owned();
         let Some(attempt) = self.attempt(&login, &asked.place, password.clone()) else {
@@ -65,8 +68,11 @@ impl Web {
         let identified = dialogue.engine.identify(&attempt, &login, &dialogue.people, Desk::Page).await;
         let reply = match identified {
             // Not counted as a success yet: the second step is still to come.
-            Ok((person, _)) => self.begin(&person, Stage::HalfWay, &asked, redirect("/sign-in")),
-            Err(decision) => password_page(&said(&decision)).reply(StatusCode::FORBIDDEN),
+            Ok((person, _)) => {
+                let next = redirect(&way_back::sign_in(way_back::of(&asked)));
+                self.begin(&person, Stage::HalfWay, &asked, next)
+            }
+            Err(decision) => password_page(&said(&decision), &asked).reply(StatusCode::FORBIDDEN),
         };
         dialogue.wait_for_the_next_beat(begun).await;
         reply
@@ -77,7 +83,7 @@ impl Web {
         let Some((_, visitor)) =
             asked.visitor.as_ref().filter(|(_, visitor)| visitor.stage == Stage::HalfWay)
         else {
-            return redirect("/sign-in");
+            return redirect(&way_back::sign_in(way_back::of(&asked)));
         };
         let (true, Some(code)) = (is_own_form(&asked, visitor), asked.form.field("code")) else {
             return Page::nothing("This form is too old. Sign in again.").reply(StatusCode::FORBIDDEN);
@@ -86,7 +92,7 @@ impl Web {
         let begun = dialogue.clock.elapsed();
         let Ok(person) = dialogue.people.by_id(visitor.person).await else { return unavailable() };
         let Some(person) = person.filter(|person| person.version() == visitor.version) else {
-            return redirect("/sign-in");
+            return redirect(&way_back::sign_in(way_back::of(&asked)));
         };
         let Some(attempt) = self.attempt(&person.login, &asked.place, code.clone()) else {
             return unavailable();
@@ -95,16 +101,16 @@ impl Web {
         let decision = dialogue.engine.prove(attempt).await;
         if decision.verdict == Verdict::Allow {
             dialogue.engine.came_in(&occasion, &person.login).await;
-            return self.begin(&person, Stage::SignedIn, &asked, redirect("/"));
+            return self.begin(&person, Stage::SignedIn, &asked, redirect(way_back::of(&asked)));
         }
         dialogue.wait_for_the_next_beat(begun).await;
-        self.code_page(&said(&decision), visitor).reply(StatusCode::FORBIDDEN)
+        self.code_page(&said(&decision), &asked, visitor).reply(StatusCode::FORBIDDEN)
     }
 
-    fn code_page(&self, fault: &str, visitor: &Visitor) -> Page {
+    fn code_page(&self, fault: &str, asked: &Asked<'_>, visitor: &Visitor) -> Page {
         let keys = self.administration.dialogue.people.keyring().of(visitor.person);
         let has_keys = cfg!(feature = "webauthn") && !keys.is_empty();
-        Page::of(&CodePage { fault, form_word: &visitor.form_word, has_keys })
+        Page::of(&CodePage { fault, to: way_back::of(asked), form_word: &visitor.form_word, has_keys })
     }
 
     /// Ends the session.
@@ -171,8 +177,8 @@ pub(super) fn said(decision: &Decision) -> String {
     }
 }
 
-fn password_page(fault: &str) -> Page {
-    Page::of(&PasswordPage { fault })
+fn password_page(fault: &str, asked: &Asked<'_>) -> Page {
+    Page::of(&PasswordPage { fault, to: way_back::of(asked) })
 }
 
 pub(super) fn unavailable() -> Reply {

@@ -39,7 +39,7 @@ pub(super) struct Browser<'a> {
 /// What it was answered.
 pub(super) struct Answer {
     pub(super) status: StatusCode,
-    to: Option<String>,
+    pub(super) to: Option<String>,
     cookie: Option<String>,
     pub(super) body: String,
 }
@@ -110,6 +110,17 @@ impl Site {
         self.trial.service.dialogue.people.roster().by_login("carol").unwrap().id
     }
 
+    /// Carol's tokens.
+    pub(super) fn serials(&self) -> Vec<String> {
+        let carol = self.trial.service.dialogue.accounts.find_named("carol").unwrap();
+        carol.tokens.iter().map(|token| token.record.serial.clone()).collect()
+    }
+
+    /// The events of the audit trail.
+    pub(super) fn events(&self) -> Vec<String> {
+        self.trial.audit().into_iter().map(|record| record.event).collect()
+    }
+
     pub(super) fn browser(&self, place: &str) -> Browser<'_> {
         Browser { site: self, place: place.into(), cookie: None }
     }
@@ -142,7 +153,8 @@ impl Browser<'_> {
     pub(super) async fn send(&mut self, method: Method, path: &str, fields: &[(&str, &str)]) -> Answer {
         let visitor = self.visitor(&method);
         let form = Form::of_fields(fields);
-        let asked = Asked { method: &method, path, place: self.place.clone(), visitor, form };
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let asked = Asked { method: &method, path, query, place: self.place.clone(), visitor, form };
         let reply = self.site.web.route(asked).await;
         let header = |name| reply.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         let cookie = header(SET_COOKIE);
@@ -160,9 +172,14 @@ impl Browser<'_> {
         self.send(Method::POST, "/sign-in", &[("login", "carol"), ("password", password)]).await
     }
 
-    async fn give_code(&mut self, code: &str) -> Answer {
+    pub(super) async fn give_code(&mut self, code: &str) -> Answer {
+        self.post("/sign-in/code", &[("code", code)]).await
+    }
+
+    /// Sends a form that its session was shown.
+    pub(super) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let word = self.visitor(&Method::POST).map(|(_, visitor)| visitor.form_word).unwrap_or_default();
-        self.send(Method::POST, "/sign-in/code", &[("form", &word), ("code", code)]).await
+        self.send(Method::POST, path, &[&[("form", word.as_str())], fields].concat()).await
     }
 
     /// Whether it is let in to where somebody who is signed in is.

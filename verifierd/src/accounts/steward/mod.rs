@@ -5,6 +5,7 @@
 //! What was on its way to a token that changed hands loses its claim, because the token's name in the ledger
 //! changed too (see [`super::TokenId::credential`]).
 
+mod app;
 mod claims;
 mod import;
 mod recovery;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use ledger::{Change, Entry, Ledger, Outcome};
 
+pub use app::ProvedApp;
 pub use claims::{Edit, EditedClaim};
 pub use import::NewHardware;
 pub(crate) use recovery::draw_codes;
@@ -110,6 +112,12 @@ pub enum ChangeError {
          whose secret is given"
     )]
     AppForHolder {
+        /// Who.
+        name: UserName,
+    },
+    /// An app on a page for somebody who has shown no code yet: he enrols where his first factor is asked for.
+    #[error("{name} has shown no code yet: the next login enrols")]
+    NothingProved {
         /// Who.
         name: UserName,
     },

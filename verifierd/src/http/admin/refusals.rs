@@ -39,6 +39,7 @@ impl From<ChangeError> for Refusal {
             | ChangeError::LastToken { .. }
             | ChangeError::TooManyTokens { .. }
             | ChangeError::AppForHolder { .. }
+            | ChangeError::NothingProved { .. }
             | ChangeError::NotFresh { .. }
             | ChangeError::OtpOff { .. } => ErrorCode::Conflict,
             ChangeError::AppForNobody => ErrorCode::Malformed,

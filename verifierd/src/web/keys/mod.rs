@@ -23,20 +23,16 @@ use wire::login::Verdict;
 
 pub use ceremony::{CEREMONY_MAX, Ceremony};
 
+use super::account::{PROOF, owner};
 use super::pages::{Page, Shown, redirect, shown};
 use super::sessions::{Stage, Visitor};
 use super::sign_in::{self, said};
-use super::{Asked, Web};
-use crate::accounts::Actor;
+use super::{Asked, Web, way_back};
 use crate::audit::rfc3339;
-use crate::engine::{Attempt, Decision, Occasion};
-use crate::http::roles::Caller;
+use crate::engine::{Attempt, Decision};
 use crate::people::Person;
 use crate::people::keys::{HeldKey, KEYS_MAX, KeyringError, NewKey, Stale};
 use ceremony::{AnswerFault, Checker};
-
-/// The event of a person who proves on a page that he is himself.
-const PROOF: &str = "self_service";
 
 /// A line of the list.
 struct Row {
@@ -84,7 +80,7 @@ impl Web {
                 &person,
                 Stage::SignedIn,
                 asked,
-                json_reply(StatusCode::OK, &json!({ "to": "/" })),
+                json_reply(StatusCode::OK, &json!({ "to": way_back::of(asked) })),
             );
         }
         dialogue.wait_for_the_next_beat(begun).await;
@@ -271,12 +267,9 @@ impl Web {
         let typed = |name| asked.form.field(name).filter(|typed| !typed.is_empty());
         let dialogue = &self.administration.dialogue;
         let (code, answer) = (typed("code"), typed("answer"));
-        let attempt = self.attempt(&person.login, &asked.place, code.cloned().unwrap_or_default());
-        let Some(attempt) = attempt else {
+        let Some(attempt) = self.own_attempt(asked, person, PROOF, code.cloned().unwrap_or_default()) else {
             return Err((StatusCode::SERVICE_UNAVAILABLE, "Nothing can be decided at the moment.".into()));
         };
-        let occasion = Occasion::on_page(PROOF, attempt.occasion.login.clone(), owner(person));
-        let attempt = Attempt { occasion, ..attempt };
         let begun = dialogue.clock.elapsed();
         let decision = match (code, answer) {
             (Some(_), _) => dialogue.engine.prove(attempt).await,
@@ -289,10 +282,6 @@ impl Web {
         dialogue.wait_for_the_next_beat(begun).await;
         Err((StatusCode::FORBIDDEN, said(&decision)))
     }
-}
-
-fn owner(person: &Arc<Person>) -> Actor {
-    Actor::owner(Caller::from(person).signature())
 }
 
 fn row(key: &HeldKey) -> Row {
