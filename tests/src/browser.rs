@@ -49,6 +49,20 @@ const FLAGS: [&str; 11] = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
 ];
 
+/// Width, height and grey values of a picture, in base 64 both.
+const GREY: &str = "return (async (text) => {
+  const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const picture = await createImageBitmap(new Blob([bytes], { type: 'image/png' }));
+  const { width, height } = picture;
+  const paper = new OffscreenCanvas(width, height).getContext('2d');
+  paper.drawImage(picture, 0, 0);
+  const { data } = paper.getImageData(0, 0, width, height);
+  let grey = '';
+  for (let at = 0; at < data.length; at += 4)
+    grey += String.fromCharCode((data[at] + data[at + 1] + data[at + 2]) / 3);
+  return [width, height, btoa(grey)];
+})(arguments[0])";
+
 /// The browser's pages about itself, such as the one that it begins with.
 const OWN_PAGES: &str = "chrome://";
 
@@ -327,6 +341,19 @@ impl Browser {
             &json!({ "format": "png", "captureBeyondViewport": true, "clip": self.whole_page() }),
         );
         BASE64.decode(answer["data"].as_str().expect("a picture").as_bytes()).expect("a picture")
+    }
+
+    /// What the QR code says that the page shows, to a telephone that is held before it.
+    ///
+    /// # Panics
+    /// When the browser gives no picture.
+    pub fn scan(&self) -> Option<String> {
+        let picture = BASE64.encode(&self.picture());
+        let (width, height, grey): (usize, usize, String) = self.script(GREY, &[json!(picture)]);
+        let grey = BASE64.decode(grey.as_bytes()).expect("base 64");
+        let mut image =
+            rqrr::PreparedImage::prepare_from_greyscale(width, height, |x, y| grey[y * width + x]);
+        image.detect_grids().first()?.decode().ok().map(|(_, text)| text)
     }
 
     fn whole_page(&self) -> Value {

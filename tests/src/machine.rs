@@ -161,6 +161,16 @@ pub fn folder() -> PathBuf {
     PathBuf::from(FOLDER)
 }
 
+/// Has a PAM service tell of its sessions, as far as they can be told.
+///
+/// # Panics
+/// When it has no PAM file.
+pub fn tell_of_sessions(service: &str) {
+    let file = pam_file(service);
+    let lines = fs::read_to_string(&file).expect("the PAM file");
+    fs::write(file, format!("{lines}\nsession optional {MODULE}\n")).expect("the PAM file");
+}
+
 fn add_user(account: Account) {
     let exists =
         fs::read_to_string("/etc/passwd").expect("/etc/passwd").contains(&format!("\n{}:", account.name));

@@ -91,6 +91,13 @@ impl Visitor {
     }
 }
 
+/// Where a browser is sent that asks for a page before somebody is signed in, as [`Answer::header`] has it.
+///
+/// * `path`: of the page.
+pub fn sign_in_for(path: &str) -> String {
+    format!("/sign-in?{}", encode(&[("to", path)])).to_ascii_lowercase()
+}
+
 /// A form as browsers write it.
 pub fn encode(fields: &[(&str, &str)]) -> String {
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()

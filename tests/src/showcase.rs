@@ -9,7 +9,7 @@ use crate::agent::{Agent, enrol, fleet_section, verifier};
 use crate::flows::{LOGGED_IN, SAY_WHO, associated};
 use crate::fob::{Fob, drawer};
 use crate::login_socket::{Dialogue, Login};
-use crate::machine::{ALICE, Machine};
+use crate::machine::{ALICE, Machine, tell_of_sessions};
 use crate::persons::{add, ask_for_approval};
 use crate::site::{HER_QUESTION, Site};
 use crate::terminal::Terminal;
@@ -40,7 +40,7 @@ impl Showcase {
         let machine = Machine::new();
         machine.add_staff();
         add_accounts();
-        tell_of_sessions();
+        tell_of_sessions("sshd");
         let mut site = Site::start_with(&fleet_section(&["localhost"]));
         for (name, role) in STAFF {
             site.add(name);
@@ -72,13 +72,6 @@ fn add_accounts() {
         ACCOUNTS.iter().zip(30_000..).map(|(name, id)| format!("{name}:x:{id}:{id}::/:/usr/sbin/nologin\n"));
     let mut file = fs::OpenOptions::new().append(true).open("/etc/passwd").expect("/etc/passwd");
     file.write_all(lines.collect::<String>().as_bytes()).expect("/etc/passwd");
-}
-
-fn tell_of_sessions() {
-    let file = "/etc/pam.d/sshd";
-    let lines = fs::read_to_string(file).expect("the PAM file");
-    let session = format!("\nsession optional {}\n", crate::machine::MODULE);
-    fs::write(file, lines + session.as_str()).expect("the PAM file");
 }
 
 /// One in each state: available, assigned, associated, disabled, lost, and of an app.

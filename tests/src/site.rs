@@ -124,6 +124,15 @@ impl Site {
     #[track_caller]
     pub fn sign_in(&mut self, browser: &Browser, name: &str) {
         browser.open("/sign-in");
+        self.sign_in_here(browser, name);
+    }
+
+    /// The same on the page for it that is open.
+    ///
+    /// # Panics
+    /// When he does not get in.
+    #[track_caller]
+    pub fn sign_in_here(&mut self, browser: &Browser, name: &str) {
         browser.fill("#login", name);
         browser.fill("#password", PASSWORD);
         browser.click("main form button");

@@ -96,10 +96,10 @@ fn a_request_is_approved_in_a_browser_and_its_mailed_password_opens_once() {
     let path = link(&mail, "/requests/");
     let browser = Browser::start();
     browser.open(&path);
-    browser.expect_place("/sign-in");
+    browser.expect_place(&format!("/sign-in?to={}", path.replace('/', "%2F")));
     expect_readable(&browser);
-    site.sign_in(&browser, "carol");
-    browser.open(&path);
+    site.sign_in_here(&browser, "carol");
+    browser.expect_place(&path);
     browser.expect_text(ADDRESS);
     expect_readable(&browser);
     let wrong = if number == "10" { "11" } else { "10" };
@@ -277,4 +277,80 @@ fn only_request() -> String {
     let items = list["items"].as_array().expect("requests");
     assert_eq!(items.len(), 1, "{list}");
     items[0]["id"].as_str().expect("an id").to_owned()
+}
+
+/// Where the head of every page leads each role, in its order.
+const LED_TO: [(&str, &str); 4] = [
+    ("user", "/requests /sessions /account"),
+    (
+        "auditor",
+        "/requests /users /tokens /persons /sessions /hosts /policy /bans /audit /explain /status /account",
+    ),
+    (
+        "helpdesk",
+        "/requests /users /tokens /persons /sessions /hosts /policy /bans /explain /status /account",
+    ),
+    (
+        "admin",
+        "/requests /users /tokens /persons /sessions /hosts /policy /bans /audit /explain /status /account",
+    ),
+];
+
+/// What the page of a user without the demand offers each of them.
+const OFFERED: [(&str, &[&str]); 4] = [
+    ("user", &[]),
+    ("auditor", &[]),
+    ("helpdesk", &["Unlock", "Associate a token"]),
+    (
+        "admin",
+        &[
+            "Unlock",
+            "Associate a token",
+            "Assign a token",
+            "Add an authenticator app",
+            "Demand a one-time password",
+        ],
+    ),
+];
+
+// covers: P13, I05
+#[test]
+fn each_role_is_led_to_its_pages_and_offered_what_it_may() {
+    let _machine = Machine::new();
+    let mut site = Site::start();
+    postern::otp_on("bob");
+    postern::done(&["user", "set", "bob", "--otp", "off", "--yes"]);
+    let everywhere: BTreeSet<&str> = LED_TO.iter().flat_map(|(_, pages)| pages.split(' ')).collect();
+    let browser = Browser::start();
+    for ((role, pages), (_, offered)) in LED_TO.into_iter().zip(OFFERED) {
+        site.add(role);
+        if role != "user" {
+            postern::done(&["person", "set", role, "--role", role]);
+        }
+        site.sign_in(&browser, role);
+        let links: Vec<String> = browser.script(
+            "return [...document.querySelectorAll('nav a')].map((link) => new URL(link.href).pathname)",
+            &[],
+        );
+        assert_eq!(links.join(" "), pages, "{role}");
+        for page in &everywhere {
+            browser.open(page);
+            let is_refused = browser.text().contains("does not permit this");
+            assert_eq!(
+                is_refused,
+                !links.iter().any(|link| link == page),
+                "{role} {page}: {}",
+                browser.text()
+            );
+        }
+        browser.open("/users/bob");
+        let headings: Vec<String> = browser.script(
+            "return [...document.querySelectorAll('.form h2')].map((heading) => heading.textContent)",
+            &[],
+        );
+        assert_eq!(headings, offered, "{role}");
+        browser.click("header form button");
+        browser.expect_place("/sign-in");
+    }
+    expect_quiet(&browser);
 }

@@ -9,7 +9,7 @@ use system_tests::api::make_certificate;
 use system_tests::keys::{Answer, Key, Program, ask, make, read};
 use system_tests::machine::{ALICE, ANN, Account, Machine, folder};
 use system_tests::metrics;
-use system_tests::pages::{BASE, SECTION, Visitor};
+use system_tests::pages::{BASE, SECTION, Visitor, sign_in_for};
 use system_tests::persons::{PASSWORD, add, approved_by, ask_for_approval};
 use system_tests::postern;
 use system_tests::programs::workspace;
@@ -106,7 +106,7 @@ fn only_a_key_opens_the_api_and_it_opens_nothing_else() {
         &["--header", &format!("authorization: Bearer {}", key.secret)],
         "",
     );
-    assert_eq!((page.status, page.header("location")), (303, Some("/sign-in")));
+    assert_eq!((page.status, page.header("location")), (303, Some(&*sign_in_for("/requests"))));
     for host in ["evil.example", "localhost", "localhost:8443.evil.example"] {
         let answer =
             program.ask_with("GET", "/v1/self", "", &["--http1.1", "--header", &format!("host: {host}")]);

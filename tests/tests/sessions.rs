@@ -2,14 +2,13 @@
 //! end, told or not.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use system_tests::agent::{enrol, fleet_section, verifier};
 use system_tests::fleet::FleetHost;
 use system_tests::flows::{LOGGED_IN, QUESTION, activated, console_up_to_code};
-use system_tests::machine::{ALICE, BOB, MODULE, Machine};
+use system_tests::machine::{ALICE, BOB, Machine, tell_of_sessions};
 use system_tests::network::add_address;
 use system_tests::postern;
 use system_tests::sshd::{self, Sshd};
@@ -26,13 +25,6 @@ const ADDRESS: &str = "10.93.0.1";
 
 /// Longer than two reports of an agent, or two looks of the daemon, are apart.
 const REPORTED: Duration = Duration::from_secs(90);
-
-/// Has a service tell of its sessions.
-fn tell_of_sessions(service: &str) {
-    let file = Path::new("/etc/pam.d").join(service);
-    let lines = fs::read_to_string(&file).expect("the PAM file");
-    fs::write(file, format!("{lines}\nsession optional {MODULE}\n")).expect("the PAM file");
-}
 
 fn sessions() -> Vec<Session> {
     postern::ask::<SessionList>(&["session", "list"]).items

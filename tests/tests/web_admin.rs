@@ -5,7 +5,7 @@ use std::path::Path;
 use system_tests::agent::{Agent, fleet_section, verifier};
 use system_tests::login_socket::{Login, exchange, random_id};
 use system_tests::machine::Machine;
-use system_tests::pages::Visitor;
+use system_tests::pages::{Visitor, sign_in_for};
 use system_tests::postern;
 use system_tests::staff::{Staff, send};
 use wire::admin::{AuditRecord, BanList, Host, HostState};
@@ -72,7 +72,7 @@ fn every_page_is_for_just_the_roles_that_may_and_a_form_of_others_changes_nothin
     let stranger = Visitor::new("stranger");
     for (path, _) in PAGES {
         let answer = stranger.get(path);
-        assert_eq!((answer.status, answer.header("location")), (303, Some("/sign-in")), "{path}");
+        assert_eq!((answer.status, answer.header("location")), (303, Some(&*sign_in_for(path))), "{path}");
     }
     for (path, _) in POSTS {
         assert_eq!(stranger.post(path, &[]).header("location"), Some("/sign-in"), "{path}");

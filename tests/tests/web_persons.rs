@@ -1,7 +1,7 @@
 //! The pages of persons: who sees them, who changes what, and what is asked twice.
 
 use system_tests::machine::Machine;
-use system_tests::pages::Visitor;
+use system_tests::pages::{Visitor, sign_in_for};
 use system_tests::persons::PASSWORD;
 use system_tests::postern;
 use system_tests::staff::{Staff, send};
@@ -76,7 +76,7 @@ fn whoever_may_not_change_persons_is_offered_nothing_and_changes_nothing() {
     let stranger = Visitor::new("stranger");
     let before = postern::audit().len();
     for path in ["/persons", "/persons/ann", "/persons/new"] {
-        assert_eq!(stranger.get(path).header("location"), Some("/sign-in"), "{path}");
+        assert_eq!(stranger.get(path).header("location"), Some(&*sign_in_for(path)), "{path}");
         assert_eq!(alice.get(path).status, 403, "{path}");
     }
     for who in [&dora, &otto] {

@@ -24,7 +24,7 @@ const FIRST: [&str; 5] =
     ["token_disabled", "person_password_disabled", "token_lost", "guesses_from_one_source", "store_behind"];
 
 /// What else is told.
-const EVENTS: [&str; 10] = [
+const EVENTS: [&str; 11] = [
     "token_associated",
     "token_disassociated",
     "recovery_codes_made",
@@ -35,6 +35,7 @@ const EVENTS: [&str; 10] = [
     "host_revoked",
     "security_key_added",
     "security_key_removed",
+    "session_reported",
 ];
 
 /// Logins that are told, by the record's `reason`: a token was associated at the prompt or showed its first code, a

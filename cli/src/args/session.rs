@@ -8,6 +8,12 @@ use clap::{Args, Subcommand};
 pub enum SessionVerb {
     /// List the sessions that are open: who is in, where, since when, and by which login; users see their own
     List(SessionFilter),
+    /// Say that a session of your own was begun by somebody else: goes on record, and whoever is told of events is told
+    Report {
+        /// Its id, as `postern session list --json` has it
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
+        id: String,
+    },
 }
 
 /// Which sessions.

@@ -1,17 +1,39 @@
-//! `postern session`: who is in.
+//! `postern session`: who is in, and that somebody is who should not be.
 
-use wire::admin::{Session, SessionList, SessionLogin};
+use wire::admin::{Session, SessionList, SessionLogin, SessionReported};
 
 use crate::args::{SessionFilter, SessionVerb};
-use crate::client::Client;
+use crate::client::{Client, segment};
 use crate::failure::Failure;
+use crate::output::json::Document;
 use crate::output::table::{self, NOTHING_TO_SAY, or_dash, short};
 use crate::output::{Answer, Format};
 use crate::verbs::policy::path;
 
 /// Runs the verb.
 pub async fn run(client: &Client, verb: SessionVerb, format: Format) -> Result<Answer, Failure> {
-    let SessionVerb::List(SessionFilter { user, host }) = verb;
+    match verb {
+        SessionVerb::List(filter) => list(client, filter, format).await,
+        SessionVerb::Report { id } => {
+            let route = format!("/v1/sessions/{}/report", segment(&id));
+            let reported: SessionReported = client.post_nothing(&route).await?;
+            Answer::one(format, &Document::new("session_reported", &reported), || {
+                let session = &reported.session;
+                table::properties([
+                    ("session", session.id.clone()),
+                    ("user", who(session)),
+                    ("host", or_dash(session.host.as_deref())),
+                    ("since", session.since.clone()),
+                    ("reported", "yes".into()),
+                    ("reference", reported.reference.clone()),
+                ])
+            })
+        }
+    }
+}
+
+async fn list(client: &Client, filter: SessionFilter, format: Format) -> Result<Answer, Failure> {
+    let SessionFilter { user, host } = filter;
     let mut sessions: SessionList = page(client, &user, &host, None).await?;
     while let Some(after) = sessions.next.take() {
         let more = page(client, &user, &host, Some(after)).await?;

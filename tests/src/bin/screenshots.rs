@@ -41,6 +41,9 @@ const PAGES: &[(&str, &str)] = &[
     ("explain", "/explain"),
     ("status", "/status"),
     ("keys", "/account/keys"),
+    ("password", "/account/password"),
+    ("app", "/account/app"),
+    ("session-not-me", "/sessions/00000000000000000000000000000000/not-me"),
     ("nothing-here", NOTHING),
 ];
 
@@ -107,6 +110,9 @@ impl Gallery {
     fn signing_in(&mut self, site: &mut Site) {
         self.browser.open("/");
         self.take("sign-in");
+        self.browser.open("/sessions");
+        self.take("sign-in-for-a-page");
+        self.browser.open("/sign-in");
         self.browser.fill("#login", "carol");
         self.browser.fill("#password", "not her password");
         self.browser.click("main form button");
@@ -142,7 +148,21 @@ impl Gallery {
             }
             self.take(name);
         }
+        self.app(site);
         self.sign_out();
+    }
+
+    /// An app that is added: its key, and what is said of a wrong code.
+    fn app(&mut self, site: &mut Site) {
+        self.browser.open("/account/app");
+        self.browser.fill("input.code", &site.press(STAFF[0].0));
+        self.browser.click("main form button");
+        self.browser.expect_text("Scan this with the app");
+        self.take("app-key");
+        self.browser.fill("#code", "none");
+        self.browser.click("main form button");
+        self.browser.expect_text("That is no code of the new app");
+        self.take("app-wrong-code");
     }
 
     /// The first page of everybody else.

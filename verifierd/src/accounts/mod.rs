@@ -33,7 +33,8 @@ pub use records::{
 pub use recovery::{CODES, RecoveryCode, RecoverySet, USED};
 pub(crate) use steward::draw_codes;
 pub use steward::{
-    Actor, ChangeError, Disassociation, Edit, EditedClaim, NewHardware, NewToken, ProvedApp, Steward, Tools, Unlocking,
+    Actor, ChangeError, Disassociation, Edit, EditedClaim, NewHardware, NewToken, ProvedApp, Steward, Tools,
+    Unlocking,
 };
 pub use system::{account_exists, memberships, number_of};
 pub use token::Token;

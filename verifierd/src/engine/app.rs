@@ -1,13 +1,29 @@
-//! The first code of an authenticator app that a user adds on a page.
+//! An authenticator app: that its secret was shown, and the first code of one that a user adds on a page.
 
 use std::sync::Arc;
 
+use ledger::{Entry, Outcome};
+
 use super::evaluation::{Finding, evaluate_all};
-use super::{Attempt, Decision, Engine, Ruling, Submitted, Write};
+use super::{Attempt, Decision, Engine, Occasion, Ruling, Submitted, Write};
 use crate::accounts::{Token, TokenState};
-use crate::audit::{Reason, Reference};
+use crate::audit::{self, AuditRecord, Reason, Reference, rfc3339};
 
 impl Engine {
+    /// Puts on record that a token's secret was shown; whether that is durable.
+    pub async fn note_shown(&self, occasion: &Occasion, serial: &str) -> bool {
+        let Ok(reference) = Reference::draw() else { return false };
+        let record = AuditRecord {
+            at: rfc3339(self.tools.clock.now()),
+            reason: if occasion.is_login() { "login" } else { "owner" }.into(),
+            token: Some(serial.into()),
+            ..occasion.record()
+        };
+        let record = AuditRecord { event: "enrolment_shown".into(), ..record };
+        let audit = Some(audit::entry(&record, reference));
+        self.tools.ledger.submit(Entry { audit, ..Entry::default() }).await == Outcome::Committed
+    }
+
     /// Gives a user the app that shows his code. Wrong ones count nowhere: whoever types them was just shown the secret.
     ///
     /// * `token`: as [`crate::accounts::Steward::draw_app`] made it.

@@ -40,8 +40,8 @@ pub use source::Source;
 
 use crate::access::Requests;
 use crate::accounts::{
-    Accounts, Actor, ChangeError, Edit, EditedClaim, Hot, ProvedApp, RecoveryCode, Steward, Token, TokenState,
-    Unlocking, User, UserName,
+    Accounts, Actor, ChangeError, Edit, EditedClaim, Hot, ProvedApp, RecoveryCode, Steward, Token,
+    TokenState, Unlocking, User, UserName,
 };
 use crate::audit::witness::Witness;
 use crate::audit::{self, AuditRecord, Reason, Reference, rfc3339};
@@ -265,20 +265,6 @@ impl Engine {
                 unreachable!("an entry without a claim cannot lose one")
             }
         }
-    }
-
-    /// Puts on record that a token's secret was shown; whether that is durable.
-    pub async fn note_shown(&self, occasion: &Occasion, serial: &str) -> bool {
-        let Ok(reference) = Reference::draw() else { return false };
-        let record = AuditRecord {
-            at: rfc3339(self.tools.clock.now()),
-            reason: if occasion.is_login() { "login" } else { "owner" }.into(),
-            token: Some(serial.into()),
-            ..occasion.record()
-        };
-        let record = AuditRecord { event: "enrolment_shown".into(), ..record };
-        let audit = Some(audit::entry(&record, reference));
-        self.tools.ledger.submit(Entry { audit, ..Entry::default() }).await == Outcome::Committed
     }
 
     /// Lets a user try again: clears his counts of wrong codes and enables what they had disabled.

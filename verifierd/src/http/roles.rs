@@ -157,6 +157,8 @@ pub enum Verb {
     RequestCancel,
     /// Who is in.
     SessionList,
+    /// That a session of one's own was begun by somebody else.
+    SessionReport,
     /// All hosts.
     HostList,
     /// One host.
@@ -226,7 +228,7 @@ use Right::{All, Nothing, Own};
 
 /// Verbs and what each role may do with them.
 #[rustfmt::skip]
-const TABLE: [(Verb, [Right; 5]); 54] = [
+const TABLE: [(Verb, [Right; 5]); 55] = [
     //                           user     auditor  helpdesk admin    super
     (Verb::SelfShow,            [Own,     Own,     Own,     Own,     Own]),
     (Verb::UserList,            [Nothing, All,     All,     All,     All]),
@@ -257,6 +259,7 @@ const TABLE: [(Verb, [Right; 5]); 54] = [
     (Verb::RequestDeny,         [Own,     Own,     Own,     Own,     Own]),
     (Verb::RequestCancel,       [Own,     Own,     Own,     All,     All]),
     (Verb::SessionList,         [Own,     All,     All,     All,     All]),
+    (Verb::SessionReport,       [Own,     Own,     Own,     Own,     Own]),
     (Verb::HostList,            [Nothing, All,     All,     All,     All]),
     (Verb::HostShow,            [Nothing, All,     All,     All,     All]),
     (Verb::HostEnrol,           [Nothing, Nothing, Nothing, All,     All]),
@@ -315,7 +318,7 @@ mod tests {
     fn promised(role: Role, verb: Verb) -> Right {
         use Verb::*;
         // Whoever the configuration names decides, whatever his role.
-        if matches!(verb, SelfShow | RequestApprove | RequestDeny) {
+        if matches!(verb, SelfShow | RequestApprove | RequestDeny | SessionReport) {
             return Own;
         }
         match role {

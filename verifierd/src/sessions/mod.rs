@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use wire::session::{CloseSession, NAMED_MAX, NamedSession, OpenSession, SessionsLeftOut, TEXT_BYTES_MAX};
 
-use crate::accounts::kind;
+use crate::accounts::{Actor, kind};
 use crate::audit::{self, AuditRecord, Reference, rfc3339};
 use crate::clock::{Clock, UnixTime};
 use crate::hosts::{HostId, HostIdentity};
@@ -170,6 +170,22 @@ impl Sessions {
             self.ledger.submit(entry)
         };
         stored(self.settle(pending, move |table| drop(table.remove(place, id)))).await
+    }
+
+    /// Takes note that somebody else began a session than its user, as he says. What it tells is the record.
+    ///
+    /// # Errors
+    /// See [`SessionError`]; there is no record then.
+    pub async fn report(&self, session: &Session, by: Actor) -> Result<AuditRecord, SessionError> {
+        let reference = Reference::draw()?;
+        let since = format!(", since {}", rfc3339(session.since));
+        let told = telling(session, "session_reported", "not_me", &since, self.clock.now());
+        let record = AuditRecord { actor: Some(by.name), reference: reference.to_string(), ..told };
+        let audit = Some(audit::entry(&record, reference));
+        let entry = Entry { audit, ..Entry::default() };
+        stored(self.settle(self.ledger.submit(entry), |_| ())).await?;
+        tracing::warn!(user = ?session.user, actor = record.actor, %reference, "a session was reported by its user");
+        Ok(record)
     }
 
     /// Takes note of how many sessions an agent had no room for: a record in the trail.

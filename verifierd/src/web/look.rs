@@ -77,8 +77,11 @@ impl<'a> Look<'a> {
         Page::of(&self).reply(StatusCode::OK)
     }
 
-    /// The same, where something was refused.
+    /// The same, where something was refused. Whom the page is not for is asked nothing.
     pub(super) fn refused(mut self, refused: &Refused) -> Reply {
+        if refused.status == StatusCode::FORBIDDEN {
+            self.questions.clear();
+        }
         self.fault = sentence(&refused.message);
         Page::of(&self).reply(refused.status)
     }

@@ -160,8 +160,7 @@ impl Web {
         };
         let visitor = self.visitor(&head.method, &head.headers);
         let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
-        let asked =
-            Asked { method: &head.method, path, query, place: address.to_string(), visitor, form };
+        let asked = Asked { method: &head.method, path, query, place: address.to_string(), visitor, form };
         // Apart: what each page keeps while it waits would lie on the stack of all others.
         Box::pin(self.route(asked)).await
     }
@@ -231,6 +230,7 @@ impl Web {
             (GET | HEAD, ["policy"]) => self.show_policy(asked, &person).await,
             (GET | HEAD, ["policy", "try"]) => self.try_policy(asked, &person).await,
             (GET | HEAD, ["sessions"]) => self.list_sessions(asked, &person).await,
+            (_, ["sessions", id, "not-me"]) => self.report_session(asked, &person, id).await,
             (GET | HEAD, ["audit"]) => self.show_audit(asked, &person).await,
             (GET | HEAD, ["audit.csv"]) => self.export_audit(asked, &person).await,
             (GET | HEAD, ["explain"]) => self.explain(asked, &person).await,

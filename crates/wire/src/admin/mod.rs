@@ -54,6 +54,7 @@
 //! | `POST /v1/requests/{id}/deny` | [`AccessRequest`] |
 //! | `POST /v1/requests/{id}/cancel` | [`AccessRequest`] |
 //! | `GET /v1/sessions?user=U&host=H&after=PLACE` | [`SessionList`] |
+//! | `POST /v1/sessions/{id}/report` | [`SessionReported`] |
 //! | `GET /v1/decisions/{reference}` | [`Decision`] |
 //! | `GET /v1/audit?order=O&after=N&before=N&limit=M&user=U&host=H&event=E&reference=R&text=T&since=TIME&until=TIME` | [`AuditPage`] |
 //! | `GET /v1/audit/verify?witness=CHECKPOINT` | [`AuditCheck`] |
@@ -96,7 +97,7 @@ pub use policy::{
 pub use requests::{
     AccessRequest, ApproveRequest, ApprovedRequest, RequestList, RequestMail, RequestState, RequestWay,
 };
-pub use sessions::{SESSIONS_PAGE_MAX, Session, SessionList, SessionLogin};
+pub use sessions::{SESSIONS_PAGE_MAX, Session, SessionList, SessionLogin, SessionReported};
 pub use tokens::{
     Assign, Associate, CodeCheck, DisabledBy, Disassociated, NewToken, Resynchronize, Test, Token, TokenList,
     TokenState, TokenType,

@@ -67,3 +67,13 @@ pub struct SessionList {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
+
+/// A session of one's own that somebody else began, as its user says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SessionReported {
+    /// The session.
+    pub session: Session,
+    /// Of the record that tells of it.
+    pub reference: String,
+}

@@ -379,6 +379,12 @@ fn routes() -> Routes {
             ("cancel_request", "Take a request back"),
         )
         .add(Verb::SessionList, (GET, "/v1/sessions"), sessions::list, ("list_sessions", "Who is in"))
+        .add(
+            Verb::SessionReport,
+            (POST, "/v1/sessions/{id}/report"),
+            sessions::report,
+            ("report_session", "Say that a session of your own was begun by somebody else"),
+        )
         .add(Verb::HostList, (GET, "/v1/hosts"), hosts::list, ("list_hosts", "All hosts of the fleet"))
         .add(Verb::HostEnrol, (POST, "/v1/hosts"), hosts::enrol, ("enrol_host", "Let a host join"))
         .add(Verb::HostShow, (GET, "/v1/hosts/{name}"), hosts::show, ("show_host", "One host"))

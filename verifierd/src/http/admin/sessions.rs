@@ -5,12 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
-use wire::admin::{SESSIONS_PAGE_MAX, SessionList, SessionLogin};
+use wire::admin::{SESSIONS_PAGE_MAX, SessionList, SessionLogin, SessionReported};
+use wire::error::ErrorCode;
 
 use super::Administration;
-use super::asked::{Asked, Questions};
+use super::asked::{Asked, Named, Questions};
 use super::hosts::host_name;
-use super::refusals::Refusal;
+use super::refusals::{Refusal, refusal};
 use super::routes::Granted;
 use crate::accounts::UserName;
 use crate::audit::rfc3339;
@@ -70,6 +71,27 @@ pub(super) async fn list(
     let next = sessions.last().filter(|_| has_more).map(|(place, _)| place.clone());
     let items = sessions.iter().map(|(_, session)| admin.show_session(session)).collect();
     Ok(Json(SessionList { api_version: wire::API_VERSION, kind: "session_list".into(), items, next }))
+}
+
+/// Puts on record that a session was begun by somebody else than its user, as he says, and tells whoever is told of events.
+/// It goes on: that its user stole nobody's session is not known here, nor who of the two is he.
+pub(super) async fn report(
+    State(admin): State<Arc<Administration>>,
+    granted: Granted,
+    Named(id): Named,
+) -> Result<Json<SessionReported>, Refusal> {
+    let own = Own::of(&granted)?;
+    let is_it = |session: &Arc<Session>| {
+        session.id.to_string() == id && own.as_ref().is_some_and(|own| own.has(session))
+    };
+    let sessions = &admin.dialogue.sessions;
+    let session = sessions.all().into_iter().find(is_it);
+    let session =
+        session.ok_or_else(|| refusal(ErrorCode::NotFound, format!("you have no open session {id:?}")))?;
+    let record = sessions.report(&session, granted.actor()).await;
+    let record = record.map_err(|error| refusal(ErrorCode::Unavailable, error.to_string()))?;
+    admin.dialogue.engine.notifier().tell(&record);
+    Ok(Json(SessionReported { session: admin.show_session(&session), reference: record.reference }))
 }
 
 /// Which sessions are those of somebody who sees no others: of his account, and those that he began as a person, whichever

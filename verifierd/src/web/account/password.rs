@@ -25,11 +25,7 @@ impl Web {
     }
 
     /// Takes the present password and the next one. His other sign-ins end; this one goes on, under another name.
-    pub(in crate::web) async fn change_own_password(
-        &self,
-        asked: &Asked<'_>,
-        person: &Arc<Person>,
-    ) -> Reply {
+    pub(in crate::web) async fn change_own_password(&self, asked: &Asked<'_>, person: &Arc<Person>) -> Reply {
         let refused = |status, message: String| {
             password_page(asked, person, Outcome::Refused(Refused { status, message }))
         };

@@ -47,20 +47,15 @@ async fn an_app_is_added_by_a_code_of_a_token_that_one_has_and_then_by_one_of_it
     assert_eq!(site.serials().len(), 2);
     let events = site.events();
     assert!(events.contains(&"enrolment_shown".into()) && events.contains(&"token_associated".into()));
-    // Its first code is used up; the next one signs in, and so does the other app.
+    // Its first code is used up, after a restart too; the next one signs in, and so does the other app.
+    let site = site.restarted(ledger::StartState::Clean).await;
+    assert_eq!(site.serials().len(), 2);
     let mut elsewhere = site.browser(DESK);
     elsewhere.give_password(PASSWORD).await;
     assert_eq!(elsewhere.give_code(&code).await.status, StatusCode::FORBIDDEN);
     site.trial.advance(crate::trial::STEP);
     assert_eq!(elsewhere.give_code(&site.trial.code(&key, 0)).await.to.as_deref(), Some("/"));
     site.carol().await;
-    // What was kept outlives a restart.
-    let site = site.restarted(ledger::StartState::Clean).await;
-    assert_eq!(site.serials().len(), 2);
-    let mut after = site.browser(DESK);
-    after.give_password(PASSWORD).await;
-    site.trial.advance(crate::trial::STEP);
-    assert_eq!(after.give_code(&site.trial.code(&key, 0)).await.to.as_deref(), Some("/"));
 }
 
 // covers: I11, A12, B01
@@ -77,7 +72,10 @@ async fn a_session_alone_sees_no_secret_and_an_app_waits_in_its_own_session_for_
     // One that is shown in one session is none of another's.
     let shown = begin(&mut carol, &site.code()).await;
     let mut other = site.carol().await;
-    assert_eq!(finish(&mut other, &site.trial.code(&shown_key(&shown.body), 0)).await.status, StatusCode::CONFLICT);
+    assert_eq!(
+        finish(&mut other, &site.trial.code(&shown_key(&shown.body), 0)).await.status,
+        StatusCode::CONFLICT
+    );
     // Five codes are looked at.
     for _ in 0..4 {
         assert!(finish(&mut carol, "000000").await.body.contains("Begin again"));
@@ -162,4 +160,32 @@ async fn signing_in_leads_to_the_page_that_was_asked_for() {
     // What changes something is not done again after signing in.
     let mut nobody = site.browser(DESK);
     assert_eq!(nobody.send(Method::POST, "/account/password", &[]).await.to.as_deref(), Some("/sign-in"));
+}
+
+// covers: P13, C18
+#[tokio::test]
+async fn that_a_session_is_not_ones_own_takes_a_form_and_not_a_link() {
+    let site = Site::new().await;
+    for (number, user) in [(1, "carol"), (2, "bob")] {
+        let said = serde_json::json!({"api_version": 1, "session": format!("{number:032x}"), "user": user,
+            "service": "sshd", "rhost": "192.0.2.7"});
+        let said = serde_json::from_value(said).unwrap();
+        site.trial.service.dialogue.sessions.open(said, None).await.unwrap();
+    }
+    let mut carol = site.carol().await;
+    let [hers, his] = [1, 2].map(|number| format!("/sessions/{number:032x}/not-me"));
+    let list = carol.send(Method::GET, "/sessions", &[]).await;
+    assert!(list.body.contains(&hers) && !list.body.contains(&his), "{}", list.body);
+    let reports = || site.events().into_iter().filter(|event| event == "session_reported").count();
+    assert_eq!(carol.send(Method::GET, &hers, &[]).await.status, StatusCode::OK);
+    assert_eq!(carol.send(Method::POST, &hers, &[]).await.status, StatusCode::FORBIDDEN, "no form of ours");
+    assert_eq!(carol.post(&his, &[]).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(reports(), 0);
+    let told = carol.post(&hers, &[]).await;
+    assert!(
+        told.status == StatusCode::OK && told.body.contains("It is on record. Reference "),
+        "{}",
+        told.body
+    );
+    assert_eq!(reports(), 1);
 }

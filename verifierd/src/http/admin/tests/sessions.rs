@@ -78,3 +78,39 @@ async fn a_long_list_comes_in_pages_that_leave_out_nobody() {
     seen.dedup();
     assert_eq!(seen.len(), 2 * SESSIONS_PAGE_MAX + 1);
 }
+
+// covers: P13, R10, I05
+#[tokio::test]
+async fn that_a_session_is_somebody_elses_its_own_user_says_and_it_goes_on_record() {
+    let trial = Trial::new().await;
+    let name = HostName::new("web1").unwrap();
+    let web1 = HostIdentity { id: HostId::from_random([1; 16]), name, group: None };
+    open(&trial, 1, "alice", Some(&web1)).await;
+    open(&trial, 2, "bob", None).await;
+    let report = async |who: &Caller, id: &str| {
+        ask(&trial, who, Method::POST, &format!("/v1/sessions/{id}/report"), "").await
+    };
+    let alice = caller("alice", Role::User);
+    let (hers, his) = (format!("{:032x}", 1), format!("{:032x}", 2));
+    for (who, id) in
+        [(&alice, his.as_str()), (&alice, "1"), (&alice, "x"), (&caller("ann", Role::Super), &hers)]
+    {
+        let refused = report(who, id).await;
+        let told = (refused.0, message(&refused));
+        assert_eq!(told, (StatusCode::NOT_FOUND, format!("you have no open session {id:?}")));
+    }
+    let reported = |trial: &Trial| {
+        let records = trial.audit().into_iter().filter(|record| record.event == "session_reported");
+        records.collect::<Vec<_>>()
+    };
+    assert!(reported(&trial).is_empty());
+    let (status, answer) = report(&alice, &hers).await;
+    assert_eq!((status, &answer["session"]["host"]), (StatusCode::OK, &json!("web1")), "{answer}");
+    let records = reported(&trial);
+    let [record] = &records[..] else { panic!("{records:?}") };
+    assert_eq!(answer["reference"], json!(record.reference));
+    let told =
+        [&record.user, &record.host, &record.rhost, &record.actor].map(|text| text.as_deref().unwrap_or("-"));
+    assert_eq!(told, ["alice", "web1", "192.0.2.7", "alice (user)"]);
+    assert_eq!((record.reason.as_str(), trial.service.dialogue.sessions.count()), ("not_me", 2));
+}
