@@ -249,11 +249,17 @@ impl Web {
         let visitor = asked.visitor.as_ref().filter(|(_, visitor)| visitor.stage == Stage::SignedIn);
         let Some((name, visitor)) = visitor else { return Ok(None) };
         let person = self.administration.dialogue.people.by_id(visitor.person).await?;
-        let person = person.filter(|person| person.version() == visitor.version);
+        let person = person.filter(|person| person.version() == visitor.version && self.has_key(visitor));
         if person.is_none() {
             self.sessions.end(name);
         }
         Ok(person)
+    }
+
+    /// Whether the key by which somebody signed in, if any, is his still.
+    fn has_key(&self, visitor: &Visitor) -> bool {
+        let held = self.administration.dialogue.people.keyring().of(visitor.person);
+        visitor.key.as_deref().is_none_or(|id| held.iter().any(|key| key.id == id))
     }
 }
 

@@ -79,6 +79,8 @@ pub struct Visitor {
     pub version: u64,
     /// How far he is.
     pub stage: Stage,
+    /// The security key that he signed in with; none where it was a one-time password.
+    pub key: Option<Arc<str>>,
     /// What each of his forms carries.
     pub form_word: String,
 }
@@ -92,6 +94,8 @@ pub struct Beginning<'a> {
     pub version: u64,
     /// How far he is.
     pub stage: Stage,
+    /// See [`Visitor::key`].
+    pub key: Option<&'a str>,
     /// Where he comes from.
     pub place: &'a str,
 }
@@ -165,10 +169,10 @@ impl WebSessions {
     /// # Errors
     /// When the kernel gives no random bytes.
     pub fn begin(&self, beginning: Beginning<'_>, now: Duration) -> Result<(SessionName, Visitor), KeyError> {
-        let Beginning { person, version, stage, place } = beginning;
+        let Beginning { person, version, stage, key, place } = beginning;
         let name = SessionName::draw()?;
         let form_word = BASE64URL_NOPAD.encode(&random_bytes::<NAME_BYTES>()?);
-        let visitor = Visitor { person, version, stage, form_word };
+        let visitor = Visitor { person, version, stage, key: key.map(Arc::from), form_word };
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, held| !held.is_over(now));
         make_room(&mut held, &beginning);
@@ -306,7 +310,7 @@ mod tests {
             place: &str,
             now: Duration,
         ) -> (SessionName, Visitor) {
-            self.begin(Beginning { person, version: 1, stage, place }, now).unwrap()
+            self.begin(Beginning { person, version: 1, stage, key: None, place }, now).unwrap()
         }
 
         fn knows(&self, name: &SessionName, now: Duration) -> bool {

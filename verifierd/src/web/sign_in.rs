@@ -16,7 +16,7 @@ use super::pages::{Page, redirect};
 use super::sessions::{Beginning, SessionName, Stage, Visitor};
 use super::{Asked, Typed, Web, way_back};
 use crate::accounts::UserName;
-use crate::engine::{Attempt, Decision, Occasion, RequestKey};
+use crate::engine::{Attempt, Decision, Occasion, RequestKey, Source};
 use crate::keys::random_bytes;
 use crate::login::Login;
 use crate::people::{Desk, Person};
@@ -70,7 +70,7 @@ impl Web {
             // Not counted as a success yet: the second step is still to come.
             Ok((person, _)) => {
                 let next = redirect(&way_back::sign_in(way_back::of(&asked)));
-                self.begin(&person, Stage::HalfWay, &asked, next)
+                self.begin(&person, (Stage::HalfWay, None), &asked, next)
             }
             Err(decision) => password_page(&said(&decision), &asked).reply(StatusCode::FORBIDDEN),
         };
@@ -101,7 +101,7 @@ impl Web {
         let decision = dialogue.engine.prove(attempt).await;
         if decision.verdict == Verdict::Allow {
             dialogue.engine.came_in(&occasion, &person.login).await;
-            return self.begin(&person, Stage::SignedIn, &asked, redirect(way_back::of(&asked)));
+            return self.begin(&person, (Stage::SignedIn, None), &asked, redirect(way_back::of(&asked)));
         }
         dialogue.wait_for_the_next_beat(begun).await;
         self.code_page(&said(&decision), &asked, visitor).reply(StatusCode::FORBIDDEN)
@@ -128,11 +128,12 @@ impl Web {
 
     /// Begins a session under a new name; the one that was shown ends.
     ///
+    /// * `by`: how far somebody is, and the security key by which he got there.
     /// * `reply`: what the browser is told; its cookie goes with it.
     pub(super) fn begin(
         &self,
         person: &Arc<Person>,
-        stage: Stage,
+        by: (Stage, Option<&str>),
         asked: &Asked<'_>,
         mut reply: Reply,
     ) -> Reply {
@@ -140,8 +141,11 @@ impl Web {
             self.sessions.end(former);
         }
         let now = self.administration.dialogue.clock.elapsed();
-        let beginning =
-            Beginning { person: person.id, version: person.version(), stage, place: &asked.place };
+        let (stage, key) = by;
+        // A network counts as one place here too.
+        let source = Source::new(None, Some(&asked.place));
+        let (version, place) = (person.version(), source.place());
+        let beginning = Beginning { person: person.id, version, stage, key, place };
         let Ok((name, _)) = self.sessions.begin(beginning, now) else {
             return unavailable();
         };

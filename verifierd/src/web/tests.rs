@@ -251,7 +251,7 @@ async fn a_directory_that_does_not_answer_signs_nobody_out() {
     for (stage, method, path) in
         [(Stage::SignedIn, Method::GET, "/requests"), (Stage::HalfWay, Method::POST, "/sign-in/code")]
     {
-        let beginning = Beginning { person: PersonId(7), version: 1, stage, place: DESK };
+        let beginning = Beginning { person: PersonId(7), version: 1, stage, key: None, place: DESK };
         let (name, visitor) = site.web.sessions.begin(beginning, Duration::ZERO).unwrap();
         let mut browser = site.browser(DESK);
         browser.cookie = Some(name.expose().to_owned());

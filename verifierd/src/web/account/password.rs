@@ -48,7 +48,8 @@ impl Web {
         match change.await {
             Ok(Ok(record)) => {
                 let person = Arc::new(Person::from(&*record));
-                self.begin(&person, Stage::SignedIn, asked, redirect("/account?done=password"))
+                let key = asked.visitor.as_ref().and_then(|(_, visitor)| visitor.key.as_deref());
+                self.begin(&person, (Stage::SignedIn, key), asked, redirect("/account?done=password"))
             }
             Ok(Err(error)) => refused(StatusCode::CONFLICT, error.to_string()),
             Err(None) => unavailable(),

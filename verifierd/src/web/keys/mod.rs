@@ -73,12 +73,12 @@ impl Web {
         let dialogue = &self.administration.dialogue;
         let (begun, occasion) = (dialogue.clock.elapsed(), attempt.occasion.clone());
         let answer = asked.form.field("answer").map_or("", |answer| answer.as_str());
-        let decision = self.decide_key(&name, attempt, &person, answer).await;
+        let (decision, key) = self.decide_key(&name, attempt, &person, answer).await;
         if decision.verdict == Verdict::Allow {
             dialogue.engine.came_in(&occasion, &person.login).await;
             return self.begin(
                 &person,
-                Stage::SignedIn,
+                (Stage::SignedIn, key.as_deref()),
                 asked,
                 json_reply(StatusCode::OK, &json!({ "to": way_back::of(asked) })),
             );
@@ -135,18 +135,19 @@ impl Web {
         }
     }
 
-    /// Decides about the answer to the question that a session asked, which is gone by this.
+    /// Decides about the answer to the question that a session asked, which is gone by this; and the id of the key that signed
+    /// it.
     async fn decide_key(
         &self,
         session: &str,
         attempt: Attempt,
         person: &Arc<Person>,
         answer: &str,
-    ) -> Decision {
+    ) -> (Decision, Option<String>) {
         let dialogue = &self.administration.dialogue;
         let admission = match dialogue.engine.admit_key(&attempt).await {
             Ok(admission) => admission,
-            Err(decision) => return decision,
+            Err(decision) => return (decision, None),
         };
         let held = dialogue.people.keyring().of(person.id);
         let signed = match (self.take_ceremony(session), self.checker()) {
@@ -156,11 +157,12 @@ impl Web {
         let signed = match signed {
             Ok(signed) => signed,
             Err(why) => {
-                return dialogue.engine.refuse_key(&attempt, admission, &person.login, why.to_string()).await;
+                let why = why.to_string();
+                return (dialogue.engine.refuse_key(&attempt, admission, &person.login, why).await, None);
             }
         };
         let name = held.iter().find(|key| key.id == signed.id).map_or("", |key| key.name.as_str());
-        let told = format!("{name:?}, key {}", signed.id);
+        let (told, id) = (format!("{name:?}, key {}", signed.id), signed.id.clone());
         let (administration, login) = (Arc::clone(&self.administration), person.login.clone());
         let noted = dialogue.people.keyring().note(person.id, signed, move |change| async move {
             let engine = &administration.dialogue.engine;
@@ -179,7 +181,7 @@ impl Web {
                 }
             }
         });
-        noted.await.unwrap_or_else(|| dialogue.engine.undecided())
+        (noted.await.unwrap_or_else(|| dialogue.engine.undecided()), Some(id))
     }
 
     /// The page of somebody's own keys.
@@ -273,7 +275,7 @@ impl Web {
         let begun = dialogue.clock.elapsed();
         let decision = match (code, answer) {
             (Some(_), _) => dialogue.engine.prove(attempt).await,
-            (None, Some(answer)) => self.decide_key(session, attempt, person, answer).await,
+            (None, Some(answer)) => self.decide_key(session, attempt, person, answer).await.0,
             (None, None) => return Err((StatusCode::FORBIDDEN, NOTHING.into())),
         };
         if decision.verdict == Verdict::Allow {

@@ -15,31 +15,25 @@ use crate::web::tests::{Answer, BASE, Browser, DESK, PASSWORD, Site};
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Browser<'_> {
-    /// Sends a form with the word of the session.
-    async fn form(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let word = self.visitor(&Method::POST).map(|(_, visitor)| visitor.form_word).unwrap_or_default();
-        self.send(Method::POST, path, &[&[("form", word.as_str())], fields].concat()).await
-    }
-
     /// Adds a key with one-time password `code`.
     async fn add(&mut self, name: &str, code: &str, key: &Authenticator) -> Answer {
-        let asked = self.form("/account/keys/begin", &[("name", name), ("code", code)]).await;
+        let asked = self.post("/account/keys/begin", &[("name", name), ("code", code)]).await;
         if asked.status != StatusCode::OK {
             return asked;
         }
-        self.form("/account/keys/finish", &[("answer", &key.make(&asked.json()))]).await
+        self.post("/account/keys/finish", &[("answer", &key.make(&asked.json()))]).await
     }
 
     /// Half-way again, with a question for a key.
     async fn asked_for_key(&mut self) -> Value {
         assert_eq!(self.give_password(PASSWORD).await.status, StatusCode::SEE_OTHER);
-        let asked = self.form("/sign-in/key/begin", &[]).await;
+        let asked = self.post("/sign-in/key/begin", &[]).await;
         assert_eq!(asked.status, StatusCode::OK, "{}", asked.body);
         asked.json()
     }
 
     async fn give_key(&mut self, answer: &str) -> Answer {
-        self.form("/sign-in/key", &[("answer", answer)]).await
+        self.post("/sign-in/key", &[("answer", answer)]).await
     }
 }
 
@@ -145,10 +139,10 @@ async fn a_question_that_was_answered_wrongly_is_gone_and_one_is_good_for_five_m
     assert_eq!(carol.give_key("{}").await.status, StatusCode::FORBIDDEN);
     assert_eq!(carol.give_key(&key.sign(&question)).await.status, StatusCode::FORBIDDEN);
     let mut carol = site.carol().await;
-    let asked = carol.form("/account/keys/begin", &[("name", "red"), ("code", &site.code())]).await;
+    let asked = carol.post("/account/keys/begin", &[("name", "red"), ("code", &site.code())]).await;
     site.trial.advance(300 * SECOND);
     let late = carol
-        .form("/account/keys/finish", &[("answer", &Authenticator::new(BASE).make(&asked.json()))])
+        .post("/account/keys/finish", &[("answer", &Authenticator::new(BASE).make(&asked.json()))])
         .await;
     assert_eq!(late.status, StatusCode::FORBIDDEN, "{}", late.body);
 }
@@ -222,26 +216,26 @@ async fn a_session_alone_adds_and_removes_no_key() {
     let red = Authenticator::new(BASE);
     let keys = || site.trial.service.dialogue.people.keyring().of(site.carol_id());
     for fields in [&[("name", "red")][..], &[("name", "red"), ("code", "000000")]] {
-        let refused = carol.form("/account/keys/begin", fields).await;
+        let refused = carol.post("/account/keys/begin", fields).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{}", refused.body);
     }
-    let unasked = carol.form("/account/keys/finish", &[("answer", "{}")]).await;
+    let unasked = carol.post("/account/keys/finish", &[("answer", "{}")]).await;
     assert_eq!(unasked.status, StatusCode::FORBIDDEN);
     let path = format!("/account/keys/{}/remove", keys()[0].id);
-    assert_eq!(carol.form(&path, &[]).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(carol.post(&path, &[]).await.status, StatusCode::FORBIDDEN);
     let foreign = carol.send(Method::POST, &path, &[("code", &site.code())]).await;
     assert_eq!((foreign.status, keys().len()), (StatusCode::FORBIDDEN, 1), "no form of this session");
     // With the key that she has, she adds another, and with that one removes the first.
-    let question = carol.form("/account/keys/challenge", &[]).await.json();
+    let question = carol.post("/account/keys/challenge", &[]).await.json();
     let fields = [("name", "red"), ("answer", &*blue.sign(&question))];
-    let asked = carol.form("/account/keys/begin", &fields).await.json();
+    let asked = carol.post("/account/keys/begin", &fields).await.json();
     assert_eq!(
-        carol.form("/account/keys/finish", &[("answer", &red.make(&asked))]).await.status,
+        carol.post("/account/keys/finish", &[("answer", &red.make(&asked))]).await.status,
         StatusCode::OK
     );
     let mut red = red;
-    let question = carol.form("/account/keys/challenge", &[]).await.json();
-    let removed = carol.form(&path, &[("answer", &red.sign(&question))]).await;
+    let question = carol.post("/account/keys/challenge", &[]).await.json();
+    let removed = carol.post(&path, &[("answer", &red.sign(&question))]).await;
     assert_eq!((removed.status, keys().len()), (StatusCode::SEE_OTHER, 1));
     assert!(carol.is_in().await, "nothing else ends by it");
     let mut later = site.browser(DESK);
@@ -254,18 +248,38 @@ async fn a_person_has_eight_keys_each_with_a_name_that_can_be_shown() {
     let site = Site::new().await;
     let mut carol = site.carol().await;
     for name in ["", "\u{202e}red", &"x".repeat(41)] {
-        let refused = carol.form("/account/keys/begin", &[("name", name), ("code", &site.code())]).await;
+        let refused = carol.post("/account/keys/begin", &[("name", name), ("code", &site.code())]).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{name:?}");
     }
     for number in 0..8 {
         let added = carol.add(&format!("key {number}"), &site.code(), &Authenticator::new(BASE)).await;
         assert_eq!(added.status, StatusCode::OK, "{}", added.body);
         let twice =
-            carol.form("/account/keys/begin", &[("name", &format!("key {number}")), ("code", "0")]).await;
+            carol.post("/account/keys/begin", &[("name", &format!("key {number}")), ("code", "0")]).await;
         assert_eq!(twice.status, StatusCode::CONFLICT);
     }
     let ninth = carol.add("key 9", &site.code(), &Authenticator::new(BASE)).await;
     assert!(ninth.status == StatusCode::CONFLICT && ninth.body.contains("8 keys"), "{}", ninth.body);
+}
+
+// covers: I07, I11
+#[tokio::test]
+async fn a_key_that_is_removed_ends_the_sign_ins_that_it_made() {
+    let (site, mut key) = Site::with_key().await;
+    let (mut by_code, mut by_key) = (site.carol().await, site.browser(DESK));
+    let question = by_key.asked_for_key().await;
+    assert_eq!(by_key.give_key(&key.sign(&question)).await.status, StatusCode::OK);
+    // Another password of her own leaves this one browser signed in, by the key as before.
+    let next = "another battery, a better one";
+    let fields = [("present", PASSWORD), ("password", next), ("again", next)];
+    assert_eq!(by_key.post("/account/password", &fields).await.status, StatusCode::SEE_OTHER);
+    assert!(by_key.is_in().await && !by_code.is_in().await);
+    by_code.give_password(next).await;
+    by_code.give_code(&site.code()).await;
+    let people = &site.trial.service.dialogue.people;
+    let carol = people.by_login("carol").await.unwrap().unwrap();
+    people.keyring().remove(&carol, None, crate::accounts::Actor::administrator("root")).await.unwrap();
+    assert!(!by_key.is_in().await && by_code.is_in().await);
 }
 
 // covers: I10
