@@ -39,7 +39,7 @@ const EVENTS: [(Class, &[&str]); 4] = [
         Class::Login,
         &["login", "self_service", "token_tested", "guesses_from_one_source", "person_key_refused"],
     ),
-    (Class::Session, &["session_opened", "session_closed", "sessions_left_out"]),
+    (Class::Session, &["session_opened", "session_closed", "session_reported", "sessions_left_out"]),
     (
         Class::Change,
         &[
