@@ -249,22 +249,36 @@ impl Web {
     }
 
     async fn remove_key(&self, asked: &Asked<'_>, session: &str, person: &Arc<Person>, id: &str) -> Reply {
-        if let Err((status, said)) = self.prove(asked, session, person).await {
-            return self.keys_page(asked, person, &said, status);
-        }
+        let by = match self.prove(asked, session, person).await {
+            Ok(by) => by,
+            Err((status, said)) => return self.keys_page(asked, person, &said, status),
+        };
         match self.administration.dialogue.people.keyring().remove(person, Some(id), owner(person)).await {
-            Ok(()) => redirect("/account/keys"),
+            Ok(()) => self.after_removal(asked, person, id, by.as_deref()),
             Err(error) => self.keys_page(asked, person, &sentence(&error), status_of(&error)),
         }
     }
 
-    /// That it is he who is there: a fresh one-time password, or one of his keys.
+    /// The list. A sign-in that the removed key made goes on by what proved just now that it is he, and ends where that was
+    /// the same key.
+    ///
+    /// * `by`: the key that proved it; none for a one-time password.
+    fn after_removal(&self, asked: &Asked<'_>, person: &Arc<Person>, id: &str, by: Option<&str>) -> Reply {
+        let list = redirect("/account/keys");
+        let signed_in_by = asked.visitor.as_ref().and_then(|(_, visitor)| visitor.key.as_deref());
+        if signed_in_by != Some(id) || by == Some(id) {
+            return list;
+        }
+        self.begin(person, (Stage::SignedIn, by), asked, list)
+    }
+
+    /// That it is he who is there: a fresh one-time password, or one of his keys, which is told.
     async fn prove(
         &self,
         asked: &Asked<'_>,
         session: &str,
         person: &Arc<Person>,
-    ) -> Result<(), (StatusCode, String)> {
+    ) -> Result<Option<String>, (StatusCode, String)> {
         const NOTHING: &str = "Type a one-time password, or use one of your keys.";
         let typed = |name| asked.form.field(name).filter(|typed| !typed.is_empty());
         let dialogue = &self.administration.dialogue;
@@ -273,13 +287,13 @@ impl Web {
             return Err((StatusCode::SERVICE_UNAVAILABLE, "Nothing can be decided at the moment.".into()));
         };
         let begun = dialogue.clock.elapsed();
-        let decision = match (code, answer) {
-            (Some(_), _) => dialogue.engine.prove(attempt).await,
-            (None, Some(answer)) => self.decide_key(session, attempt, person, answer).await.0,
+        let (decision, by) = match (code, answer) {
+            (Some(_), _) => (dialogue.engine.prove(attempt).await, None),
+            (None, Some(answer)) => self.decide_key(session, attempt, person, answer).await,
             (None, None) => return Err((StatusCode::FORBIDDEN, NOTHING.into())),
         };
         if decision.verdict == Verdict::Allow {
-            return Ok(());
+            return Ok(by);
         }
         dialogue.wait_for_the_next_beat(begun).await;
         Err((StatusCode::FORBIDDEN, said(&decision)))

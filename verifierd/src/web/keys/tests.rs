@@ -282,6 +282,32 @@ async fn a_key_that_is_removed_ends_the_sign_ins_that_it_made() {
     assert!(!by_key.is_in().await && by_code.is_in().await);
 }
 
+// covers: I07, I11
+#[tokio::test]
+async fn whoever_removes_the_key_that_he_signed_in_with_stays_by_what_proves_him() {
+    for is_same in [false, true] {
+        let (site, mut blue) = Site::with_key().await;
+        let path = format!(
+            "/account/keys/{}/remove",
+            site.trial.service.dialogue.people.keyring().of(site.carol_id())[0].id
+        );
+        let (mut here, mut thief) = (site.browser(DESK), site.browser("203.0.113.9"));
+        let question = here.asked_for_key().await;
+        here.give_key(&blue.sign(&question)).await;
+        thief.cookie.clone_from(&here.cookie);
+        let code = site.code();
+        let proof = if is_same {
+            let question = here.post("/account/keys/challenge", &[]).await.json();
+            ("answer", blue.sign(&question))
+        } else {
+            ("code", code)
+        };
+        assert_eq!(here.post(&path, &[(proof.0, &proof.1)]).await.status, StatusCode::SEE_OTHER);
+        assert_eq!(here.is_in().await, !is_same, "by the removed key alone nobody stays");
+        assert!(!thief.is_in().await, "under another name");
+    }
+}
+
 // covers: I10
 #[tokio::test]
 async fn whoever_is_removed_takes_his_keys_with_him() {
