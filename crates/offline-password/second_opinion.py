@@ -1,8 +1,10 @@
 """Makes offline passwords without a line of the crate: where its known answers come from.
 
-Prints the two of `known_passwords_stay_the_same`, from RFC 5869, RFC 2104 and the tables of the crate's documentation.
+Prints the two of `known_passwords_stay_the_same`, from RFC 5869, RFC 2104 and the tables of the crate's documentation, and the
+host code of `it_is_the_same_for_ever`.
 """
 
+import hashlib
 import hmac
 
 DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -35,7 +37,11 @@ def check_value(values):
 
 
 def text(fields, mac):
-    bits = "".join(format(value % (1 << width), f"0{width}b") for value, width in fields + [(mac, 44)])
+    return written(fields + [(mac, 44)])
+
+
+def written(fields):
+    bits = "".join(format(value % (1 << width), f"0{width}b") for value, width in fields)
     values = [int(bits[place : place + 5], 2) for place in range(0, len(bits), 5)]
     letters = "".join(DIGITS[value] for value in values + [check_value(values)])
     return "-".join(letters[place : place + 5] for place in range(0, len(letters), 5))
@@ -59,6 +65,8 @@ def main():
     end = start + 7200
     mac = mac_of(key, 1, "", counter, 1, start, end, "")
     print(text([(1, 2), (1, 2), (0, 1), (15, 4), (counter, 8), (start // 60, 18), (120, 16)], mac))
+    code = hashlib.sha256(b"postern host code 1" + bytes([7] * 16)).digest()
+    print(written([(int.from_bytes(code, "big") >> (256 - 45), 45)]))
 
 
 main()

@@ -8,6 +8,7 @@
 //! | `packed` | the fields of a password, bit by bit |
 //! | `text` | what people read out and type, with its check character |
 //! | `redeemed` | which passwords of a host were used |
+//! | `host_code` | what a host is called at the prompt, to be read out |
 //! | `universal` | one password an hour for every host, which hosts can check and never make |
 //!
 //! Everything here is a function of what it is given: no I/O, no clock, no chance. Who may make a password, and that a use
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod grant;
+mod host_code;
 mod key;
 mod packed;
 mod password;
@@ -28,6 +30,7 @@ pub use grant::{
     CUSTOM_AHEAD_MAX_MINUTES, CUSTOM_LENGTH_MAX_MINUTES, Deadline, DeadlineError, Duration, Grant, Purpose,
     Services, Term, Window, WindowError,
 };
+pub use host_code::HostCode;
 pub use key::{EPOCH_BYTES, HostKey};
 pub use password::{Asked, OfflinePassword, Redemption, Refusal};
 pub use redeemed::{COUNTERS_AHEAD_MAX, Redeemed, RedeemedError};

@@ -13,6 +13,9 @@ pub(crate) const PRESET_CHARACTERS: usize = 15;
 pub(crate) const CUSTOM_CHARACTERS: usize = 20;
 pub(crate) const UNIVERSAL_CHARACTERS: usize = 25;
 
+/// And of what is no password but a host's name.
+pub(crate) const HOST_CODE_CHARACTERS: usize = 10;
+
 const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// Characters read out in one breath.
@@ -50,6 +53,11 @@ impl Typed {
     /// # Errors
     /// See [`TypingError`].
     pub fn read(text: &str) -> Result<Self, TypingError> {
+        Self::read_of(text, &[PRESET_CHARACTERS, CUSTOM_CHARACTERS, UNIVERSAL_CHARACTERS])
+    }
+
+    /// The same of other lengths, check character included.
+    pub(crate) fn read_of(text: &str, lengths: &[usize]) -> Result<Self, TypingError> {
         if text.len() > TYPED_BYTES_MAX {
             return Err(TypingError::Length);
         }
@@ -57,7 +65,7 @@ impl Typed {
         for byte in text.bytes().filter(|byte| !matches!(byte, b' ' | b'-')) {
             values.push(value(byte).ok_or(TypingError::Character)?);
         }
-        if !matches!(values.len(), PRESET_CHARACTERS | CUSTOM_CHARACTERS | UNIVERSAL_CHARACTERS) {
+        if !lengths.contains(&values.len()) {
             return Err(TypingError::Length);
         }
         let last = values.pop();

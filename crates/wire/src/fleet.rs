@@ -9,6 +9,7 @@
 //! | `POST /v1/session/open`, `/v1/session/close` | as [`crate::session`] |
 //! | `POST /v1/host/renew` with [`Renew`] | [`Certified`] |
 //! | `POST /v1/host/report` with [`Report`] | [`Reported`] |
+//! | `POST /v1/host/offline` | as [`crate::offline`] |
 //!
 //! and whoever has no certificate yet `POST /v1/host/join` with [`Join`], answered with [`Joined`]. Who a host is,
 //! its certificate says and nothing else: no message to a verifier names the host that sends it.

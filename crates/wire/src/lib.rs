@@ -9,6 +9,7 @@ pub mod admin;
 pub mod error;
 pub mod fleet;
 pub mod login;
+pub mod offline;
 pub mod printable;
 pub mod session;
 pub mod verify;

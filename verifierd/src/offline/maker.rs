@@ -3,13 +3,17 @@
 //! A counter is claimed as a password is: from two verifiers at one moment two come, and each has its own. A host that is set
 //! up anew gets another key, under which nothing was made and nothing was used.
 
+mod hear;
+
 use std::sync::Arc;
 
-use ledger::{Change, Claim, ClaimId, CredentialId, Entry, Ledger, Outcome, Refusal};
+use ledger::{Claim, ClaimId, CredentialId, Entry, Ledger, Outcome, Refusal};
 use offline_password::{COUNTERS_AHEAD_MAX, Grant, HostKey, OfflinePassword, Purpose, Term};
 use zeroize::Zeroizing;
 
-use super::record::{HostRecord, PasswordRecord, Standing};
+pub use hear::{Heard, Said};
+
+use super::record::{PasswordRecord, Standing};
 use super::table::{Loaded, Table};
 use crate::audit::{self, AuditRecord, Reference, rfc3339};
 use crate::clock::{Clock, UnixTime};
@@ -28,7 +32,9 @@ pub const WHY_CHARACTERS_MAX: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum MakeError {
     /// It could not check any.
-    #[error("{host} has no key for offline passwords yet: it gets one when it reaches a verifier")]
+    #[error(
+        "{host} has no key for offline passwords yet, or has not said so: it gets one when it reaches a verifier"
+    )]
     NoKey {
         /// Which host.
         host: String,
@@ -165,25 +171,6 @@ impl Maker {
         }
     }
 
-    /// Gives a host another key. What was made for it under the one before opens nothing once it has this one.
-    ///
-    /// # Errors
-    /// See [`MakeError`].
-    pub async fn give_key(&self, host: HostIdentity) -> Result<HostKeyOf, MakeError> {
-        let this = self.clone();
-        self.in_turn(async move {
-            let epoch = this.table.host(host.id).map_or(1, |known| known.epoch.saturating_add(1));
-            let record = HostRecord::new(host.id, epoch, this.tools.clock.now());
-            let counter = Change::AddCredential { credential: this.counter(&host, epoch), value: 0 };
-            let event = this.event("offline_key_given", "host", &host, format!("key {epoch}"));
-            this.store(Entry { claim: None, changes: vec![counter, record.put()], audit: None }, event)
-                .await?;
-            this.table.put_host(record);
-            Ok(HostKeyOf { epoch, key: this.key(&host, epoch) })
-        })
-        .await
-    }
-
     /// Makes a password, and tells it once.
     ///
     /// # Errors
@@ -201,8 +188,8 @@ impl Maker {
         new: NewPassword,
     ) -> Result<(Arc<PasswordRecord>, OfflinePassword), MakeError> {
         let NewPassword { host, purpose, user, term, why, by } = new;
-        let known =
-            self.table.host(host.id).ok_or_else(|| MakeError::NoKey { host: host.name.to_string() })?;
+        let known = self.table.host(host.id).filter(|known| known.is_held);
+        let known = known.ok_or_else(|| MakeError::NoKey { host: host.name.to_string() })?;
         let (made, most) = self.table.counters(host.id, known.epoch);
         let (mut next, claim) = (made + 1, ClaimId(random_bytes()?));
         for _ in 0..CLAIMS_MAX {
@@ -268,41 +255,14 @@ impl Maker {
         .await
     }
 
-    /// Takes note of what a host says of a password. Said again, it changes nothing; a password that nobody made, or of
-    /// another key, is none.
-    ///
-    /// # Errors
-    /// See [`MakeError`].
-    pub async fn note_use(&self, host: HostIdentity, used: Used) -> Result<(), MakeError> {
-        let this = self.clone();
-        self.in_turn(async move {
-            let Used { epoch, counter, user, service, at, until } = used;
-            let known = this.table.find(host.id, epoch, counter);
-            let no_such = || MakeError::NoSuchPassword { host: host.name.to_string(), counter };
-            let known = known.ok_or_else(no_such)?;
-            if matches!(known.standing, Standing::Used { .. }) {
-                return Ok(());
-            }
-            let was_revoked = matches!(known.standing, Standing::Revoked { .. });
-            let mut event = this.event(
-                "offline_password_used",
-                if was_revoked { "revoked" } else { "host" },
-                &host,
-                format!("password {counter} under key {epoch}, at {}, until {}", rfc3339(at), rfc3339(until)),
-            );
-            (event.user, event.service) = (Some(user.clone()), Some(service.clone()));
-            let standing = Standing::Used { user, service, at, until };
-            let record = known.with(standing);
-            this.store(Entry { claim: None, changes: vec![record.put()], audit: None }, event).await?;
-            this.table.put(record);
-            Ok(())
-        })
-        .await
-    }
-
     /// The passwords of a host, the newest first.
     pub fn of_host(&self, host: &HostIdentity) -> Vec<Arc<PasswordRecord>> {
         self.table.of_host(host.id)
+    }
+
+    /// The time zone that a host says it is in.
+    pub fn time_zone(&self, host: &HostIdentity) -> Option<String> {
+        self.table.host(host.id)?.time_zone
     }
 
     fn key(&self, host: &HostIdentity, epoch: u32) -> HostKey {
@@ -334,6 +294,14 @@ impl Maker {
                 self.tools.notifier.tell(&AuditRecord { reference: reference.to_string(), ..event });
                 Ok(())
             }
+            outcome => Err(MakeError::NotStored { outcome }),
+        }
+    }
+
+    /// The same of what no record tells.
+    async fn store_quietly(&self, entry: Entry) -> Result<(), MakeError> {
+        match self.tools.ledger.submit(entry).await {
+            Outcome::Committed => Ok(()),
             outcome => Err(MakeError::NotStored { outcome }),
         }
     }

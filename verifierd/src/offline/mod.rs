@@ -4,15 +4,17 @@
 //! | --- | --- |
 //! | `record` | what is kept of a host's key and of a password; never the password |
 //! | `table` | all of it in memory |
-//! | `maker` | gives hosts their keys, makes passwords, hears of their use |
+//! | `when` | times where a host stands |
+//! | `maker` | makes and revokes passwords; hears what hosts say, and gives them their keys |
 //!
-//! Whether somebody may make a password is for those to say who ask here. What "today" is at a host they have reckoned
-//! already: a term is in UTC. Nothing is asked of it yet.
+//! Whether somebody may make a password is for those to say who ask here.
 
 mod maker;
 mod record;
 mod table;
+mod when;
 
-pub use maker::{HostKeyOf, MakeError, Maker, NewPassword, Tools, Used, WHY_CHARACTERS_MAX};
+pub use maker::{Heard, HostKeyOf, MakeError, Maker, NewPassword, Said, Tools, Used, WHY_CHARACTERS_MAX};
 pub use record::{HostRecord, OfflineRecordError, PasswordRecord, Reach, Standing, Time};
 pub use table::Loaded;
+pub use when::{WhenError, Zone};

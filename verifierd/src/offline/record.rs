@@ -36,6 +36,15 @@ pub struct HostRecord {
     pub epoch: u32,
     /// When it was given.
     pub given: UnixTime,
+    /// Whether the host has said that it has it.
+    #[serde(default)]
+    pub is_held: bool,
+    /// The highest number of changes under this key that the host has told of.
+    #[serde(default)]
+    pub generation: u64,
+    /// Its time zone, as it said itself.
+    #[serde(default)]
+    pub time_zone: Option<String>,
 }
 
 /// What became of a password.
@@ -127,7 +136,12 @@ pub struct PasswordRecord {
 impl HostRecord {
     /// A key that is given now.
     pub fn new(host: HostId, epoch: u32, given: UnixTime) -> Self {
-        Self { format: FORMAT, host, epoch, given }
+        Self { format: FORMAT, host, epoch, given, is_held: false, generation: 0, time_zone: None }
+    }
+
+    /// The same of a host that says that it has its key, how far what it keeps has come, and where it is.
+    pub fn held(&self, generation: u64, time_zone: Option<String>) -> Self {
+        Self { is_held: true, generation, time_zone, ..self.clone() }
     }
 
     /// Reads a record.

@@ -15,8 +15,12 @@ fn host(number: u8) -> HostIdentity {
     HostIdentity { id, name: HostName::new(&format!("web{number}")).unwrap(), group: None }
 }
 
-/// A verifier on a store.
+/// A verifier on a store, at noon.
 fn maker(ledger: &Arc<MemoryLedger>, master: &MasterKey) -> Maker {
+    maker_at(ledger, master, NOON)
+}
+
+fn maker_at(ledger: &Arc<MemoryLedger>, master: &MasterKey, now: UnixTime) -> Maker {
     let mut loaded = Loaded::default();
     let take = &mut |stored: Stored| {
         if let Stored::Record(record) = &stored {
@@ -26,7 +30,7 @@ fn maker(ledger: &Arc<MemoryLedger>, master: &MasterKey) -> Maker {
     ledger.load_each(take).unwrap();
     let tools = Tools {
         ledger: Arc::clone(ledger) as Arc<dyn Ledger>,
-        clock: Arc::new(ManualClock::at(NOON)),
+        clock: Arc::new(ManualClock::at(now)),
         notifier: Arc::new(Notifier::new(None)),
     };
     Maker::new(loaded, tools, master)
@@ -36,6 +40,24 @@ fn one() -> (Arc<MemoryLedger>, MasterKey, Maker) {
     let (ledger, master) = (Arc::new(MemoryLedger::new()), MasterKey::generate().unwrap());
     let maker = maker(&ledger, &master);
     (ledger, master, maker)
+}
+
+/// What a host says that has a key, and nothing else.
+fn has(epoch: u32) -> Said {
+    Said { epoch: Some(epoch), ..Said::default() }
+}
+
+/// Gives a host another key, and hears that it has it.
+async fn give_key(maker: &Maker, host: HostIdentity) -> HostKeyOf {
+    let given = maker.hear(host.clone(), Said::default()).await.unwrap().key.expect("a key");
+    assert!(maker.hear(host, has(given.epoch)).await.unwrap().key.is_none());
+    given
+}
+
+/// Tells of a use.
+async fn note(maker: &Maker, host: HostIdentity, used: Used) -> Vec<u64> {
+    let said = Said { uses: vec![used], ..has(1) };
+    maker.hear(host, said).await.unwrap().noted
 }
 
 fn wish(host: HostIdentity) -> NewPassword {
@@ -62,7 +84,7 @@ fn opens(key: &HostKey, password: &OfflinePassword, redeemed: &Redeemed) -> Resu
 async fn a_password_opens_the_host_that_it_was_made_for_under_its_present_key() {
     let (ledger, master, maker) = one();
     assert!(matches!(maker.make(wish(host(1))).await, Err(MakeError::NoKey { .. })));
-    let [first, other] = [maker.give_key(host(1)).await.unwrap(), maker.give_key(host(2)).await.unwrap()];
+    let [first, other] = [give_key(&maker, host(1)).await, give_key(&maker, host(2)).await];
     let (record, password) = maker.make(wish(host(1))).await.unwrap();
     assert_eq!((record.counter, record.epoch, record.usable_until()), (1, 1, NOON + 12 * 3_600));
     let nothing = Redeemed::default();
@@ -70,8 +92,13 @@ async fn a_password_opens_the_host_that_it_was_made_for_under_its_present_key() 
     assert_eq!(opens(&other.key, &password, &nothing), Err(Denied::Foreign));
     // Set up anew, also by a verifier that was started anew.
     let maker = self::maker(&ledger, &master);
-    let second = maker.give_key(host(1)).await.unwrap();
+    assert!(maker.hear(host(1), Said::default()).await.unwrap().key.is_none(), "not twice in a minute");
+    let maker = maker_at(&ledger, &master, NOON + 60);
+    let second = maker.hear(host(1), Said::default()).await.unwrap().key.expect("a key");
     assert_eq!(second.epoch, 2);
+    let unheard = maker.make(wish(host(1))).await;
+    assert!(matches!(unheard, Err(MakeError::NoKey { .. })), "nobody knows whether it got there");
+    maker.hear(host(1), has(2)).await.unwrap();
     assert_eq!(opens(&second.key, &password, &nothing), Err(Denied::Foreign));
     let (record, password) = maker.make(wish(host(1))).await.unwrap();
     assert_eq!((record.counter, opens(&second.key, &password, &nothing)), (1, Ok(1)));
@@ -82,7 +109,7 @@ async fn a_password_opens_the_host_that_it_was_made_for_under_its_present_key() 
 #[tokio::test]
 async fn two_verifiers_at_one_moment_make_two_passwords() {
     let (ledger, master, first) = one();
-    let key = first.give_key(host(1)).await.unwrap().key;
+    let key = give_key(&first, host(1)).await.key;
     let second = maker(&ledger, &master);
     let mut redeemed = Redeemed::default();
     for round in 0..50 {
@@ -103,23 +130,20 @@ async fn two_verifiers_at_one_moment_make_two_passwords() {
 #[tokio::test]
 async fn what_a_host_says_of_a_use_is_noted_once_and_revoked_ones_are_not_open() {
     let (ledger, master, maker) = one();
-    maker.give_key(host(1)).await.unwrap();
+    give_key(&maker, host(1)).await;
     for _ in 0..3 {
         maker.make(wish(host(1))).await.unwrap();
     }
     let (user, service) = ("alice".to_owned(), "sshd".to_owned());
     let used = Used { epoch: 1, counter: 2, user, service, at: NOON, until: NOON + 60 };
     for _ in 0..2 {
-        maker.note_use(host(1), used.clone()).await.unwrap();
+        assert_eq!(note(&maker, host(1), used.clone()).await, [2]);
     }
-    let other = Used { counter: 9, ..used.clone() };
-    assert!(matches!(
-        maker.note_use(host(1), other).await,
-        Err(MakeError::NoSuchPassword { counter: 9, .. })
-    ));
-    let other = Used { epoch: 2, ..used };
-    assert!(matches!(maker.note_use(host(1), other).await, Err(MakeError::NoSuchPassword { .. })));
+    // What nobody made, or under another key, is not told for ever.
+    assert_eq!(note(&maker, host(1), Used { counter: 9, ..used.clone() }).await, [9]);
+    assert_eq!(note(&maker, host(1), Used { epoch: 2, counter: 1, ..used }).await, [1]);
     maker.revoke(host(1), 3, "ann (admin)".into()).await.unwrap();
+    assert_eq!(maker.hear(host(1), has(1)).await.unwrap().revoked, [3], "the host hears of it");
     for counter in [2, 3] {
         let again = maker.revoke(host(1), counter, "ann (admin)".into()).await;
         assert!(matches!(again, Err(MakeError::NotOpen { .. })), "{counter}");
@@ -140,14 +164,14 @@ async fn what_a_host_says_of_a_use_is_noted_once_and_revoked_ones_are_not_open()
 #[tokio::test]
 async fn no_more_are_made_than_a_host_can_tell_apart() {
     let (_ledger, _master, maker) = one();
-    let key = maker.give_key(host(1)).await.unwrap().key;
+    let key = give_key(&maker, host(1)).await.key;
     for _ in 0..COUNTERS_AHEAD_MAX {
         maker.make(wish(host(1))).await.unwrap();
     }
     assert!(matches!(maker.make(wish(host(1))).await, Err(MakeError::TooManyOpen { .. })));
     let (user, service) = ("alice".to_owned(), "sshd".to_owned());
     let used = Used { epoch: 1, counter: 5, user, service, at: NOON, until: NOON };
-    maker.note_use(host(1), used).await.unwrap();
+    note(&maker, host(1), used).await;
     for counter in 129..=133 {
         let (record, password) = maker.make(wish(host(1))).await.unwrap();
         assert_eq!(
@@ -162,11 +186,35 @@ async fn no_more_are_made_than_a_host_can_tell_apart() {
 #[tokio::test]
 async fn a_reason_is_kept_and_can_be_shown() {
     let (_ledger, _master, maker) = one();
-    maker.give_key(host(1)).await.unwrap();
+    give_key(&maker, host(1)).await;
     for why in ["x".repeat(257), "a\u{202e}b".into(), "a\nb".into()] {
         let odd = NewPassword { why: Some(why), ..wish(host(1)) };
         assert!(matches!(maker.make(odd).await, Err(MakeError::Why)));
     }
     let (record, _) = maker.make(wish(host(1))).await.unwrap();
     assert_eq!((record.why.as_deref(), record.by.as_str()), (Some("the line is cut"), "ann (admin)"));
+}
+
+// covers: D01, N3
+#[tokio::test]
+async fn a_host_whose_state_was_put_back_or_is_in_two_places_gets_another_key() {
+    let (ledger, master, maker) = one();
+    give_key(&maker, host(1)).await;
+    let at = |generation, time_zone: Option<&str>| Said {
+        generation,
+        time_zone: time_zone.map(str::to_owned),
+        ..has(1)
+    };
+    for generation in [3, 3, 7] {
+        let heard = maker.hear(host(1), at(generation, Some("Europe/Vienna"))).await.unwrap();
+        assert!(heard.key.is_none(), "{generation}");
+    }
+    // The one copy goes on, the other one is behind: also after a start.
+    let maker = maker_at(&ledger, &master, NOON + 60);
+    assert_eq!(maker.time_zone(&host(1)).as_deref(), Some("Europe/Vienna"));
+    let key = maker.hear(host(1), at(6, None)).await.unwrap().key.expect("another key");
+    assert_eq!(key.epoch, 2);
+    // The copy with the former key gets one of its own, and the one before is over.
+    let maker = maker_at(&ledger, &master, NOON + 120);
+    assert_eq!(maker.hear(host(1), at(8, None)).await.unwrap().key.expect("another key").epoch, 3);
 }
