@@ -37,6 +37,7 @@ use crate::http::{Administration, Handler};
 use crate::keys::{IndexHasher, KeyError, MasterKey, NameHasher, Sealer};
 use crate::mail::{MailRecordError, Outbox};
 use crate::notify::Notifier;
+use crate::offline::{self, Maker, OfflineRecordError};
 use crate::people::{DirectoryOpenError, PersonRecordError};
 use crate::person_keys::{self, KeyRecordError, PersonKeys};
 use crate::sessions::{SessionRecordError, Sessions};
@@ -88,6 +89,9 @@ pub enum StartError {
     /// What the store holds of persons' keys cannot be understood.
     #[error("cannot understand the store")]
     PersonKey(#[from] KeyRecordError),
+    /// What the store holds of offline passwords cannot be understood.
+    #[error("cannot understand the store")]
+    Offline(#[from] OfflineRecordError),
     /// The directory of persons cannot be asked.
     #[error("cannot get the directory of persons ready")]
     Directory(#[from] DirectoryOpenError),
@@ -218,7 +222,7 @@ impl Service {
         let Foundations { config, config_path, master, clock, host } = foundations;
         let token_sealer = Arc::new(Sealer::new(&master, "token secrets"));
         let loading = Loading::new(&master, &ledger, &token_sealer, &clock);
-        let Loaded { accounts, throttles, leftovers: rest, fleet, sessions, asking, person_keys } =
+        let Loaded { accounts, throttles, leftovers: rest, fleet, sessions, asking, person_keys, offline } =
             tokio::task::spawn_blocking(|| loading.load()).await.map_err(|_| ReadError::Closed)??;
         record_start(&*ledger, &*clock, start_state, &accounts, &asking).await?;
         let notifier = Arc::new(Notifier::new(config.notify.clone()));
@@ -272,9 +276,11 @@ impl Service {
             metronome: Metronome::default(),
             has_loss: AtomicBool::new(matches!(start_state, StartState::Short { .. })),
         });
-        let fleet = Fleet::serving(&dialogue, &registrar)?;
         let keys = program_keys(person_keys, &ledger, &dialogue.clock, &notifier, &master);
-        let administration = administration(&dialogue, registrar, &ledger, keys, start_state).await?;
+        let offline = offline_maker(offline, &ledger, &dialogue.clock, &notifier, &master);
+        let fleet = Fleet::serving(&dialogue, &registrar, &offline)?;
+        let kept = (keys, offline);
+        let administration = administration(&dialogue, registrar, &ledger, kept, start_state).await?;
         let web = pages(&administration, &master)?;
         Ok(Self { dialogue, administration, fleet, web, ledger, throttles, notifier, outbox, config_path })
     }
@@ -379,6 +385,18 @@ fn program_keys(
     PersonKeys::new(loaded, person_keys::Tools { ledger, clock, notifier }, master)
 }
 
+/// Makes offline passwords.
+fn offline_maker(
+    loaded: offline::Loaded,
+    ledger: &Arc<dyn Ledger>,
+    clock: &Arc<dyn Clock>,
+    notifier: &Arc<Notifier>,
+    master: &MasterKey,
+) -> Maker {
+    let (ledger, clock, notifier) = (Arc::clone(ledger), Arc::clone(clock), Arc::clone(notifier));
+    Maker::new(loaded, offline::Tools { ledger, clock, notifier }, master)
+}
+
 /// Makes all changes of users and tokens; what a broken import left is taken away first.
 async fn steward(
     master: &MasterKey,
@@ -421,7 +439,7 @@ async fn administration(
     dialogue: &Arc<Dialogue>,
     registrar: Arc<Registrar>,
     ledger: &Arc<dyn Ledger>,
-    keys: PersonKeys,
+    (keys, offline): (PersonKeys, Maker),
     start_state: StartState,
 ) -> Result<Arc<Administration>, StartError> {
     let (trail, clock) = (Arc::clone(ledger), Arc::clone(&dialogue.clock));
@@ -429,7 +447,7 @@ async fn administration(
     let started = tokio::task::spawn_blocking(move || Sinks::start(&config, &trail, &clock));
     let sinks = Arc::new(started.await.map_err(|_| ReadError::Closed)??);
     let (dialogue, ledger) = (Arc::clone(dialogue), Arc::clone(ledger));
-    Ok(Arc::new(Administration::new(dialogue, registrar, ledger, sinks, keys, start_state)))
+    Ok(Arc::new(Administration::new(dialogue, registrar, ledger, sinks, (keys, offline), start_state)))
 }
 
 /// What browsers ask, where that is wanted.

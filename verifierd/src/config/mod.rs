@@ -10,6 +10,7 @@
 //! | `directory` | the directory of persons |
 //! | `fleet` | the listener of the fleet |
 //! | `mail` | the mail server |
+//! | `offline` | passwords that hosts check alone |
 //! | `policy` | what holds at some hosts instead of the defaults, and the roll-out |
 //! | `remember` | for how long a code given at a terminal counts |
 //! | `requests` | what a login asks for, and the terms of issued passwords |
@@ -25,6 +26,7 @@ mod audit;
 mod directory;
 mod fleet;
 mod mail;
+mod offline;
 mod policy;
 mod raw;
 mod remember;
@@ -48,6 +50,7 @@ pub use audit::{AuditConfig, KEPT_MIN, Retention};
 pub use directory::{DirectoryAttributes, DirectoryConfig};
 pub use fleet::{FleetConfig, NAMES_MAX};
 pub use mail::{MailConfig, MailTls};
+pub use offline::{Justification, OfflineConfig};
 pub use policy::{Lenience, Named, Overrides, Rollout};
 pub use remember::{REMEMBER_MAX, Remember};
 pub use requests::{LoginStep, Profile, RequestMode, RequestOverrides, Requesting, STRICT_TTL_MAX};
@@ -103,6 +106,8 @@ pub struct Config {
     pub remember: Remember,
     /// What records sessions.
     pub session: SessionOverrides,
+    /// What holds of passwords that hosts check alone.
+    pub offline: OfflineConfig,
     /// How far all this is enforced.
     pub rollout: Rollout,
     /// Access rules: the first that holds decides.

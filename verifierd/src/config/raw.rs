@@ -14,6 +14,7 @@ use super::audit::RawAudit;
 use super::directory::RawDirectory;
 use super::fleet::RawFleet;
 use super::mail::RawMail;
+use super::offline::RawOffline;
 use super::policy::{RawPlaces, check_places, check_rollout, raw_places};
 use super::remember::{RawRemember, check_remember, written};
 use super::requests::{LoginStep, Profile, RawRequesting, RequestMode, RequestOverrides, Requesting};
@@ -56,6 +57,8 @@ pub(super) struct RawConfig {
     remember: RawRemember,
     #[serde(default, skip_serializing_if = "RawSession::says_nothing")]
     session: RawSession,
+    #[serde(default)]
+    offline: RawOffline,
     #[serde(default)]
     audit: RawAudit,
     #[serde(default)]
@@ -225,6 +228,7 @@ impl From<&Config> for RawConfig {
             },
             remember: written(&config.remember),
             session: RawSession::from(config.session.clone()),
+            offline: RawOffline::from(&config.offline),
             audit: RawAudit::from(&config.audit),
             notify: RawNotify { command: config.notify.clone() },
             roles: RawRoles::from(&config.roles),
@@ -259,6 +263,7 @@ impl RawConfig {
         let roles = self.roles.check(&mut faults);
         let remember = check_remember("remember", self.remember, &mut faults);
         let session = self.session.check("session", &mut faults);
+        let offline = self.offline.check(&mut faults);
         let (requests, access) = self.access.split();
         let requests = Requesting::from(requests.check("access", &mut faults));
         let RawAccess { require_token, rollout, rollout_until, rule, .. } = access;
@@ -287,6 +292,7 @@ impl RawConfig {
             requests,
             remember,
             session,
+            offline,
             rollout,
             rules,
             groups,

@@ -193,6 +193,12 @@ pub enum Verb {
     KeyAdd,
     /// End a key.
     KeyRevoke,
+    /// Passwords that hosts check alone.
+    OfflineList,
+    /// Make one.
+    OfflineIssue,
+    /// Have one open nothing.
+    OfflineRevoke,
     /// What holds where.
     PolicyShow,
     /// What a login would meet.
@@ -228,7 +234,7 @@ use Right::{All, Nothing, Own};
 
 /// Verbs and what each role may do with them.
 #[rustfmt::skip]
-const TABLE: [(Verb, [Right; 5]); 55] = [
+const TABLE: [(Verb, [Right; 5]); 58] = [
     //                           user     auditor  helpdesk admin    super
     (Verb::SelfShow,            [Own,     Own,     Own,     Own,     Own]),
     (Verb::UserList,            [Nothing, All,     All,     All,     All]),
@@ -277,6 +283,9 @@ const TABLE: [(Verb, [Right; 5]); 55] = [
     (Verb::KeyList,             [Own,     All,     All,     All,     All]),
     (Verb::KeyAdd,              [Own,     Own,     Own,     All,     All]),
     (Verb::KeyRevoke,           [Own,     Own,     All,     All,     All]),
+    (Verb::OfflineList,         [Nothing, All,     Nothing, All,     All]),
+    (Verb::OfflineIssue,        [Nothing, Nothing, Nothing, All,     All]),
+    (Verb::OfflineRevoke,       [Nothing, Nothing, Nothing, All,     All]),
     (Verb::PolicyShow,          [Nothing, All,     All,     All,     All]),
     (Verb::PolicyTry,           [Nothing, All,     All,     All,     All]),
     (Verb::RolloutStatus,       [Nothing, All,     All,     All,     All]),
@@ -348,7 +357,7 @@ mod tests {
                     All
                 }
                 RequestList | RequestShow => All,
-                KeyList => All,
+                KeyList | OfflineList => All,
                 RequestCancel | KeyAdd | KeyRevoke => Own,
                 RecoveryStatus | Explain | AuditShow | AuditVerify | Status | Metrics => All,
                 RecoveryRegenerate | TokenResync | TokenTest | TokenLost | TokenDisassociate => Own,

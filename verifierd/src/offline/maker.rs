@@ -260,6 +260,11 @@ impl Maker {
         self.table.of_host(host.id)
     }
 
+    /// The number of a host's present key.
+    pub fn epoch(&self, host: &HostIdentity) -> Option<u32> {
+        Some(self.table.host(host.id)?.epoch)
+    }
+
     /// The time zone that a host says it is in.
     pub fn time_zone(&self, host: &HostIdentity) -> Option<String> {
         self.table.host(host.id)?.time_zone

@@ -12,7 +12,7 @@ use crate::engine::throttle::Throttles;
 use crate::keys::{IndexHasher, MasterKey, Sealer};
 use crate::people::keys::Keys;
 use crate::people::{PersonRecordError, Roster};
-use crate::{access, hosts, mail, person_keys, sessions};
+use crate::{access, hosts, mail, offline, person_keys, sessions};
 
 /// What a start reads the ledger with.
 pub(super) struct Loading {
@@ -32,6 +32,7 @@ pub(super) struct Loaded {
     pub sessions: sessions::Loaded,
     pub asking: Kept,
     pub person_keys: person_keys::Loaded,
+    pub offline: offline::Loaded,
 }
 
 impl Loading {
@@ -59,7 +60,7 @@ impl Loading {
         let keys = Keys::default();
         let (roster, mut requests, mut mails) =
             (Roster::default(), access::Loaded::default(), mail::Loaded::default());
-        let mut program_keys = person_keys::Loaded::default();
+        let (mut program_keys, mut offline) = (person_keys::Loaded::default(), offline::Loaded::default());
         let mut fault = None;
         ledger.load_each(&mut |stored| {
             if fault.is_some() {
@@ -76,6 +77,7 @@ impl Loading {
                 fault = fault.take().or_else(|| requests.take(record).map_err(StartError::from).err());
                 fault = fault.take().or_else(|| mails.take(record).map_err(StartError::from).err());
                 fault = fault.take().or_else(|| program_keys.take(record).map_err(StartError::from).err());
+                fault = fault.take().or_else(|| offline.take(record).map_err(StartError::from).err());
             }
             fault = fault.take().or_else(|| loader.take(&stored).map_err(StartError::from).err());
         })?;
@@ -87,6 +89,7 @@ impl Loading {
         requests.look_at_newest_line(&*ledger)?;
         let throttles = Arc::new(throttles);
         let asking = Kept { roster, keys, requests, mails };
-        Ok(Loaded { accounts, throttles, leftovers, fleet, sessions, asking, person_keys: program_keys })
+        let person_keys = program_keys;
+        Ok(Loaded { accounts, throttles, leftovers, fleet, sessions, asking, person_keys, offline })
     }
 }

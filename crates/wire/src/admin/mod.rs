@@ -55,6 +55,9 @@
 //! | `POST /v1/requests/{id}/cancel` | [`AccessRequest`] |
 //! | `GET /v1/sessions?user=U&host=H&after=PLACE` | [`SessionList`] |
 //! | `POST /v1/sessions/{id}/report` | [`SessionReported`] |
+//! | `GET /v1/offline?host=H` | [`OfflinePasswordList`] |
+//! | `POST /v1/offline` with [`NewOfflinePassword`] | [`MadeOfflinePassword`] |
+//! | `GET /v1/offline/{id}`, `POST /v1/offline/{id}/revoke` | [`OfflinePassword`] |
 //! | `GET /v1/decisions/{reference}` | [`Decision`] |
 //! | `GET /v1/audit?order=O&after=N&before=N&limit=M&user=U&host=H&event=E&reference=R&text=T&since=TIME&until=TIME` | [`AuditPage`] |
 //! | `GET /v1/audit/verify?witness=CHECKPOINT` | [`AuditCheck`] |
@@ -70,6 +73,7 @@ mod bans;
 mod hosts;
 mod imports;
 mod keys;
+mod offline;
 mod people;
 mod policy;
 mod requests;
@@ -89,6 +93,10 @@ pub use imports::{
     NewImport,
 };
 pub use keys::{MadePersonKey, NewPersonKey, PersonKey, PersonKeyList, PersonKeyState};
+pub use offline::{
+    BothClocks, MadeOfflinePassword, NewOfflinePassword, OfflinePassword, OfflinePasswordList, OfflineScope,
+    OfflineState, OfflineUsed,
+};
 pub use people::{NewPerson, Person, PersonList, PersonOrigin, SetPassword, SetPerson, ShareAccount};
 pub use policy::{
     AccessRule, Demanded, EffectiveSetting, Policy, PolicyTrial, RolloutMode, RolloutPlace, RolloutStatus,

@@ -13,6 +13,7 @@ mod hosts;
 mod imports;
 mod keys;
 mod metrics;
+mod offline;
 mod people;
 mod policy;
 mod recovery;
@@ -46,6 +47,7 @@ use crate::audit::sinks::Sinks;
 use crate::clock::UnixTime;
 use crate::dialogue::Dialogue;
 use crate::hosts::Registrar;
+use crate::offline::Maker;
 use crate::person_keys::PersonKeys;
 use asked::RequestBody;
 use refusals::{Refusal, refusal};
@@ -72,6 +74,8 @@ pub struct Administration {
     pub sinks: Arc<Sinks>,
     /// Keys of persons.
     pub keys: PersonKeys,
+    /// Makes passwords that hosts check alone.
+    pub offline: Maker,
     /// The import that is on its way.
     pub imports: Imports,
     /// What happens at the listeners, by name; set once they are served.
@@ -91,7 +95,7 @@ impl Administration {
         registrar: Arc<Registrar>,
         ledger: Arc<dyn Ledger>,
         sinks: Arc<Sinks>,
-        keys: PersonKeys,
+        (keys, offline): (PersonKeys, Maker),
         store_start: StartState,
     ) -> Self {
         let (router, routes) = routes().into_parts();
@@ -102,6 +106,7 @@ impl Administration {
             ledger,
             sinks,
             keys,
+            offline,
             imports: Imports::default(),
             listeners: OnceLock::new(),
             store_start,
@@ -453,6 +458,30 @@ fn routes() -> Routes {
         .add(Verb::KeyList, (GET, "/v1/keys"), keys::list, ("list_keys", "Keys of persons"))
         .add(Verb::KeyAdd, (POST, "/v1/keys"), keys::add, ("add_key", "Make a key, which is told once"))
         .add(Verb::KeyRevoke, (DELETE, "/v1/keys/{id}"), keys::revoke, ("revoke_key", "End a key"))
+        .add(
+            Verb::OfflineList,
+            (GET, "/v1/offline"),
+            offline::list,
+            ("list_offline_passwords", "Passwords that hosts check alone"),
+        )
+        .add(
+            Verb::OfflineIssue,
+            (POST, "/v1/offline"),
+            offline::issue,
+            ("issue_offline_password", "Make a password that a host checks alone; it is told once"),
+        )
+        .add(
+            Verb::OfflineList,
+            (GET, "/v1/offline/{id}"),
+            offline::show,
+            ("show_offline_password", "One password that a host checks alone, without itself"),
+        )
+        .add(
+            Verb::OfflineRevoke,
+            (POST, "/v1/offline/{id}/revoke"),
+            offline::revoke,
+            ("revoke_offline_password", "Have a password open nothing, once its host hears of it"),
+        )
         .add(Verb::PolicyShow, (GET, "/v1/policy"), policy::show, ("show_policy", "What holds where"))
         .add(
             Verb::PolicyTry,

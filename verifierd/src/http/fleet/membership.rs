@@ -191,7 +191,7 @@ fn signing_key(text: &str) -> Result<rcgen::PublicKey, SigningRequestFault> {
     requested_key(&request)
 }
 
-fn other_version(spoken: u16) -> Option<Reply> {
+pub(super) fn other_version(spoken: u16) -> Option<Reply> {
     let ours = wire::API_VERSION;
     (spoken != ours).then(|| {
         let message = format!(
@@ -202,7 +202,7 @@ fn other_version(spoken: u16) -> Option<Reply> {
 }
 
 /// The parser's own words may quote what was sent; they stay inside.
-async fn parse<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Reply> {
+pub(super) async fn parse<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Reply> {
     let body = body::read(request).await?;
     serde_json::from_slice(&body).map_err(|_| super::super::verify::not_a_request())
 }

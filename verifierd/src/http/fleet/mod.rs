@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `tls` | the verifier's own certificate and what a handshake demands |
 //! | `membership` | joining, renewing, reporting |
+//! | `offline` | what hosts say of offline passwords |
 //! | `sealed` | answers that the host's libraries cannot read |
 //! | `refusals` | which refusals are logged |
 //!
@@ -11,6 +12,7 @@
 //! that it called us by says; it is asked for anew at each request, since connections stay open for days.
 
 mod membership;
+mod offline;
 mod refusals;
 mod sealed;
 mod tls;
@@ -29,6 +31,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use wire::error::ErrorCode;
 use wire::fleet::{CHECKPOINT_BYTES_MAX, CHECKPOINT_HEADER, JOIN_PATH, RENEW_PATH, REPORT_PATH};
+use wire::offline::OFFLINE_PATH;
 use wire::session::{CLOSE_PATH, LEFT_OUT_PATH, OPEN_PATH};
 use wire::verify::{BATCH_ITEMS_MAX, BATCH_PATH};
 
@@ -41,6 +44,7 @@ use crate::config::FleetConfig;
 use crate::dialogue::Dialogue;
 use crate::hosts::presence::Seat;
 use crate::hosts::{Host, HostCertificate, HostError, Registrar};
+use crate::offline::Maker;
 use refusals::Refusals;
 use sealed::ReplyKey;
 use tls::FleetTls;
@@ -60,6 +64,7 @@ pub struct Fleet(Arc<Parts>);
 struct Parts {
     dialogue: Arc<Dialogue>,
     registrar: Arc<Registrar>,
+    offline: Maker,
     tls: FleetTls,
     wrong_joins: WrongSecrets,
     refusals: Refusals,
@@ -91,13 +96,18 @@ impl Fleet {
     ///
     /// # Errors
     /// See [`FleetError`].
-    pub fn serving(dialogue: &Arc<Dialogue>, registrar: &Arc<Registrar>) -> Result<Option<Self>, FleetError> {
+    pub fn serving(
+        dialogue: &Arc<Dialogue>,
+        registrar: &Arc<Registrar>,
+        offline: &Maker,
+    ) -> Result<Option<Self>, FleetError> {
         let config = dialogue.config.load();
         let (Some(fleet), Some(authority)) = (&config.fleet, registrar.authority()) else { return Ok(None) };
         let tls = FleetTls::new(Arc::clone(authority), Arc::clone(registrar.clock()), &fleet.names)?;
         let (dialogue, registrar) = (Arc::clone(dialogue), Arc::clone(registrar));
         let (wrong_joins, refusals) = Default::default();
-        Ok(Some(Self(Arc::new(Parts { dialogue, registrar, tls, wrong_joins, refusals }))))
+        let offline = offline.clone();
+        Ok(Some(Self(Arc::new(Parts { dialogue, registrar, offline, tls, wrong_joins, refusals }))))
     }
 
     /// Exchanges the verifier's own certificate when it is time, or when it is called by other names. Costs next to
@@ -165,14 +175,18 @@ impl Fleet {
                 let (dialogue, stands) = (&self.0.dialogue, self.0.standing_still());
                 Box::pin(membership::report(registrar, host, dialogue, stands, request)).await
             }
+            (&Method::POST, OFFLINE_PATH) if host.presence.may_tell(registrar.clock().elapsed()) => {
+                let config = self.0.dialogue.config.load_full();
+                Box::pin(offline::answer(&self.0.offline, &config.offline, host, request)).await
+            }
             (&Method::POST, JOIN_PATH) => {
                 visitor.dismiss(tally, request, "whoever shows a certificate has joined already".into()).await
             }
-            (_, OPEN_PATH | CLOSE_PATH | LEFT_OUT_PATH) => {
+            (_, OPEN_PATH | CLOSE_PATH | LEFT_OUT_PATH | OFFLINE_PATH) => {
                 if !host.presence.may_tell(registrar.clock().elapsed()) {
                     body::discard(request).await;
                     // Not 503: that would concern logins.
-                    let message = "this host tells too much of sessions: it has to wait";
+                    let message = "this host tells too much of sessions or offline passwords: it has to wait";
                     return error_reply(ErrorCode::Throttled, message.into());
                 }
                 login::answer(&self.0.dialogue, Some(&host.identity), request).await

@@ -2,6 +2,7 @@
 
 mod bad_certificates;
 mod bad_handshakes;
+mod offline;
 mod sealed;
 mod sessions;
 mod stand;
