@@ -2,6 +2,7 @@
 
 mod audit;
 mod host;
+mod offline;
 mod person;
 mod policy;
 mod request;
@@ -19,6 +20,7 @@ use crate::output::Format;
 use crate::verbs::explain::Reference;
 pub use audit::{AuditVerb, AuditWish, Moment};
 pub use host::{HostName, HostVerb};
+pub use offline::{OfflineOrder, OfflineVerb};
 pub use person::{
     KeyOrder, KeyVerb, PersonAccount, PersonKeysVerb, PersonLogin, PersonOrder, PersonVerb, PersonWish,
 };
@@ -139,6 +141,9 @@ pub enum Asking {
     /// Hosts of the fleet: machines that ask this verifier
     #[command(subcommand)]
     Host(HostVerb),
+    /// Offline passwords: for hosts that reach no verifier, which check them alone
+    #[command(subcommand)]
+    Offline(OfflineVerb),
     /// Requests for one-time passwords: who asks, and the decision
     #[command(subcommand)]
     Request(RequestVerb),
@@ -305,9 +310,11 @@ mod tests {
     fn no_flag_takes_a_secret() {
         let path = clap::value_parser!(PathBuf).type_id();
         let mut files = Vec::new();
-        // A switch takes nothing.
+        // A switch takes nothing, and what a host is called at its prompt opens nothing.
         let all = arguments(&Cli::command());
-        for argument in all.into_iter().filter(|argument| argument.get_action().takes_values()) {
+        let is_told =
+            |argument: &clap::Arg| argument.get_action().takes_values() && argument.get_id() != "host_code";
+        for argument in all.into_iter().filter(is_told) {
             let name = argument.get_id().as_str();
             let is_file = name.ends_with("_file") && argument.get_value_parser().type_id() == path;
             let words = ["secret", "password", "passphrase", "code", "pin", "key", "proof"];

@@ -104,6 +104,7 @@ fn question(asking: &Asking) -> Option<(&'static str, When)> {
         | Asking::Audit(_)
         | Asking::Ban(_)
         | Asking::Session(_)
+        | Asking::Offline(_)
         | Asking::Request(_)
         | Asking::Policy(_)
         | Asking::Rollout(_)

@@ -6,6 +6,7 @@ pub mod explain;
 mod host;
 pub mod init;
 mod key;
+mod offline;
 mod person;
 mod policy;
 mod proof;
@@ -100,6 +101,7 @@ async fn answer(session: &Session, asking: Asking) -> Result<Answer, Failure> {
         Asking::Ban(verb) => ban::run(client, verb, format).await,
         Asking::Session(verb) => session::run(client, verb, format).await,
         Asking::Host(verb) => host::run(client, verb, format).await,
+        Asking::Offline(verb) => offline::run(client, verb, format).await,
         Asking::Person(verb) => person::run(session, verb).await,
         Asking::Request(verb) => request::run(client, verb, format).await,
         Asking::Policy(verb) => policy::run(client, verb, format).await,

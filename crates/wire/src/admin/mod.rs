@@ -57,7 +57,8 @@
 //! | `POST /v1/sessions/{id}/report` | [`SessionReported`] |
 //! | `GET /v1/offline?host=H` | [`OfflinePasswordList`] |
 //! | `POST /v1/offline` with [`NewOfflinePassword`] | [`MadeOfflinePassword`] |
-//! | `GET /v1/offline/{id}`, `POST /v1/offline/{id}/revoke` | [`OfflinePassword`] |
+//! | `GET /v1/offline/{id}` | [`OfflinePassword`] |
+//! | `POST /v1/offline/{id}/revoke` | [`OfflinePassword`] |
 //! | `GET /v1/decisions/{reference}` | [`Decision`] |
 //! | `GET /v1/audit?order=O&after=N&before=N&limit=M&user=U&host=H&event=E&reference=R&text=T&since=TIME&until=TIME` | [`AuditPage`] |
 //! | `GET /v1/audit/verify?witness=CHECKPOINT` | [`AuditCheck`] |
@@ -66,7 +67,7 @@
 //! | `POST /v1/store/settle` | [`Status`] |
 //!
 //! Errors are [`crate::error::ErrorBody`]. Times are RFC 3339 in UTC. No answer holds a secret, but for
-//! [`RecoveryCodes`], [`JoinSecret`], [`ApprovedRequest`] and [`MadePersonKey`], which are told once.
+//! [`RecoveryCodes`], [`JoinSecret`], [`ApprovedRequest`], [`MadePersonKey`] and [`MadeOfflinePassword`], which are told once.
 
 mod audit;
 mod bans;
