@@ -61,17 +61,7 @@ fn question(asking: &Asking) -> Option<(&'static str, When)> {
             );
             ("`host revoke`", question)
         }
-        Asking::Person(PersonVerb::Remove(PersonLogin { login })) => {
-            let question = format!(
-                "Remove person {} for ever? Whoever gets the login name later is another person.",
-                escaped(login)
-            );
-            ("`person remove`", question)
-        }
-        Asking::Person(PersonVerb::SecurityKeys(PersonKeysVerb::Remove(PersonLogin { login }))) => {
-            let question = format!("Remove all security keys of person {}?", escaped(login));
-            ("`person security-keys remove`", question)
-        }
+        Asking::Person(verb) => return person_question(verb),
         Asking::Store(StoreVerb::Settle) => (
             "`store settle`",
             "Have you looked at what is missing in the store (`postern audit show`), and settle it?".into(),
@@ -90,16 +80,6 @@ fn question(asking: &Asking) -> Option<(&'static str, When)> {
             | HostVerb::Rename { .. }
             | HostVerb::Group { .. },
         )
-        | Asking::Person(
-            PersonVerb::List
-            | PersonVerb::Show(_)
-            | PersonVerb::Add(_)
-            | PersonVerb::Set(_)
-            | PersonVerb::Password(_)
-            | PersonVerb::Share(_)
-            | PersonVerb::Unshare(_)
-            | PersonVerb::Key(_),
-        )
         | Asking::Explain { .. }
         | Asking::Audit(_)
         | Asking::Ban(_)
@@ -110,6 +90,32 @@ fn question(asking: &Asking) -> Option<(&'static str, When)> {
         | Asking::Rollout(_)
         | Asking::Whoami
         | Asking::Status => return None,
+    };
+    Some((verb, When::Now(question)))
+}
+
+/// The same of persons.
+fn person_question(verb: &PersonVerb) -> Option<(&'static str, When)> {
+    let (verb, question) = match verb {
+        PersonVerb::Remove(PersonLogin { login }) => {
+            let question = format!(
+                "Remove person {} for ever? Whoever gets the login name later is another person.",
+                escaped(login)
+            );
+            ("`person remove`", question)
+        }
+        PersonVerb::SecurityKeys(PersonKeysVerb::Remove(PersonLogin { login })) => {
+            let question = format!("Remove all security keys of person {}?", escaped(login));
+            ("`person security-keys remove`", question)
+        }
+        PersonVerb::List
+        | PersonVerb::Show(_)
+        | PersonVerb::Add(_)
+        | PersonVerb::Set(_)
+        | PersonVerb::Password(_)
+        | PersonVerb::Share(_)
+        | PersonVerb::Unshare(_)
+        | PersonVerb::Key(_) => return None,
     };
     Some((verb, When::Now(question)))
 }

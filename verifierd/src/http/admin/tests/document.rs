@@ -28,7 +28,7 @@ fn references(value: &Value, found: &mut BTreeSet<String>) {
 async fn every_route_is_told_with_what_it_takes_and_answers() {
     let document = document().await;
     assert_eq!((&document["openapi"], &document["servers"][0]["url"]), (&json!("3.1.0"), &json!(BELOW)));
-    let (routes, mut names) = (super::super::routes(), BTreeSet::new());
+    let (routes, mut names) = (super::super::table::routes(), BTreeSet::new());
     let served: Vec<_> = routes.added().iter().filter(|route| is_of_network(route.path)).collect();
     for route in &served {
         let told = &document["paths"][route.path][route.method.as_str().to_ascii_lowercase()];

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::config::Config;
-use crate::http::roles::{ROLES, Right, right, verbs};
+use crate::http::roles::{ROLES, Right, Verb, right, verbs};
 use crate::trial::Fob;
 use crate::trial::Trial;
 
@@ -87,7 +87,7 @@ fn the_routes_are_those_of_the_wire_each_with_its_verb() {
         .filter_map(|line| line.strip_prefix("//! | `")?.split('`').next())
         .map(|request| request.split('?').next().unwrap_or_default().to_owned())
         .collect();
-    let routes = routes();
+    let routes = table::routes();
     let added: BTreeSet<String> = routes.added().iter().map(|route| format!("{route:?}")).collect();
     assert_eq!(added, documented);
     for verb in verbs() {
@@ -99,7 +99,7 @@ fn the_routes_are_those_of_the_wire_each_with_its_verb() {
 #[tokio::test]
 async fn every_route_is_open_to_just_the_roles_that_have_its_verb() {
     let trial = Trial::new().await;
-    for Route { verb, method, path, .. } in routes().added() {
+    for Route { verb, method, path, .. } in table::routes().added() {
         for role in ROLES {
             let answer = ask(&trial, &caller("ann", role), method.clone(), &filled(path), "").await;
             let denied = answer.0 == StatusCode::FORBIDDEN && message(&answer).contains(DENIAL);
@@ -123,7 +123,7 @@ async fn what_is_not_his_and_what_does_not_exist_are_the_same_to_a_user() {
     trial.set_otp("bob", true).await;
     let (bobs, alice) = (serial_of(&trial, "bob"), caller("alice", Role::User));
     let stranger = caller("uid 4000000", Role::User);
-    for Route { verb, method, path, .. } in routes().added() {
+    for Route { verb, method, path, .. } in table::routes().added() {
         // Other routes name nobody; requests have tests of their own.
         let names = path.contains("{name}") || path.contains("{serial}");
         if right(*verb, Role::User) != Right::Own || !names {
