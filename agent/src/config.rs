@@ -40,6 +40,12 @@ pub struct Config {
     pub on_unreachable: OnUnreachable,
     /// Where the PAM module asks.
     pub login_socket: PathBuf,
+    /// Where the service of offline passwords is asked.
+    pub offline_socket: PathBuf,
+    /// Where it keeps its key and what was used; mode 0700.
+    pub offline_dir: PathBuf,
+    /// Where it notes how far that has come: a folder of its own, which no copy of the other one brings along.
+    pub offline_note_dir: PathBuf,
 }
 
 /// What happens when no verifier answers.
@@ -129,17 +135,36 @@ struct RawConfig {
     on_unreachable: OnUnreachable,
     #[serde(default)]
     sockets: RawSockets,
+    #[serde(default)]
+    offline: RawOffline,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawOffline {
+    state_dir: PathBuf,
+    note_dir: PathBuf,
+}
+
+impl Default for RawOffline {
+    fn default() -> Self {
+        Self {
+            state_dir: "/var/lib/postern-offline".into(),
+            note_dir: "/var/lib/postern-offline-note".into(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawSockets {
     login: PathBuf,
+    offline: PathBuf,
 }
 
 impl Default for RawSockets {
     fn default() -> Self {
-        Self { login: wire::LOGIN_SOCKET.into() }
+        Self { login: wire::LOGIN_SOCKET.into(), offline: "/run/postern-offline/offline.sock".into() }
     }
 }
 
@@ -159,7 +184,14 @@ impl From<&Config> for RawConfig {
             verifiers: config.verifiers.iter().map(ToString::to_string).collect(),
             timeout: config.timeout,
             on_unreachable: config.on_unreachable,
-            sockets: RawSockets { login: config.login_socket.clone() },
+            sockets: RawSockets {
+                login: config.login_socket.clone(),
+                offline: config.offline_socket.clone(),
+            },
+            offline: RawOffline {
+                state_dir: config.offline_dir.clone(),
+                note_dir: config.offline_note_dir.clone(),
+            },
         }
     }
 }
@@ -170,7 +202,14 @@ impl RawConfig {
         if self.version != 1 {
             faults.push(format!("version = {}: this agent reads version 1", self.version));
         }
-        for (name, path) in [("state_dir", &self.state_dir), ("sockets.login", &self.sockets.login)] {
+        let paths = [
+            ("state_dir", &self.state_dir),
+            ("sockets.login", &self.sockets.login),
+            ("sockets.offline", &self.sockets.offline),
+            ("offline.state_dir", &self.offline.state_dir),
+            ("offline.note_dir", &self.offline.note_dir),
+        ];
+        for (name, path) in paths {
             if !path.is_absolute() {
                 faults.push(format!("{name} = {path:?}: an absolute path is needed"));
             }
@@ -190,6 +229,9 @@ impl RawConfig {
             timeout: self.timeout,
             on_unreachable: self.on_unreachable,
             login_socket: self.sockets.login,
+            offline_socket: self.sockets.offline,
+            offline_dir: self.offline.state_dir,
+            offline_note_dir: self.offline.note_dir,
         })
     }
 }

@@ -15,8 +15,21 @@ pub struct Envelope {
     pub user: String,
     /// To which service.
     pub service: String,
-    /// The verifier's state.
+    /// The verifier's state; empty where no verifier is asked.
     pub state: String,
+    /// Set where an offline password was asked for, and whether of somebody at the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offline: Option<OfflinePlace>,
+}
+
+/// Where somebody types an offline password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OfflinePlace {
+    /// At the machine.
+    Console,
+    /// Elsewhere, or nobody can tell.
+    Elsewhere,
 }
 
 impl Envelope {
@@ -37,8 +50,12 @@ mod tests {
 
     #[test]
     fn what_was_closed_opens_and_nothing_else_does() {
-        let envelope =
-            Envelope { user: "al\"ice\u{e9}".into(), service: "sshd".into(), state: "sealed".into() };
+        let envelope = Envelope {
+            user: "al\"ice\u{e9}".into(),
+            service: "sshd".into(),
+            state: "sealed".into(),
+            offline: None,
+        };
         let closed = envelope.close();
         assert_eq!(Envelope::open(&closed), Some(envelope));
         for wrong in ["", "sealed", &closed[4..], &BASE64.encode(b"{}"), &BASE64.encode(b"{\"user\":1}")] {

@@ -26,6 +26,8 @@ use zeroize::Zeroize as _;
 use crate::connection::Answer;
 use crate::envelope::Envelope;
 use crate::judgement::{self, Asked, Mismatch, Step};
+use crate::offline::alone::Alone;
+use crate::offline::link::Link;
 use crate::secret_body;
 use crate::sessions::{Report, Sessions};
 use crate::status::{PATH as STATUS_PATH, Reporter};
@@ -53,20 +55,24 @@ struct Inner {
     timeout: Duration,
     reporter: Reporter,
     sessions: Arc<Sessions>,
+    alone: Alone,
 }
 
 impl LoginSocket {
     /// * `host`: our own id.
     /// * `timeout`: for a whole request, over all verifiers.
     /// * `sessions`: takes what is said of sessions.
+    /// * `offline`: who checks offline passwords.
     pub fn new(
         verifiers: Arc<Verifiers>,
         host: String,
         timeout: Duration,
         reporter: Reporter,
         sessions: Arc<Sessions>,
+        offline: Link,
     ) -> Self {
-        Self(Arc::new(Inner { verifiers, host, timeout, reporter, sessions }))
+        let alone = Alone::new(offline, &host);
+        Self(Arc::new(Inner { verifiers, host, timeout, reporter, sessions, alone }))
     }
 }
 
@@ -170,15 +176,23 @@ impl Inner {
         let json = read(request).await?;
         let begin: Begin = serde_json::from_slice(&json).map_err(|_| Refusal::Malformed)?;
         let asked = self.asked(&begin.request_id, &begin.user, &begin.service);
-        let answer = self.ask(BEGIN_PATH, secret_body::from_json(&json), deadline).await?;
-        self.step(&answer, &asked)
+        match self.ask(BEGIN_PATH, secret_body::from_json(&json), deadline).await {
+            Ok(answer) => self.step(&answer, &asked),
+            // Nobody answered: what a verifier refused, or said of another login, is an answer.
+            Err(Refusal::Unreachable) => self.alone.begin(&begin).await.ok_or(Refusal::Unreachable),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     async fn proceed(&self, request: Request<Incoming>, deadline: Instant) -> Result<HttpReply, Refusal> {
         let json = read(request).await?;
         let mut proceed: Continue = serde_json::from_slice(&json).map_err(|_| Refusal::Malformed)?;
         let opened = Envelope::open(&proceed.state).filter(|_| proceed.api_version == API_VERSION);
-        let encoded = opened.map(|Envelope { user, service, state }| {
+        if let Some(envelope) = opened.as_ref().filter(|envelope| envelope.offline.is_some()) {
+            let told = self.alone.proceed(envelope, &mut proceed).await;
+            return told.ok_or(Refusal::Malformed);
+        }
+        let encoded = opened.map(|Envelope { user, service, state, offline: _ }| {
             proceed.state = state;
             (secret_body::of(&proceed, json.len()), user, service)
         });
@@ -283,6 +297,7 @@ impl Inner {
                 user: asked.user.to_owned(),
                 service: asked.service.to_owned(),
                 state: std::mem::take(state),
+                offline: None,
             };
             *state = envelope.close();
         }

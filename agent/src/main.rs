@@ -28,6 +28,8 @@ struct Arguments {
 enum Command {
     /// Serve until SIGTERM
     Run(ConfigArgument),
+    /// Check offline passwords until SIGTERM: what the agent asks where no verifier answers; needs no network
+    Offline(ConfigArgument),
     /// Make this host one of a fleet, with the secret that `postern host enrol` printed
     Join(JoinArguments),
     /// Say how the agent is that runs
@@ -90,6 +92,7 @@ fn main() -> ExitCode {
     }
     let done = match command {
         Command::Run(argument) => run::run(&argument.config),
+        Command::Offline(argument) => run::run_offline(&argument.config),
         Command::Join(arguments) if !arguments.misplaced.is_empty() => {
             Err(Failure::new(2, anyhow::anyhow!(commands::SECRET_AS_ARGUMENT)))
         }

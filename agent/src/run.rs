@@ -12,6 +12,10 @@ use agent::clock::SystemClock;
 use agent::config::{Config, VERIFIERS_MAX};
 use agent::identity::{Identity, IdentityError};
 use agent::login::LoginSocket;
+use agent::offline::keeper::Keeper;
+use agent::offline::link::Link;
+use agent::offline::service::Service;
+use agent::offline::store::Places;
 use agent::sessions::Sessions;
 use agent::status::Reporter;
 use agent::tls;
@@ -32,6 +36,9 @@ const BLOCKING_THREADS_MAX: usize = 2 * VERIFIERS_MAX;
 
 /// Descriptors beside the connections of the login socket: those of the verifiers and of name look-ups, the log.
 const DESCRIPTORS_KEPT: usize = 64;
+
+/// Threads that wait for the disk, in the service of offline passwords.
+const OFFLINE_THREADS_MAX: usize = 4;
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(path: &Path) -> Result<ExitCode, Failure> {
@@ -62,6 +69,41 @@ pub fn run(path: &Path) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Serves the agent with what is checked of offline passwords, until SIGTERM or SIGINT. It needs no network.
+pub fn run_offline(path: &Path) -> Result<ExitCode, Failure> {
+    let config = Config::load(path).map_err(|error| Failure::new(2, error))?;
+    let _log = process::log();
+    process::forbid_core_dumps();
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // Each tries to be the one that decides; what waits longer than the agent does is not heard any more.
+        .max_blocking_threads(OFFLINE_THREADS_MAX)
+        .build()
+        .map_err(|error| Failure::new(1, error))?;
+    runtime.block_on(serve_offline(config)).map_err(|error| Failure::new(1, error))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve_offline(config: Config) -> anyhow::Result<()> {
+    let mut signals = Signals::take()?;
+    let run = config.offline_socket.parent().map(Path::to_path_buf).unwrap_or_default();
+    let places = Places { folder: config.offline_dir, elsewhere: config.offline_note_dir, run };
+    let keeper = tokio::task::spawn_blocking(|| Keeper::open(places)).await?;
+    let listener = Listener::bind(&config.offline_socket, Audience::Root)?;
+    let (stop, stopping) = watch::channel(false);
+    let serving = serve::serve_here(listener, Service::new(keeper, Arc::new(SystemClock)), stopping)?;
+    tell_systemd(&[NotifyState::Ready, NotifyState::Status("checking offline passwords")]);
+    tracing::info!(socket = %config.offline_socket.display(), "ready");
+    let pulse = tokio::spawn(feed_watchdog());
+    while signals.next().await == Asked::Reload {}
+    tell_systemd(&[NotifyState::Stopping]);
+    let _ = stop.send(true);
+    serving.await?;
+    pulse.abort();
+    Ok(())
+}
+
 async fn serve(config: Config, identity: Identity, inherited: Option<UnixListener>) -> anyhow::Result<()> {
     let mut signals = Signals::take()?;
     let tls = tls::for_host(&identity)?;
@@ -73,7 +115,9 @@ async fn serve(config: Config, identity: Identity, inherited: Option<UnixListene
     let reporter = Reporter { identity: Arc::new(ArcSwap::from_pointee(identity)), told: Arc::default() };
     let sessions = Arc::new(Sessions::default());
     let (timeout, told) = (config.timeout, sessions.clone());
-    let socket = LoginSocket::new(verifiers.clone(), host.clone(), timeout, reporter.clone(), told);
+    let link = Link::new(config.offline_socket);
+    let socket =
+        LoginSocket::new(verifiers.clone(), host.clone(), timeout, reporter.clone(), told, link.clone());
     let listener = match inherited {
         Some(inherited) => Listener::inherited(&config.login_socket, Audience::Root, inherited)?,
         None => Listener::bind(&config.login_socket, Audience::Root)?,
@@ -86,6 +130,7 @@ async fn serve(config: Config, identity: Identity, inherited: Option<UnixListene
         state_dir: config.state_dir,
         sessions,
         checkpoints,
+        offline: link,
         clock: Arc::new(SystemClock),
         chance,
     };

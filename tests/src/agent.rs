@@ -213,6 +213,18 @@ impl Agent {
         serde_json::from_slice(&self.command(&["status", "--json"], "").stdout).ok()
     }
 
+    /// Starts the service of offline passwords beside it.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn launch_offline(&self) -> OfflineService {
+        let log = fs::OpenOptions::new().create(true).append(true).open(log_file(&self.name));
+        let log = log.expect("the agent's log");
+        let mut command = self.program(&["offline"]);
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("the log")).stderr(log);
+        OfflineService(command.spawn().expect("postern-agent offline"))
+    }
+
     /// Asks it to end, and waits until it has.
     pub fn stop(&mut self) -> ExitStatus {
         kill_process(self.id(), Signal::TERM).expect("signal");
@@ -256,6 +268,16 @@ impl Agent {
                 same
             }
         }
+    }
+}
+
+/// A service of offline passwords; killed when dropped, as by `kill -9`.
+pub struct OfflineService(Child);
+
+impl Drop for OfflineService {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

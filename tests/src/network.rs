@@ -12,7 +12,8 @@ use crate::machine::run;
 const SETTLE: &str = "set -eu
 hostname \"$1\"
 ip link set lo up
-for folder in /etc/postern /run/postern /var/lib/postern-agent; do
+for folder in /etc/postern /run/postern /var/lib/postern-agent /run/postern-offline \
+    /var/lib/postern-offline /var/lib/postern-offline-note; do
     mkdir -p \"$folder\"
     mount -t tmpfs -o mode=755 postern \"$folder\"
 done

@@ -1,6 +1,7 @@
 //! The login socket as the PAM module meets it, in front of a verifier that says what a test wants.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
@@ -13,6 +14,8 @@ use tokio::sync::watch;
 use super::*;
 use crate::config::VerifierAddress;
 use crate::identity::tests::{Authority, HOST};
+use crate::offline::keeper::Keeper;
+use crate::offline::service::tests::Running;
 use crate::verifiers::tests::{Act, Fake, resting_verifiers, verifiers};
 
 const REQUEST: &str = "00112233445566778899aabbccddeeff";
@@ -41,9 +44,10 @@ impl Rig {
         let identity = Arc::new(ArcSwap::from_pointee(authority.host()));
         let reporter = Reporter { identity, told: Arc::default() };
         let sessions = Arc::new(Sessions::default());
-        let socket =
-            LoginSocket::new(verifiers, HOST.into(), Duration::from_secs(3), reporter, sessions.clone());
         let folder = tempfile::tempdir().unwrap();
+        let (told, timeout) = (sessions.clone(), Duration::from_secs(3));
+        let link = Link::new(folder.path().join("offline.sock"));
+        let socket = LoginSocket::new(verifiers, HOST.into(), timeout, reporter, told, link);
         let listener = Listener::bind(&folder.path().join("login.sock"), Audience::Everybody).unwrap();
         let (stop, stopping) = watch::channel(false);
         serve::serve_here(listener, socket, stopping).unwrap();
@@ -172,7 +176,8 @@ async fn a_newer_verifier_is_understood_as_far_as_it_can_be() {
 #[tokio::test]
 async fn the_state_of_one_login_answers_for_nobody_else() {
     let rig = Rig::start(honest_but_for("", Value::Null)).await;
-    let forged = Envelope { user: "bob".into(), service: "sshd".into(), state: "sealed".into() };
+    let forged =
+        Envelope { user: "bob".into(), service: "sshd".into(), state: "sealed".into(), offline: None };
     let (status, _) = rig.post(CONTINUE_PATH, &answer_to(&forged.close())).await;
     assert_eq!(status, 409, "the verifier speaks of alice");
     for wrong in ["sealed", "", "e30="] {
@@ -193,7 +198,8 @@ async fn what_is_not_a_request_of_this_version_is_refused_here() {
     .await;
     let mut more = begin();
     more["host"] = json!(HOST);
-    let envelope = Envelope { user: "alice".into(), service: "sshd".into(), state: "sealed".into() };
+    let envelope =
+        Envelope { user: "alice".into(), service: "sshd".into(), state: "sealed".into(), offline: None };
     let mut newer = answer_to(&envelope.close());
     newer["api_version"] = json!(2);
     for (path, body) in [
@@ -253,6 +259,77 @@ async fn without_an_answer_a_login_is_told_that_none_can_be_had() {
         let rig = Rig::start(move |_, _| if hang { Act::Hang } else { Act::Answer(503, json!({})) }).await;
         let (status, reply) = rig.post(BEGIN_PATH, &begin()).await;
         assert_eq!((status, &reply["error"]["code"]), (503, &json!("unavailable")));
+    }
+}
+
+fn verdict(reply: &Value) -> &str {
+    reply["next"]["done"]["verdict"].as_str().unwrap_or("none")
+}
+
+// covers: N1, N3, N7, N12, N15, D08
+#[tokio::test]
+async fn without_a_verifier_an_offline_password_opens_once_and_what_it_gave_goes_on() {
+    let rig = Rig::start(|_, _| Act::Hang).await;
+    assert_eq!(rig.post(BEGIN_PATH, &begin()).await.0, 503, "there is no such service");
+    let offline = Running::start(rig.folder.path());
+    assert_eq!(rig.post(BEGIN_PATH, &begin()).await.0, 503, "it has no key");
+    offline.give_key(1).await;
+    let typed = async |begin: &Value, typed: &str| {
+        let (status, asked) = rig.post(BEGIN_PATH, begin).await;
+        assert_eq!(status, 200, "{asked}");
+        let show: Vec<_> =
+            asked["show"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+        assert!(
+            show[0].contains("No verifier can be reached") && show[1].starts_with("This host is "),
+            "{show:?}"
+        );
+        assert_eq!(show[2], "Call 4711");
+        let state = &asked["next"]["ask"]["state"];
+        let answer = json!({"api_version": 1, "request_id": REQUEST, "state": state, "answers": [typed]});
+        rig.post(CONTINUE_PATH, &answer).await.1
+    };
+    let mut bob = begin();
+    bob["user"] = json!("bob");
+    let password = offline.password(Some("alice"), 1);
+    for (begin, wrong) in [(&bob, password.as_str()), (&begin(), "123456"), (&begin(), "0A1BZ-9XK00-00000")] {
+        let refused = typed(begin, wrong).await;
+        assert_eq!(verdict(&refused), "deny", "{refused}");
+    }
+    let allowed = typed(&begin(), &password).await;
+    assert_eq!((verdict(&allowed), &allowed["user"]), ("allow", &json!("alice")), "{allowed}");
+    assert!(allowed["show"][0].as_str().unwrap().starts_with("Access until "), "{allowed}");
+    // Within its time nothing more is asked of her, and of nobody else less.
+    let (_, granted) = rig.post(BEGIN_PATH, &begin()).await;
+    assert_eq!(verdict(&granted), "allow", "{granted}");
+    assert!(granted["show"][0].as_str().unwrap().starts_with("Access until "), "{granted}");
+    assert_eq!(verdict(&typed(&bob, &password).await), "deny");
+    // Also after the service was started anew.
+    let places = offline.places.clone();
+    offline.stop.send(true).unwrap();
+    let again = Keeper::open(places);
+    assert_eq!(again.standing().uses.iter().map(|used| used.counter).collect::<Vec<_>>(), [1]);
+}
+
+// covers: D08
+#[tokio::test]
+async fn where_a_verifier_answers_no_offline_password_is_asked_for() {
+    let rig = Rig::start(honest_but_for("", Value::Null)).await;
+    let offline = Running::start(rig.folder.path());
+    offline.give_key(1).await;
+    let (_, asked) = rig.post(BEGIN_PATH, &begin()).await;
+    assert!(!asked["show"].to_string().contains("No verifier"), "{asked}");
+    // Nor where it refuses, or answers something else.
+    for act in [
+        Act::Answer(403, json!({"error": {"code": "not_allowed", "message": "revoked"}})),
+        Act::Answer(200, json!({})),
+    ] {
+        let act = Mutex::new(Some(act));
+        let rig =
+            Rig::start(move |_, _| act.lock().unwrap().take().unwrap_or(Act::Answer(400, json!({})))).await;
+        let offline = Running::start(rig.folder.path());
+        offline.give_key(1).await;
+        let (status, refused) = rig.post(BEGIN_PATH, &begin()).await;
+        assert!(status != 200 && !refused.to_string().contains("No verifier"), "{refused}");
     }
 }
 

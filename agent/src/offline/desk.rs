@@ -1,6 +1,6 @@
 //! One try after the other: counted, then compared, then kept, and only then allowed.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use offline_password::universal::Anchor;
@@ -64,7 +64,7 @@ pub enum Refused {
 }
 
 /// What is enabled besides the passwords of this host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Terms {
     /// Checks universal passwords; absent where they are not enabled.
     pub anchor: Option<Anchor>,
@@ -77,13 +77,27 @@ pub struct Terms {
 pub struct Desk {
     /// Held for one try: there is never a second one beside it.
     store: Mutex<Store>,
-    terms: Terms,
+    terms: RwLock<Terms>,
 }
 
 impl Desk {
     /// * `store`: what this host remembers.
     pub fn new(store: Store, terms: Terms) -> Self {
-        Self { store: Mutex::new(store), terms }
+        Self { store: Mutex::new(store), terms: RwLock::new(terms) }
+    }
+
+    /// Goes by others from the next try on.
+    pub fn change_terms(&self, terms: Terms) {
+        *self.terms.write().unwrap_or_else(PoisonError::into_inner) = terms;
+    }
+
+    /// Decides nothing any more, so that another desk can: whoever still has this one finds it closed.
+    pub fn close(&self) {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner).give_up();
+    }
+
+    fn terms(&self) -> Terms {
+        self.terms.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Until when a login needs no password, by one that was used before; `None` where it needs one.
@@ -121,7 +135,8 @@ impl Desk {
         if moment.wall.saturating_add(BEHIND_MAX) < now {
             return Err(Refused::ClockBehind { wall: moment.wall, now });
         }
-        let is_universal = self.terms.anchor.as_ref().is_some_and(|anchor| anchor.is_right(&typed, now));
+        let terms = self.terms();
+        let is_universal = terms.anchor.as_ref().is_some_and(|anchor| anchor.is_right(&typed, now));
         if is_universal && heard == Heard::Everything {
             return Ok(Opened::Access { until: now - now % HOUR + HOUR });
         }
@@ -130,13 +145,38 @@ impl Desk {
         let redemption = typed.check(store.key(), &asked, &store.kept().redeemed)?;
         let is_reset = redemption.grant.purpose == Purpose::LockoutReset;
         match heard {
-            _ if is_reset && !self.terms.has_resets => return Err(Refused::NoResets),
+            _ if is_reset && !terms.has_resets => return Err(Refused::NoResets),
             Heard::Resets { left } if !is_reset => return Err(Refused::TooMany { left }),
             Heard::Resets { .. } | Heard::Everything => {}
         }
         let kept = used(store.kept(), &redemption, login, place, (now, moment));
         store.commit(kept)?;
         Ok(if is_reset { Opened::Again } else { Opened::Access { until: redemption.until } })
+    }
+
+    /// How often what is remembered has changed, and what the verifiers have not heard of.
+    pub fn told(&self) -> (u64, Vec<Use>) {
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        (store.kept().generation, store.kept().uses.clone())
+    }
+
+    /// Takes note of what a verifier says: which uses it has on record, and which passwords open nothing any more. Blocks
+    /// while the disk works.
+    ///
+    /// # Errors
+    /// Where that cannot be kept.
+    pub fn heed(&self, noted: &[u64], revoked: &[u64], moment: &Moment) -> Result<(), StoreError> {
+        let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = store.kept().clone();
+        kept.uses.retain(|used| !noted.contains(&used.counter));
+        for counter in revoked.iter().filter(|counter| !store.kept().redeemed.is_used(**counter)) {
+            kept.redeemed = kept.redeemed.with(*counter);
+        }
+        if kept == *store.kept() {
+            return Ok(());
+        }
+        kept.latest = kept.latest.moved(moment);
+        store.commit(kept)
     }
 
     /// Counts a try, durably, before it is looked at.
@@ -150,7 +190,7 @@ impl Desk {
         let mut kept = store.kept().clone();
         kept.latest = kept.latest.moved(moment);
         let told = read.as_ref().map(drop).map_err(|error| *error);
-        let counted = kept.tries.of(place).count(told, self.terms.has_resets, moment);
+        let counted = kept.tries.of(place).count(told, self.terms().has_resets, moment);
         let heard = counted.map_err(|left| Refused::TooMany { left })?;
         store.commit(kept)?;
         Ok((read?, heard))

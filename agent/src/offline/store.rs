@@ -85,7 +85,9 @@ pub enum StoreError {
         source: io::Error,
     },
     /// A change failed before, and nobody can tell what is on disk.
-    #[error("a change could not be kept: the service reads again what is there when it starts anew")]
+    #[error(
+        "a change could not be kept, or another key came: the service reads again what is there when it starts anew"
+    )]
     Unknown,
 }
 
@@ -146,6 +148,11 @@ impl Store {
         &self.key
     }
 
+    /// Takes no further change: another one is about to be the record of this host.
+    pub(super) fn give_up(&mut self) {
+        self.is_unknown = true;
+    }
+
     /// Makes a change durable; only then it is so.
     ///
     /// # Errors
@@ -188,7 +195,7 @@ fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
 }
 
 /// Puts a file in the place of another one, and goes on when it is on disk.
-fn replace(folder: &Path, beside: &str, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+pub(super) fn replace(folder: &Path, beside: &str, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
     let (beside, path) = (folder.join(beside), folder.join(name));
     let at = |path: &Path| {
         let path = path.to_owned();

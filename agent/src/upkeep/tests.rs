@@ -11,6 +11,8 @@ use super::*;
 use crate::chance::SystemChance;
 use crate::identity::Identity;
 use crate::identity::tests::{Authority, HOST};
+use crate::offline::messages::{Redeem, Redeemed};
+use crate::offline::service::tests::{Running, key_of, orders};
 use crate::verifiers::tests::{Act, Fake, verifiers};
 
 const ANOTHER: &str = "76543210-89ab-4cde-8f01-23456789abcd";
@@ -43,6 +45,7 @@ impl Rig {
             state_dir: folder.path().join("state"),
             sessions: Arc::default(),
             checkpoints: Arc::default(),
+            offline: Link::new(folder.path().join("offline.sock")),
             clock: hands.clone(),
             chance: Arc::new(SystemChance),
         };
@@ -234,4 +237,65 @@ async fn where_clocks_differ_the_other_verifiers_are_heard_and_the_one_that_is_o
     assert_eq!(rig.upkeep.report().await, Some(0));
     rig.upkeep.compare_clocks(0, &mut due).await;
     assert_eq!(fault(&rig), None);
+}
+
+// covers: N1, D09
+#[tokio::test]
+async fn a_host_is_given_a_key_says_that_it_has_it_and_tells_of_each_use_until_it_is_noted() {
+    let authority = Authority::generate();
+    let (told, mut reports) = mpsc::unbounded_channel();
+    let fake = Fake::start(&authority, move |path, asked| {
+        if path != OFFLINE_PATH {
+            return Act::Answer(200, reported(HOST));
+        }
+        told.send(asked.clone()).expect("the test lasts longer");
+        let mut orders = orders();
+        if asked["epoch"].is_null() {
+            orders["key"] = key_of(1);
+        }
+        if asked["uses"][1]["user"] == "bob" {
+            orders["noted"] = json!([2]);
+        }
+        Act::Answer(200, orders)
+    })
+    .await;
+    let rig = Rig::new(&authority, &[&fake]);
+    let offline = Running::start(rig.folder.path());
+    let speak = async |due: &mut Instant| rig.upkeep.speak_of_offline(0, due).await;
+    let mut due = Instant::now();
+    speak(&mut due).await;
+    let first = reports.recv().await.expect("a report");
+    assert_eq!((&first["epoch"], &first["uses"]), (&Value::Null, &Value::Null));
+    assert_eq!(reports.recv().await.expect("at once")["epoch"], json!(1), "it has it");
+    speak(&mut due).await;
+    assert!(reports.try_recv().is_err(), "there is nothing to tell");
+    // One use that the verifier does not note, and one that it does.
+    let link = Link::new(rig.folder.path().join("offline.sock"));
+    for (user, counter, tells) in [("alice", 1, 1), ("bob", 2, 2)] {
+        let typed = offline.password(Some(user), counter);
+        let redeem = Redeem { user: user.into(), service: "sshd".into(), is_console: false, typed };
+        assert!(matches!(link.redeem(&redeem).await.unwrap(), Redeemed::Access { .. }), "{user}");
+        speak(&mut due).await;
+        let uses = reports.recv().await.expect("it is told")["uses"].as_array().expect("uses").len();
+        assert_eq!(uses, tells, "{user}");
+    }
+    let left = link.standing().await.unwrap().uses;
+    assert_eq!(left.iter().map(|used| used.counter).collect::<Vec<_>>(), [1]);
+}
+
+// covers: D01
+#[tokio::test]
+async fn what_is_for_another_host_is_not_taken_over() {
+    let authority = Authority::generate();
+    let fake = Fake::start(&authority, move |_, _| {
+        let mut orders = orders();
+        (orders["host"], orders["key"]) = (json!(ANOTHER), key_of(1));
+        Act::Answer(200, orders)
+    })
+    .await;
+    let rig = Rig::new(&authority, &[&fake]);
+    let _offline = Running::start(rig.folder.path());
+    rig.upkeep.speak_of_offline(0, &mut Instant::now()).await;
+    let standing = Link::new(rig.folder.path().join("offline.sock")).standing().await.unwrap();
+    assert!(standing.epoch.is_none() && !standing.is_enabled);
 }

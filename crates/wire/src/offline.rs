@@ -65,6 +65,8 @@ pub struct OfflineOrders {
     pub api_version: u16,
     /// The host's id; an agent compares it with its own.
     pub host: String,
+    /// The verifier's clock, seconds since the Unix epoch: what the host's own is worth, nobody knows.
+    pub clock: u64,
     /// Whether it checks any.
     pub is_enabled: bool,
     /// Another key; what was made and used under the one before is over. Absent where the present one goes on.

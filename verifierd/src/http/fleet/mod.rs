@@ -177,7 +177,8 @@ impl Fleet {
             }
             (&Method::POST, OFFLINE_PATH) if host.presence.may_tell(registrar.clock().elapsed()) => {
                 let config = self.0.dialogue.config.load_full();
-                Box::pin(offline::answer(&self.0.offline, &config.offline, host, request)).await
+                let clock = registrar.clock().now();
+                Box::pin(offline::answer(&self.0.offline, &config.offline, host, clock, request)).await
             }
             (&Method::POST, JOIN_PATH) => {
                 visitor.dismiss(tally, request, "whoever shows a certificate has joined already".into()).await

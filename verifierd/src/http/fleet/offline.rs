@@ -10,6 +10,7 @@ use wire::session::TEXT_BYTES_MAX;
 use zeroize::Zeroize as _;
 
 use super::membership::{other_version, parse};
+use crate::clock::UnixTime;
 use crate::config::OfflineConfig;
 use crate::hosts::Host;
 use crate::offline::{Maker, Said, Used};
@@ -19,6 +20,7 @@ pub(super) async fn answer(
     maker: &Maker,
     config: &OfflineConfig,
     host: &Host,
+    clock: UnixTime,
     request: Request<Incoming>,
 ) -> Reply {
     let report: OfflineReport = match parse(request).await {
@@ -32,17 +34,13 @@ pub(super) async fn answer(
         Ok(said) => said,
         Err(message) => return error_reply(ErrorCode::Malformed, message),
     };
-    if !config.enabled && said.uses.is_empty() {
-        return json_reply(StatusCode::OK, &orders(config, host));
-    }
-    match maker.hear(host.identity.clone(), said).await {
+    match maker.hear(host.identity.clone(), said, config.enabled).await {
         Ok(heard) => {
             let key = heard
                 .key
-                .filter(|_| config.enabled)
                 .map(|given| OfflineKey { epoch: given.epoch, key: BASE64.encode(given.key.expose()) });
             let (noted, revoked) = (heard.noted, heard.revoked);
-            let mut orders = OfflineOrders { key, noted, revoked, ..orders(config, host) };
+            let mut orders = OfflineOrders { key, noted, revoked, ..orders(config, host, clock) };
             let reply = json_reply(StatusCode::OK, &orders);
             if let Some(key) = &mut orders.key {
                 key.key.zeroize();
@@ -57,10 +55,11 @@ pub(super) async fn answer(
     }
 }
 
-fn orders(config: &OfflineConfig, host: &Host) -> OfflineOrders {
+fn orders(config: &OfflineConfig, host: &Host, clock: UnixTime) -> OfflineOrders {
     OfflineOrders {
         api_version: wire::API_VERSION,
         host: host.record.id.to_string(),
+        clock,
         is_enabled: config.enabled,
         key: None,
         noted: Vec::new(),

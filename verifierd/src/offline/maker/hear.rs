@@ -40,9 +40,11 @@ pub struct Heard {
 impl Maker {
     /// Takes note of what a host says. Said again, it changes nothing.
     ///
+    /// * `gives_keys`: whether hosts are given keys: where they are not, uses are noted all the same.
+    ///
     /// # Errors
     /// See [`MakeError`]. What is on record by then stays so.
-    pub async fn hear(&self, host: HostIdentity, said: Said) -> Result<Heard, MakeError> {
+    pub async fn hear(&self, host: HostIdentity, said: Said, gives_keys: bool) -> Result<Heard, MakeError> {
         let this = self.clone();
         self.in_turn(async move {
             let Said { epoch, generation, time_zone, uses } = said;
@@ -62,7 +64,8 @@ impl Maker {
             let known = this.table.host(host.id);
             match known.filter(|known| epoch == Some(known.epoch) && generation >= known.generation) {
                 Some(known) => this.note_state(known, generation, time_zone).await?,
-                None => heard.key = this.next_key(&host, epoch, time_zone).await?,
+                None if gives_keys => heard.key = this.next_key(&host, epoch, time_zone).await?,
+                None => {}
             }
             heard.revoked = this.revoked(&host, epoch);
             Ok(heard)

@@ -49,15 +49,15 @@ fn has(epoch: u32) -> Said {
 
 /// Gives a host another key, and hears that it has it.
 async fn give_key(maker: &Maker, host: HostIdentity) -> HostKeyOf {
-    let given = maker.hear(host.clone(), Said::default()).await.unwrap().key.expect("a key");
-    assert!(maker.hear(host, has(given.epoch)).await.unwrap().key.is_none());
+    let given = maker.hear(host.clone(), Said::default(), true).await.unwrap().key.expect("a key");
+    assert!(maker.hear(host, has(given.epoch), true).await.unwrap().key.is_none());
     given
 }
 
 /// Tells of a use.
 async fn note(maker: &Maker, host: HostIdentity, used: Used) -> Vec<u64> {
     let said = Said { uses: vec![used], ..has(1) };
-    maker.hear(host, said).await.unwrap().noted
+    maker.hear(host, said, true).await.unwrap().noted
 }
 
 fn wish(host: HostIdentity) -> NewPassword {
@@ -92,13 +92,13 @@ async fn a_password_opens_the_host_that_it_was_made_for_under_its_present_key() 
     assert_eq!(opens(&other.key, &password, &nothing), Err(Denied::Foreign));
     // Set up anew, also by a verifier that was started anew.
     let maker = self::maker(&ledger, &master);
-    assert!(maker.hear(host(1), Said::default()).await.unwrap().key.is_none(), "not twice in a minute");
+    assert!(maker.hear(host(1), Said::default(), true).await.unwrap().key.is_none(), "not twice in a minute");
     let maker = maker_at(&ledger, &master, NOON + 60);
-    let second = maker.hear(host(1), Said::default()).await.unwrap().key.expect("a key");
+    let second = maker.hear(host(1), Said::default(), true).await.unwrap().key.expect("a key");
     assert_eq!(second.epoch, 2);
     let unheard = maker.make(wish(host(1))).await;
     assert!(matches!(unheard, Err(MakeError::NoKey { .. })), "nobody knows whether it got there");
-    maker.hear(host(1), has(2)).await.unwrap();
+    maker.hear(host(1), has(2), true).await.unwrap();
     assert_eq!(opens(&second.key, &password, &nothing), Err(Denied::Foreign));
     let (record, password) = maker.make(wish(host(1))).await.unwrap();
     assert_eq!((record.counter, opens(&second.key, &password, &nothing)), (1, Ok(1)));
@@ -143,7 +143,7 @@ async fn what_a_host_says_of_a_use_is_noted_once_and_revoked_ones_are_not_open()
     assert_eq!(note(&maker, host(1), Used { counter: 9, ..used.clone() }).await, [9]);
     assert_eq!(note(&maker, host(1), Used { epoch: 2, counter: 1, ..used }).await, [1]);
     maker.revoke(host(1), 3, "ann (admin)".into()).await.unwrap();
-    assert_eq!(maker.hear(host(1), has(1)).await.unwrap().revoked, [3], "the host hears of it");
+    assert_eq!(maker.hear(host(1), has(1), true).await.unwrap().revoked, [3], "the host hears of it");
     for counter in [2, 3] {
         let again = maker.revoke(host(1), counter, "ann (admin)".into()).await;
         assert!(matches!(again, Err(MakeError::NotOpen { .. })), "{counter}");
@@ -206,15 +206,28 @@ async fn a_host_whose_state_was_put_back_or_is_in_two_places_gets_another_key() 
         ..has(1)
     };
     for generation in [3, 3, 7] {
-        let heard = maker.hear(host(1), at(generation, Some("Europe/Vienna"))).await.unwrap();
+        let heard = maker.hear(host(1), at(generation, Some("Europe/Vienna")), true).await.unwrap();
         assert!(heard.key.is_none(), "{generation}");
     }
     // The one copy goes on, the other one is behind: also after a start.
     let maker = maker_at(&ledger, &master, NOON + 60);
     assert_eq!(maker.time_zone(&host(1)).as_deref(), Some("Europe/Vienna"));
-    let key = maker.hear(host(1), at(6, None)).await.unwrap().key.expect("another key");
+    let key = maker.hear(host(1), at(6, None), true).await.unwrap().key.expect("another key");
     assert_eq!(key.epoch, 2);
     // The copy with the former key gets one of its own, and the one before is over.
     let maker = maker_at(&ledger, &master, NOON + 120);
-    assert_eq!(maker.hear(host(1), at(8, None)).await.unwrap().key.expect("another key").epoch, 3);
+    assert_eq!(maker.hear(host(1), at(8, None), true).await.unwrap().key.expect("another key").epoch, 3);
+}
+
+// covers: N1
+#[tokio::test]
+async fn where_no_keys_are_given_uses_are_noted_and_what_was_made_stays_as_it_is() {
+    let (_ledger, _master, maker) = one();
+    give_key(&maker, host(1)).await;
+    maker.make(wish(host(1))).await.unwrap();
+    let (user, service) = ("alice".to_owned(), "sshd".to_owned());
+    let used = Used { epoch: 1, counter: 1, user, service, at: NOON, until: NOON + 60 };
+    let heard = maker.hear(host(1), Said { uses: vec![used], ..Said::default() }, false).await.unwrap();
+    assert!(heard.key.is_none() && heard.noted == [1]);
+    assert_eq!(maker.epoch(&host(1)), Some(1), "the key that it has is the present one");
 }
