@@ -18,9 +18,10 @@ struct Unit {
 }
 
 /// One that speaks to the network may be a tenth more exposed than one that does not.
-const SERVICES: [Unit; 2] = [
+const SERVICES: [Unit; 3] = [
     Unit { name: "verifierd", program: "/usr/sbin/verifierd", exposure_max: 15 },
     Unit { name: "postern-agent", program: "/usr/sbin/postern-agent", exposure_max: 16 },
+    Unit { name: "postern-offline", program: "/usr/sbin/postern-agent", exposure_max: 8 },
 ];
 
 /// The units of the sockets.
@@ -55,7 +56,7 @@ pub fn check() -> Result<()> {
         )?;
         // The program has to be where the unit says, so it says where the program is.
         let text = fs::read_to_string(&service).with_context(|| file.clone())?;
-        let built = build::workspace().join("target/release").join(name);
+        let built = build::workspace().join("target/release").join(program.trim_start_matches("/usr/sbin/"));
         fs::write(copies.join(&file), text.replace(program, &built.to_string_lossy())).context(file)?;
     }
     check_drop_in(&units, &copies)?;

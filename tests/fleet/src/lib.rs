@@ -14,6 +14,7 @@ use agent::clock::SystemClock;
 use agent::config::VerifierAddress;
 use agent::join::{JoinSecret, join};
 use agent::judgement::{self, Asked};
+use agent::offline::link::Link;
 use agent::secret_body;
 use agent::status::Reporter;
 use agent::tls;
@@ -276,9 +277,12 @@ async fn member(
     let chance = Arc::new(SystemChance);
     let verifiers = Arc::new(Verifiers::new(vec![place], tls, chance.clone()));
     let reporter = Reporter { identity: Arc::new(ArcSwap::from_pointee(identity)), told: Arc::default() };
+    // Nobody listens there.
+    let offline = Link::new(state_dir.join("offline.sock"));
     let upkeep = Upkeep {
         verifiers: verifiers.clone(),
         reporter,
+        offline,
         state_dir,
         sessions: Arc::default(),
         checkpoints: Arc::default(),

@@ -183,7 +183,7 @@ mod tests {
         }
     }
 
-    // covers: D05
+    // covers: N6, D05
     #[test]
     fn an_hour_that_is_left_out_or_comes_twice_is_asked_for_again() {
         let bucharest = zone("Europe/Bucharest");
