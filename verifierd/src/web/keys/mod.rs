@@ -259,14 +259,14 @@ impl Web {
         }
     }
 
-    /// The list. A sign-in that the removed key made goes on by what proved just now that it is he, and ends where that was
-    /// the same key.
+    /// The list. A sign-in that the removed key made goes on by what proved just now that it is he: so it is over where that
+    /// was the same key.
     ///
     /// * `by`: the key that proved it; none for a one-time password.
     fn after_removal(&self, asked: &Asked<'_>, person: &Arc<Person>, id: &str, by: Option<&str>) -> Reply {
         let list = redirect("/account/keys");
         let signed_in_by = asked.visitor.as_ref().and_then(|(_, visitor)| visitor.key.as_deref());
-        if signed_in_by != Some(id) || by == Some(id) {
+        if signed_in_by != Some(id) {
             return list;
         }
         self.begin(person, (Stage::SignedIn, by), asked, list)
