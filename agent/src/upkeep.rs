@@ -256,6 +256,7 @@ impl Upkeep {
             api_version: API_VERSION,
             epoch: standing.epoch,
             generation: standing.generation,
+            highest: standing.highest,
             time_zone: time_zone(),
             uses: standing.uses.into_iter().take(USES_MAX).collect(),
         };

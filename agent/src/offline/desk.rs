@@ -154,10 +154,12 @@ impl Desk {
         Ok(if is_reset { Opened::Again } else { Opened::Access { until: redemption.until } })
     }
 
-    /// How often what is remembered has changed, and what the verifiers have not heard of.
-    pub fn told(&self) -> (u64, Vec<Use>) {
+    /// How often what is remembered has changed, the highest counter that was used or revoked, and what the verifiers have not
+    /// heard of.
+    pub fn told(&self) -> (u64, u64, Vec<Use>) {
         let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        (store.kept().generation, store.kept().uses.clone())
+        let kept = store.kept();
+        (kept.generation, kept.redeemed.highest(), kept.uses.clone())
     }
 
     /// Takes note of what a verifier says: which uses it has on record, and which passwords open nothing any more. Blocks

@@ -34,6 +34,9 @@ pub struct Standing {
     pub epoch: Option<u32>,
     /// How often what it keeps has changed.
     pub generation: u64,
+    /// The highest counter that was used or revoked.
+    #[serde(default)]
+    pub highest: u64,
     /// What no verifier has heard of.
     #[serde(default)]
     pub uses: Vec<OfflineUse>,
@@ -98,7 +101,7 @@ impl Keeper {
         match &inside.desk {
             Err(fault) => Standing { fault: Some(fault.clone()), is_enabled, contact, ..Standing::default() },
             Ok((epoch, desk)) => {
-                let (generation, uses) = desk.told();
+                let (generation, highest, uses) = desk.told();
                 let told = |used: super::kept::Use| OfflineUse {
                     counter: used.counter,
                     user: used.user,
@@ -107,7 +110,7 @@ impl Keeper {
                     until: used.until,
                 };
                 let uses = uses.into_iter().map(told).collect();
-                Standing { epoch: Some(*epoch), generation, uses, fault: None, is_enabled, contact }
+                Standing { epoch: Some(*epoch), generation, highest, uses, fault: None, is_enabled, contact }
             }
         }
     }

@@ -34,6 +34,9 @@ pub struct OfflineReport {
     /// of two that share a key.
     #[serde(default)]
     pub generation: u64,
+    /// The highest counter of that key that it takes for used, or revoked: it tells 128 beyond it apart.
+    #[serde(default)]
+    pub highest: u64,
     /// Its time zone by its name in the IANA database; absent where it does not know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
@@ -75,7 +78,8 @@ pub struct OfflineOrders {
     /// Counters of [`OfflineReport::uses`] that are on record: the host need not tell them again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub noted: Vec<u64>,
-    /// Counters of the host's present key that open nothing any more. At most [`REVOKED_MAX`].
+    /// Counters of the host's present key that open nothing any more, because they were revoked or their time is over. At most
+    /// [`REVOKED_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revoked: Vec<u64>,
     /// Whether a password may end a wait after wrong tries.

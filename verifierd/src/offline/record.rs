@@ -42,6 +42,9 @@ pub struct HostRecord {
     /// The highest number of changes under this key that the host has told of.
     #[serde(default)]
     pub generation: u64,
+    /// The highest counter that the host takes for used or revoked.
+    #[serde(default)]
+    pub highest: u64,
     /// Its time zone, as it said itself.
     #[serde(default)]
     pub time_zone: Option<String>,
@@ -136,12 +139,21 @@ pub struct PasswordRecord {
 impl HostRecord {
     /// A key that is given now.
     pub fn new(host: HostId, epoch: u32, given: UnixTime) -> Self {
-        Self { format: FORMAT, host, epoch, given, is_held: false, generation: 0, time_zone: None }
+        Self {
+            format: FORMAT,
+            host,
+            epoch,
+            given,
+            is_held: false,
+            generation: 0,
+            highest: 0,
+            time_zone: None,
+        }
     }
 
     /// The same of a host that says that it has its key, how far what it keeps has come, and where it is.
-    pub fn held(&self, generation: u64, time_zone: Option<String>) -> Self {
-        Self { is_held: true, generation, time_zone, ..self.clone() }
+    pub fn held(&self, generation: u64, highest: u64, time_zone: Option<String>) -> Self {
+        Self { is_held: true, generation, highest, time_zone, ..self.clone() }
     }
 
     /// Reads a record.

@@ -84,18 +84,19 @@ impl Table {
     }
 
     /// The highest counter that is in use under a key, and the highest that may be: a host takes what lies further ahead of
-    /// the last one that it knows as used for an old one.
+    /// the last one that it knows as used or revoked for an old one.
     pub(super) fn counters(&self, host: HostId, epoch: u32) -> (u64, u64) {
         let inside = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let all =
             inside.passwords.get(&host).into_iter().flat_map(|all| all.range((epoch, 0)..=(epoch, u64::MAX)));
-        let (mut made, mut used) = (0, 0);
+        let known = inside.hosts.get(&host).filter(|known| known.epoch == epoch);
+        let (mut made, mut used) = (0, known.map_or(0, |known| known.highest));
         for ((_, counter), record) in all {
             made = made.max(*counter);
             if matches!(record.standing, Standing::Used { .. }) {
                 used = used.max(*counter);
             }
         }
-        (made, used + COUNTERS_AHEAD_MAX)
+        (made, used.saturating_add(COUNTERS_AHEAD_MAX))
     }
 }

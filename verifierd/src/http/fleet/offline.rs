@@ -71,7 +71,7 @@ fn orders(config: &OfflineConfig, host: &Host, clock: UnixTime) -> OfflineOrders
 
 /// A report whose texts and numbers are within their bounds.
 fn said(report: OfflineReport) -> Result<Said, String> {
-    let OfflineReport { api_version: _, epoch, generation, time_zone, uses } = report;
+    let OfflineReport { api_version: _, epoch, generation, highest, time_zone, uses } = report;
     if uses.len() > USES_MAX {
         return Err(format!("uses: at most {USES_MAX} are told at once"));
     }
@@ -101,5 +101,5 @@ fn said(report: OfflineReport) -> Result<Said, String> {
         at: used.at,
         until: used.until,
     };
-    Ok(Said { epoch, generation, time_zone, uses: uses.into_iter().map(used).collect() })
+    Ok(Said { epoch, generation, highest, time_zone, uses: uses.into_iter().map(used).collect() })
 }

@@ -13,6 +13,10 @@ use crate::offline::record::{HostRecord, PasswordRecord, Standing};
 /// A host that asks for another key again and again gets one in this many seconds: each is on record for ever.
 const KEY_EVERY: UnixTime = 60;
 
+/// How far the clock of a host may be behind ours: as far as it can be off before a deadline means another day to it
+/// (docs/decisions/0029).
+const CLOCKS_APART_MAX: UnixTime = 64 * 3_600;
+
 /// What a host says.
 #[derive(Clone, Debug, Default)]
 pub struct Said {
@@ -20,6 +24,8 @@ pub struct Said {
     pub epoch: Option<u32>,
     /// How often what it keeps under that key has changed.
     pub generation: u64,
+    /// The highest counter that it takes for used or revoked.
+    pub highest: u64,
     /// Its time zone.
     pub time_zone: Option<String>,
     /// What was used under that key.
@@ -47,7 +53,7 @@ impl Maker {
     pub async fn hear(&self, host: HostIdentity, said: Said, gives_keys: bool) -> Result<Heard, MakeError> {
         let this = self.clone();
         self.in_turn(async move {
-            let Said { epoch, generation, time_zone, uses } = said;
+            let Said { epoch, generation, highest, time_zone, uses } = said;
             let mut heard = Heard::default();
             for used in uses {
                 let counter = used.counter;
@@ -63,7 +69,7 @@ impl Maker {
             }
             let known = this.table.host(host.id);
             match known.filter(|known| epoch == Some(known.epoch) && generation >= known.generation) {
-                Some(known) => this.note_state(known, generation, time_zone).await?,
+                Some(known) => this.note_state(known, (generation, highest), time_zone).await?,
                 None if gives_keys => heard.key = this.next_key(&host, epoch, time_zone).await?,
                 None => {}
             }
@@ -77,10 +83,10 @@ impl Maker {
     async fn note_state(
         &self,
         known: HostRecord,
-        generation: u64,
+        (generation, highest): (u64, u64),
         time_zone: Option<String>,
     ) -> Result<(), MakeError> {
-        let now = known.held(generation, time_zone);
+        let now = known.held(generation, highest, time_zone);
         if now != known {
             let entry = Entry { changes: vec![now.put()], ..Entry::default() };
             self.store_quietly(entry).await?;
@@ -141,10 +147,18 @@ impl Maker {
         Ok(())
     }
 
-    /// The revoked ones of a key, the newest first, as many as a host could take for unused ones.
+    /// Those of a key that are revoked, or whose time is over by any clock, the newest first: as many as a host could take for
+    /// unused ones.
     fn revoked(&self, host: &HostIdentity, epoch: Option<u32>) -> Vec<u64> {
+        let now = self.tools.clock.now();
+        let is_over = |record: &PasswordRecord| now > record.usable_until().saturating_add(CLOCKS_APART_MAX);
         let is_revoked = |record: &&Arc<PasswordRecord>| {
-            Some(record.epoch) == epoch && matches!(record.standing, Standing::Revoked { .. })
+            let is_dead = match record.standing {
+                Standing::Revoked { .. } => true,
+                Standing::Open => is_over(record),
+                Standing::Used { .. } => false,
+            };
+            is_dead && Some(record.epoch) == epoch
         };
         let all = self.of_host(host);
         let revoked = all.iter().filter(is_revoked).map(|record| record.counter);

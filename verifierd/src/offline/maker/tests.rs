@@ -231,3 +231,30 @@ async fn where_no_keys_are_given_uses_are_noted_and_what_was_made_stays_as_it_is
     assert!(heard.key.is_none() && heard.noted == [1]);
     assert_eq!(maker.epoch(&host(1)), Some(1), "the key that it has is the present one");
 }
+
+// covers: D09, N3
+#[tokio::test]
+async fn what_was_never_used_makes_room_once_its_host_has_heard_that_it_is_over() {
+    let (ledger, master, maker) = one();
+    give_key(&maker, host(1)).await;
+    for _ in 0..COUNTERS_AHEAD_MAX {
+        maker.make(wish(host(1))).await.unwrap();
+    }
+    assert!(matches!(maker.make(wish(host(1))).await, Err(MakeError::TooManyOpen { .. })));
+    assert!(maker.hear(host(1), has(1), true).await.unwrap().revoked.is_empty(), "their time is not over");
+    // Midnight, and as much later as the host's clock may be behind.
+    let maker = maker_at(&ledger, &master, NOON + (12 + 64) * 3_600 + 1);
+    let over = maker.hear(host(1), has(1), true).await.unwrap().revoked;
+    assert_eq!(over.len() as u64, COUNTERS_AHEAD_MAX);
+    assert!(
+        matches!(maker.make(wish(host(1))).await, Err(MakeError::TooManyOpen { .. })),
+        "it has not said so"
+    );
+    let said = Said { generation: 1, highest: COUNTERS_AHEAD_MAX, ..has(1) };
+    maker.hear(host(1), said, true).await.unwrap();
+    assert_eq!(maker.make(wish(host(1))).await.unwrap().0.counter, COUNTERS_AHEAD_MAX + 1);
+    // What a host says of itself is its own affair, and stops nothing here.
+    let odd = Said { generation: 2, highest: u64::MAX, ..has(1) };
+    maker.hear(host(1), odd, true).await.unwrap();
+    maker.make(wish(host(1))).await.unwrap();
+}
