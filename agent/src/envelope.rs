@@ -7,6 +7,8 @@
 use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
+use crate::offline::tries::Place;
+
 /// A dialogue's state as the module has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,19 +19,9 @@ pub struct Envelope {
     pub service: String,
     /// The verifier's state; empty where no verifier is asked.
     pub state: String,
-    /// Set where an offline password was asked for, and whether of somebody at the machine.
+    /// Where somebody sits of whom an offline password was asked; absent where it was a verifier's question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub offline: Option<OfflinePlace>,
-}
-
-/// Where somebody types an offline password.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OfflinePlace {
-    /// At the machine.
-    Console,
-    /// Elsewhere, or nobody can tell.
-    Elsewhere,
+    pub offline: Option<Place>,
 }
 
 impl Envelope {

@@ -71,7 +71,7 @@ impl LoginSocket {
         sessions: Arc<Sessions>,
         offline: Link,
     ) -> Self {
-        let alone = Alone::new(offline, &host);
+        let alone = Alone::new(offline, Arc::clone(&verifiers), &host);
         Self(Arc::new(Inner { verifiers, host, timeout, reporter, sessions, alone }))
     }
 }
@@ -109,6 +109,8 @@ enum Refusal {
     NotFound(String),
     /// No verifier answered.
     Unreachable,
+    /// None did, and one said that it cannot now.
+    Busy,
     /// A verifier has said that this host is none of its fleet.
     Outcast(String),
     /// A verifier refused it, in its own words.
@@ -130,7 +132,7 @@ impl Refusal {
             Self::NotFound(path) => {
                 error_reply(ErrorCode::NotFound, format!("nothing is at {path:?} on this socket"))
             }
-            Self::Unreachable => {
+            Self::Unreachable | Self::Busy => {
                 tracing::error!("a login could not be decided: no verifier answered");
                 error_reply(ErrorCode::Unavailable, NOT_ANSWERED.into())
             }
@@ -176,10 +178,23 @@ impl Inner {
         let json = read(request).await?;
         let begin: Begin = serde_json::from_slice(&json).map_err(|_| Refusal::Malformed)?;
         let asked = self.asked(&begin.request_id, &begin.user, &begin.service);
-        match self.ask(BEGIN_PATH, secret_body::from_json(&json), deadline).await {
+        let held = self.alone.held(&begin).await;
+        let body = match held {
+            None => secret_body::from_json(&json),
+            // What was decided while the host was cut off holds until it is over.
+            Some((until, false)) => return self.alone.let_in(&begin, until).ok_or(Refusal::Unreachable),
+            Some((until, true)) => {
+                let begin = Begin { offline_grant_until: Some(until), ..begin.clone() };
+                secret_body::of(&begin, 2 * json.len() + FIELD_BYTES_MAX)
+            }
+        };
+        match self.ask(BEGIN_PATH, body, deadline).await {
             Ok(answer) => self.step(&answer, &asked),
             // Nobody answered: what a verifier refused, or said of another login, is an answer.
             Err(Refusal::Unreachable) => self.alone.begin(&begin).await.ok_or(Refusal::Unreachable),
+            // One that is there could refuse what still lets in, and somebody may have brought it to answering nothing.
+            Err(Refusal::Busy) if held.is_some() => Err(Refusal::Busy),
+            Err(Refusal::Busy) => self.alone.begin(&begin).await.ok_or(Refusal::Busy),
             Err(refusal) => Err(refusal),
         }
     }
@@ -271,6 +286,7 @@ impl Inner {
         let asked = self.verifiers.ask(path, &body, deadline).await;
         let answer = asked.map_err(|why| match why {
             Unanswered::Unreachable => Refusal::Unreachable,
+            Unanswered::Busy => Refusal::Busy,
             Unanswered::Refused(said) => Refusal::Outcast(said),
             Unanswered::NotUnderstood => Refusal::Mismatch(Mismatch::Form),
         })?;

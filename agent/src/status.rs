@@ -16,6 +16,7 @@ use crate::VERSION;
 use crate::clock::UnixTime;
 use crate::clocks::{self, ClockFault};
 use crate::identity::Identity;
+use crate::offline::keeper::Standing;
 use crate::verifiers::Verifiers;
 
 /// Where it is asked.
@@ -51,8 +52,57 @@ pub struct Status {
     pub clock_fault: Option<String>,
     /// Until when the certificate is good, RFC 3339 in UTC.
     pub certificate_until: String,
+    /// How the host stands to its offline passwords; absent before that was asked.
+    #[serde(default)]
+    pub offline: Option<OfflineStatus>,
     /// The verifiers, in the order in which they are asked.
     pub verifiers: Vec<VerifierStatus>,
+}
+
+/// How the host stands to its offline passwords.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfflineStatus {
+    /// Whether a password would be checked if no verifier answered.
+    pub ready: bool,
+    /// Why not, in words; absent where it would, or where they are turned off.
+    #[serde(default)]
+    pub problem: Option<String>,
+    /// The number of the key that it has.
+    #[serde(default)]
+    pub key: Option<u32>,
+    /// How many uses no verifier has heard of.
+    pub uses_to_tell: u32,
+    /// Until when a password that was used lets somebody in, whatever the verifiers' policy asks now; RFC 3339 in UTC.
+    #[serde(default)]
+    pub frozen_until: Option<String>,
+}
+
+impl From<OfflineTold> for OfflineStatus {
+    fn from(told: OfflineTold) -> Self {
+        let standing = match told {
+            OfflineTold::Stands(standing) => standing,
+            OfflineTold::Silent => {
+                let problem = Some("postern-offline.service does not answer".to_owned());
+                return Self { ready: false, problem, key: None, uses_to_tell: 0, frozen_until: None };
+            }
+        };
+        Self {
+            ready: standing.is_enabled && standing.epoch.is_some(),
+            problem: standing.fault.filter(|_| standing.is_enabled),
+            key: standing.epoch,
+            uses_to_tell: u32::try_from(standing.uses.len()).unwrap_or(u32::MAX),
+            frozen_until: standing.frozen_until.map(rfc3339),
+        }
+    }
+}
+
+/// What was heard of offline passwords last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OfflineTold {
+    /// How they stand.
+    Stands(Standing),
+    /// The service does not answer.
+    Silent,
 }
 
 /// How one verifier stands.
@@ -88,6 +138,8 @@ pub struct Told {
     pub is_answered: bool,
     /// Why the verifier decides nothing, as it said when it answered last.
     pub standing_still: Option<String>,
+    /// What was heard of offline passwords last.
+    pub offline: Option<OfflineTold>,
 }
 
 /// Says how the agent is.
@@ -132,6 +184,7 @@ impl Reporter {
             clock_ahead_seconds: told.clock_ahead_seconds,
             clock_fault,
             certificate_until: rfc3339(identity.not_after),
+            offline: told.offline.map(Into::into),
             verifiers,
         }
     }
@@ -239,6 +292,9 @@ impl std::fmt::Display for Status {
         if let Some(fault) = &self.clock_fault {
             writeln!(f, "clocks       {}", printable(fault))?;
         }
+        if let Some(offline) = &self.offline {
+            writeln!(f, "offline      {}", printable(&offline.told()))?;
+        }
         for verifier in &self.verifiers {
             let state = match (verifier.connected, &verifier.problem) {
                 (true, None) => "connected".to_owned(),
@@ -251,6 +307,20 @@ impl std::fmt::Display for Status {
             writeln!(f, "verifier     {}: {}", verifier.address, printable(&state))?;
         }
         Ok(())
+    }
+}
+
+impl OfflineStatus {
+    fn told(&self) -> String {
+        let state = match (self.ready, &self.problem) {
+            (true, _) => "a password would be checked".to_owned(),
+            (false, Some(problem)) => format!("NO PASSWORD WOULD BE CHECKED: {problem}"),
+            (false, None) => "turned off".to_owned(),
+        };
+        match &self.frozen_until {
+            Some(until) => format!("{state}; frozen until {until}"),
+            None => state,
+        }
     }
 }
 

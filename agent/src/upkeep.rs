@@ -2,7 +2,10 @@
 //! renewed.
 //!
 //! A verifier counts as there when it has answered a report. The agent reports to the first that does, and tries those
-//! before it again when they have rested. Everything that a whole fleet would do in one second has a random part.
+//! before it again when they have rested. Everything that a whole fleet would do in one second has a random part. What is said
+//! of offline passwords stands in `offline`.
+
+mod offline;
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
@@ -15,8 +18,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use wire::API_VERSION;
 use wire::fleet::{Certified, RENEW_PATH, REPORT_PATH, Renew, Report, Reported};
-use wire::offline::{OFFLINE_PATH, OfflineOrders, OfflineReport, TIME_ZONE_BYTES_MAX, USES_MAX};
-use zeroize::Zeroize as _;
 
 use crate::VERSION;
 use crate::chance::Chance;
@@ -25,12 +26,12 @@ use crate::clock::{Clock, UnixTime};
 use crate::clocks;
 use crate::connection::Answer;
 use crate::identity::NewKey;
-use crate::offline::keeper::Standing;
 use crate::offline::link::Link;
 use crate::sessions::Sessions;
 use crate::status::{self, Reporter};
 use crate::tls;
 use crate::verifiers::Verifiers;
+use offline::OfflinePlan;
 
 /// The longest time between two reports; the shortest is two thirds of it. Within the 60 s after which a verifier
 /// ends a silent connection (`IDLE_SECONDS_MAX` in serve).
@@ -42,12 +43,6 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait, at most, before a lost connection is made again while nobody logs in: a login does not wait for
 /// this. All hosts lose theirs in one second when a verifier restarts.
 const RECONNECT_SPREAD: Duration = Duration::from_secs(5);
-
-/// How often offline passwords are spoken of where there is nothing to tell: a revoked one opens for as long.
-const OFFLINE_EVERY: Duration = Duration::from_secs(600);
-
-/// Times at once: a key is asked for, and told of.
-const OFFLINE_ROUNDS_MAX: usize = 2;
 
 /// How long a renewal may take.
 const RENEW_TIMEOUT: Duration = Duration::from_secs(10);
@@ -87,8 +82,8 @@ struct Plan {
     report: Instant,
     /// Other verifiers are not asked for their time before.
     clocks: Instant,
-    /// Offline passwords are not spoken of before.
-    offline: Instant,
+    /// When offline passwords are spoken of.
+    offline: OfflinePlan,
     renew: Renewal,
 }
 
@@ -113,9 +108,11 @@ impl Upkeep {
         let mut plan = Plan {
             report: now,
             clocks: now,
-            offline: now,
+            offline: OfflinePlan::at_once(),
             renew: Renewal { at: self.renewal(), not_before: now },
         };
+        // The first report may take a while.
+        self.look_at_offline().await;
         loop {
             let answered = self.report().await;
             self.note(answered.is_some());
@@ -125,8 +122,9 @@ impl Upkeep {
             if answered.is_some() {
                 self.sessions.note_answer();
             }
-            if let Some(number) = answered {
-                self.speak_of_offline(number, &mut plan.offline).await;
+            match answered {
+                Some(number) => self.speak_of_offline(number, &mut plan.offline).await,
+                None => drop(self.look_at_offline().await),
             }
             self.checkpoints.keep_aside();
             if answered.is_some() && self.renew_if_due(&mut plan.renew).await {
@@ -212,74 +210,6 @@ impl Upkeep {
             Some(words) => tracing::warn!("{words}: set them by NTP"),
             None => tracing::info!("the clocks of host and verifiers agree again"),
         }
-    }
-
-    /// Tells the verifier that answers how this host stands to its offline passwords, and passes on what it says: every ten
-    /// minutes, and at once where there is something to tell, or no key.
-    ///
-    /// * `due`: not before, where there is nothing.
-    async fn speak_of_offline(&self, number: usize, due: &mut Instant) {
-        // A key that came is told of at once: passwords are made for it from then on.
-        for _ in 0..OFFLINE_ROUNDS_MAX {
-            let standing = match self.offline.standing().await {
-                Ok(standing) => standing,
-                Err(error) => {
-                    tracing::debug!(%error, "offline passwords");
-                    return;
-                }
-            };
-            let wants_key = standing.epoch.is_none() && standing.is_enabled;
-            let has_news = wants_key || !standing.uses.is_empty();
-            if Instant::now() < *due && !has_news {
-                return;
-            }
-            *due = Instant::now() + OFFLINE_EVERY + self.chance.up_to(OFFLINE_EVERY / 10);
-            let Some(orders) = self.tell_of_offline(number, standing).await else { return };
-            let has_key = orders.key.is_some();
-            let obeyed = self.offline.obey(&orders).await;
-            if let Some(mut key) = orders.key {
-                key.key.zeroize();
-            }
-            if let Err(error) = obeyed {
-                tracing::error!(%error, "what a verifier says of offline passwords was not taken over");
-                return;
-            }
-            if !has_key {
-                return;
-            }
-            *due = Instant::now();
-        }
-    }
-
-    async fn tell_of_offline(&self, number: usize, standing: Standing) -> Option<OfflineOrders> {
-        let report = OfflineReport {
-            api_version: API_VERSION,
-            epoch: standing.epoch,
-            generation: standing.generation,
-            highest: standing.highest,
-            time_zone: time_zone(),
-            uses: standing.uses.into_iter().take(USES_MAX).collect(),
-        };
-        let deadline = Instant::now() + REPORT_TIMEOUT;
-        let asked = self.verifiers.ask_one(number, OFFLINE_PATH, &json(&report), deadline).await;
-        let answer = match asked {
-            Ok(answer) if answer.status == StatusCode::OK => answer,
-            // A verifier of an earlier version knows nothing of this.
-            Ok(answer) => {
-                tracing::debug!(status = %answer.status, "the verifier says nothing of offline passwords");
-                return None;
-            }
-            Err(fault) => {
-                tracing::debug!(%fault, "offline passwords");
-                return None;
-            }
-        };
-        let orders: OfflineOrders = serde_json::from_slice(&answer.body).ok()?;
-        let is_ours = orders.host == self.reporter.identity.load().host && orders.api_version == API_VERSION;
-        if !is_ours {
-            tracing::error!("ALERT: what came of offline passwords is for another host");
-        }
-        Some(orders).filter(|_| is_ours)
     }
 
     /// Takes note of a verifier's time.
@@ -372,13 +302,6 @@ impl Upkeep {
         self.verifiers.become_host(tls);
         Ok(until)
     }
-}
-
-/// This host's time zone, as its administrator set it (`timedatectl`): the name at the end of the link.
-fn time_zone() -> Option<String> {
-    let to = std::fs::read_link("/etc/localtime").ok()?;
-    let (_, name) = to.to_str()?.split_once("zoneinfo/")?;
-    Some(name.to_owned()).filter(|name| name.len() <= TIME_ZONE_BYTES_MAX)
 }
 
 fn json<T: Serialize>(message: &T) -> Bytes {

@@ -59,6 +59,8 @@ struct Standing {
     problem: Option<String>,
     /// Its words when it refused this host; nothing since it answered.
     refusal: Option<String>,
+    /// Whether it said last that it cannot answer now: it is there, all the same.
+    is_busy: bool,
 }
 
 /// How a verifier stands, for people.
@@ -82,6 +84,9 @@ pub enum Unanswered {
     /// No verifier answered in time.
     #[error("no verifier answered in time")]
     Unreachable,
+    /// None did, and one said that it cannot now.
+    #[error("no verifier can answer now")]
+    Busy,
     /// One answered last that this host is none of its fleet, and no other answered in time.
     #[error("{0}")]
     Refused(String),
@@ -106,6 +111,7 @@ impl Verifiers {
                 due: now,
                 problem: None,
                 refusal: None,
+                is_busy: false,
             };
             Place {
                 address,
@@ -192,7 +198,11 @@ impl Verifiers {
     /// that nobody is there, takes nothing back.
     fn unanswered(&self) -> Unanswered {
         let refusal = |place: &Place| place.lock().refusal.clone();
-        self.places.iter().find_map(refusal).map_or(Unanswered::Unreachable, Unanswered::Refused)
+        if let Some(said) = self.places.iter().find_map(refusal) {
+            return Unanswered::Refused(said);
+        }
+        let is_busy = self.places.iter().any(|place| place.lock().is_busy);
+        if is_busy { Unanswered::Busy } else { Unanswered::Unreachable }
     }
 
     /// Asks one of them, once.
@@ -322,6 +332,16 @@ impl Verifiers {
         self.places[number].lock().due
     }
 
+    /// Leaves none of them alone any longer, and has whoever waits for [`Verifiers::lost`] look at once.
+    pub fn try_again(&self) {
+        for place in &self.places {
+            let mut standing = place.lock();
+            standing.backoff.reset();
+            standing.due = Instant::now();
+        }
+        self.lost.notify_one();
+    }
+
     /// Gives up the connections to all verifiers from one on: what was begun on them is answered.
     pub fn retire_from(&self, number: usize) {
         for place in &self.places[number.min(self.places.len())..] {
@@ -381,6 +401,7 @@ impl Standing {
         if matches!(fault, Fault::NotOfTheFleet { .. }) {
             self.refusal = Some(chain(fault));
         }
+        self.is_busy = matches!(fault, Fault::Busy { .. });
         self.due = Instant::now() + self.backoff.wait(chance);
     }
 
@@ -416,7 +437,7 @@ impl Standing {
             self.late = 0;
             self.backoff.reset();
             self.due = Instant::now();
-            (self.problem, self.refusal) = (None, None);
+            (self.problem, self.refusal, self.is_busy) = (None, None, false);
         }
     }
 }

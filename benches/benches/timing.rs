@@ -123,6 +123,7 @@ async fn timed_login(service: &Service, user: &str, rhost: Option<String>, code:
         tty: None,
         columns: None,
         session: None,
+        offline_grant_until: None,
     };
     let reply = service.dialogue.begin(begin, None).await.expect("a reply");
     let Next::Ask { state, .. } = reply.next else { panic!("a code is asked for") };

@@ -20,7 +20,7 @@ use crate::output::Format;
 use crate::verbs::explain::Reference;
 pub use audit::{AuditVerb, AuditWish, Moment};
 pub use host::{HostName, HostVerb};
-pub use offline::{OfflineOrder, OfflineVerb};
+pub use offline::{OfflineOrder, OfflineVerb, UniversalReason, UniversalVerb};
 pub use person::{
     KeyOrder, KeyVerb, PersonAccount, PersonKeysVerb, PersonLogin, PersonOrder, PersonVerb, PersonWish,
 };

@@ -36,6 +36,8 @@ pub enum Exit {
 pub enum Failure {
     #[error("{problem}")]
     Usage { problem: &'static str },
+    #[error("{found} hosts are meant: name one with --host, or up to {most} with --group")]
+    HostsMeant { found: usize, most: usize },
     #[error("--serial: {problem}")]
     UnfitSerial { problem: pskc::Problem },
     #[error("{verb} needs --yes where it cannot ask")]
@@ -109,7 +111,7 @@ impl Failure {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } | Self::NeedsYes { .. } | Self::NeedsInput { .. } => Exit::Usage,
-            Self::UnfitSerial { .. } => Exit::Usage,
+            Self::UnfitSerial { .. } | Self::HostsMeant { .. } => Exit::Usage,
             Self::LineMissing { .. } | Self::NothingTyped { .. } | Self::LineTooLong { .. } => Exit::Usage,
             Self::ReadConfig { .. } | Self::ParseConfig { .. } | Self::ConfigSocket { .. } => Exit::Usage,
             Self::ReadFile { .. } | Self::UnfitFile { .. } | Self::WriteFile { .. } => Exit::Usage,
@@ -137,7 +139,7 @@ impl Failure {
     /// What programs get as `error.code`.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Usage { .. } | Self::UnfitSerial { .. } => "usage",
+            Self::Usage { .. } | Self::UnfitSerial { .. } | Self::HostsMeant { .. } => "usage",
             Self::LineMissing { .. } | Self::NothingTyped { .. } | Self::LineTooLong { .. } => "usage",
             Self::NeedsYes { .. } => "needs_yes",
             Self::NeedsInput { .. } => "needs_input",

@@ -80,6 +80,7 @@ impl Host {
             tty: None,
             columns: Some(COLUMNS),
             session: None,
+            offline_grant_until: None,
         };
         let request = self.connection.target().prepare(Method::POST, BEGIN_PATH, &begin)?;
         let reply = self.send(request, &begin.request_id, user).await?;

@@ -151,6 +151,7 @@ impl<C: Clock> Verifier for SocketVerifier<'_, C> {
             tty: login.tty.clone(),
             columns: login.columns,
             session: login.session.clone(),
+            offline_grant_until: None,
         };
         let bytes = http::encode_begin(&request)?;
         http::decode(&self.attempt(&bytes)?, login, &request.request_id)

@@ -13,6 +13,7 @@
 //! | [`verifier`] | `verifierd` with a configuration: start, kill, restart, reload |
 //! | [`agent`] | `postern-agent` with a configuration: joined, started, ended |
 //! | [`fleet`] | hosts with sshd, the module and an agent each |
+//! | [`cut_off`] | the same with offline passwords, and logins while no verifier answers |
 //! | [`network`], [`relay`] | machines of a network, and a network that is cut |
 //! | [`login_socket`] | the login socket as the PAM module uses it, for tests with many logins at once |
 //! | [`api`] | verification without a dialogue, as other programs ask for it |
@@ -47,6 +48,7 @@ pub mod authenticator;
 pub mod batch;
 pub mod browser;
 pub mod chance;
+pub mod cut_off;
 pub mod faults;
 pub mod fleet;
 pub mod flows;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -20,12 +20,20 @@ pub struct Login {
     pub service: String,
     /// Where from.
     pub rhost: Option<String>,
+    /// Which socket is asked.
+    socket: PathBuf,
 }
 
 impl Login {
     /// A login by ssh from 192.0.2.1.
     pub fn by_ssh(user: &str) -> Self {
-        Self { user: user.to_owned(), service: "sshd".to_owned(), rhost: Some("192.0.2.1".to_owned()) }
+        let (user, service, rhost) = (user.to_owned(), "sshd".to_owned(), Some("192.0.2.1".to_owned()));
+        Self { user, service, rhost, socket: wire::LOGIN_SOCKET.into() }
+    }
+
+    /// The same through another socket, such as that of an agent.
+    pub fn through(self, socket: PathBuf) -> Self {
+        Self { socket, ..self }
     }
 
     /// The same from elsewhere.
@@ -54,8 +62,9 @@ impl Login {
             tty: Some("/dev/pts/0".to_owned()),
             columns: None,
             session: None,
+            offline_grant_until: None,
         };
-        Ok(Dialogue { reply: post(BEGIN_PATH, &begin)? })
+        Ok(Dialogue { reply: post(&self.socket, BEGIN_PATH, &begin)?, socket: self.socket.clone() })
     }
 
     /// A whole login with one answer.
@@ -81,6 +90,7 @@ impl Login {
 pub struct Dialogue {
     /// The last reply.
     pub reply: Reply,
+    socket: PathBuf,
 }
 
 impl Dialogue {
@@ -90,7 +100,7 @@ impl Dialogue {
     /// When the daemon does not answer.
     #[track_caller]
     pub fn follow(&self, answer: &str) -> Self {
-        Self { reply: self.answer(answer).expect("an answer") }
+        Self { reply: self.answer(answer).expect("an answer"), socket: self.socket.clone() }
     }
 
     /// What is asked.
@@ -119,7 +129,7 @@ impl Dialogue {
                     state: state.clone(),
                     answers: vec![answer.to_owned()],
                 };
-                post(CONTINUE_PATH, &request)
+                post(&self.socket, CONTINUE_PATH, &request)
             }
         }
     }
@@ -147,9 +157,9 @@ pub fn reference(reply: &Reply) -> String {
     }
 }
 
-fn post(path: &str, body: &impl Serialize) -> io::Result<Reply> {
+fn post(socket: &Path, path: &str, body: &impl Serialize) -> io::Result<Reply> {
     let body = serde_json::to_vec(body)?;
-    let answer = exchange(Path::new(wire::LOGIN_SOCKET), path, &body)?;
+    let answer = exchange(socket, path, &body)?;
     serde_json::from_slice(&answer).map_err(io::Error::other)
 }
 

@@ -4,7 +4,9 @@
 //! sandbox's. The test's own side has every place's first address, and as many more as a test gives it.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::machine::run;
 
@@ -26,6 +28,8 @@ pub struct Place {
     /// Its other end keeps the place; the place ends with the test.
     _held: ChildStdin,
     number: u8,
+    /// Seconds that the real machine had run when this one was started anew.
+    restarted: AtomicU64,
 }
 
 impl Place {
@@ -46,7 +50,7 @@ impl Place {
         let mut said = BufReader::new(anchor.stdout.take().expect("its output"));
         said.read_line(&mut line).expect("a place settles");
         assert_eq!(line, "settled\n", "{name} could not be made");
-        let place = Self { anchor, _held: held, number };
+        let place = Self { anchor, _held: held, number, restarted: AtomicU64::new(0) };
         place.connect();
         place
     }
@@ -75,6 +79,10 @@ impl Place {
     pub fn enter(&self, command: &Command) -> Command {
         let mut entered = Command::new("nsenter");
         entered.args(["--mount", "--net", "--uts", "--target", &self.anchor.id().to_string(), "--"]);
+        let restarted = self.restarted.load(Ordering::Relaxed);
+        if restarted > 0 {
+            entered.args(["unshare", "--time", "--boottime", &format!("-{restarted}"), "--"]);
+        }
         entered.arg(command.get_program()).args(command.get_args());
         for (key, value) in command.get_envs() {
             match value {
@@ -101,6 +109,33 @@ impl Place {
         text
     }
 
+    /// A file of it, as the test reaches it.
+    pub fn path(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.anchor.id()))
+    }
+
+    /// Puts it into a time zone, as `timedatectl` does. Its `/etc` is a copy from then on.
+    pub fn set_time_zone(&self, zone: &str) {
+        let script = "set -eu
+mkdir /run/postern/etc
+cp -a /etc/. /run/postern/etc/
+ln -sf \"/usr/share/zoneinfo/$1\" /run/postern/etc/localtime
+mount --bind /run/postern/etc /etc";
+        self.run("sh", &["-c", script, "zone", zone]);
+    }
+
+    /// Has the kernel say that the machine was started anew just now, and forgets what lasts until then. What runs does not
+    /// hear of it.
+    pub fn restart(&self) {
+        let script = "set -eu
+find /run/postern-offline -mindepth 1 -delete
+cat /proc/sys/kernel/random/uuid > /run/postern-offline/boot_id
+mount --bind /run/postern-offline/boot_id /proc/sys/kernel/random/boot_id";
+        self.run("sh", &["-c", script]);
+        let ran = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec;
+        self.restarted.store(ran.unsigned_abs(), Ordering::Relaxed);
+    }
+
     /// Pulls its cable, or puts it back.
     pub fn set_link(&self, is_up: bool) {
         run("ip", &["link", "set", &format!("host{}", self.number), if is_up { "up" } else { "down" }]);
@@ -123,5 +158,5 @@ pub fn add_address(address: &str) {
 
 /// Takes it away: what is sent there from then on is lost without a word.
 pub fn remove_address(address: &str) {
-    run("ip", &["address", "del", &format!("{address}/32"), "dev", "lo"]);
+    run("ip", &["address", "flush", "dev", "lo", "to", &format!("{address}/32")]);
 }

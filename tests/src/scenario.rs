@@ -265,7 +265,7 @@ impl Person {
             // After an unclean stop two codes are asked for, once.
             match answer {
                 Some(answer) => return Ok(answer),
-                None => dialogue = Dialogue { reply },
+                None => dialogue.reply = reply,
             }
         }
     }

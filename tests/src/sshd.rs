@@ -91,6 +91,11 @@ pub fn key_options() -> Vec<String> {
 
 /// `ssh`, `scp` or `sftp` without the machine's own settings, and with one try for each login.
 pub fn bare_client(program: &str) -> Command {
+    bare_client_at(program, PORT)
+}
+
+/// The same to another port.
+pub fn bare_client_at(program: &str, port: u16) -> Command {
     let mut command = Command::new(program);
     command.args(["-F", "/dev/null"]);
     for option in [
@@ -98,7 +103,7 @@ pub fn bare_client(program: &str) -> Command {
         "StrictHostKeyChecking=no",
         "LogLevel=ERROR",
         "NumberOfPasswordPrompts=1",
-        &format!("Port={PORT}"),
+        &format!("Port={port}"),
     ] {
         command.args(["-o", option]);
     }

@@ -17,6 +17,12 @@ pub fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock stands after 1970").as_secs()
 }
 
+/// A moment as people and programs write it: RFC 3339 in UTC.
+pub fn moment(seconds: u64) -> String {
+    let at = time::OffsetDateTime::from_unix_timestamp(seconds.cast_signed()).expect("a time");
+    at.format(&time::format_description::well_known::Rfc3339).expect("a text")
+}
+
 /// Monotonic time.
 #[expect(clippy::disallowed_methods, reason = "the one clock of the tests")]
 pub fn now() -> Instant {

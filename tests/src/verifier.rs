@@ -154,6 +154,16 @@ impl Verifier {
         child.wait().expect("verifierd");
     }
 
+    /// Gives it another configuration, as `systemctl reload verifierd` does.
+    pub fn reload(&self, config: &str) {
+        fs::write(CONFIG, config).expect("the configuration");
+        let before = log_text().matches("the configuration was read anew").count();
+        self.signal(Signal::HUP);
+        wait_for("the configuration to be taken over", || {
+            (log_text().matches("the configuration was read anew").count() > before).then_some(())
+        });
+    }
+
     /// Asks the daemon to end, and waits until it has.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);

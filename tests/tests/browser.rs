@@ -284,7 +284,7 @@ const LED_TO: [(&str, &str); 4] = [
     ("user", "/requests /sessions /account"),
     (
         "auditor",
-        "/requests /users /tokens /persons /sessions /hosts /policy /bans /audit /explain /status /account",
+        "/requests /users /tokens /persons /sessions /hosts /offline /policy /bans /audit /explain /status /account",
     ),
     (
         "helpdesk",
@@ -292,7 +292,7 @@ const LED_TO: [(&str, &str); 4] = [
     ),
     (
         "admin",
-        "/requests /users /tokens /persons /sessions /hosts /policy /bans /audit /explain /status /account",
+        "/requests /users /tokens /persons /sessions /hosts /offline /policy /bans /audit /explain /status /account",
     ),
 ];
 

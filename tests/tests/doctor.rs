@@ -1,15 +1,19 @@
 //! What the doctor says about a login is what then happens at the login.
 
 use std::fs;
+use std::process::Output;
 
 use serde::Deserialize;
+use system_tests::agent::fleet_section;
+use system_tests::cut_off::{ADDRESS, CutOffHost};
 use system_tests::flows::{
     GRACE_QUESTION, QUESTION, SAY_WHO, activated, console, ssh_login, ssh_outcome, sudo,
 };
 use system_tests::machine::{ALICE, BOB, MODULE, Machine, folder};
 use system_tests::postern::{self, said};
 use system_tests::sshd::{self, Sshd};
-use system_tests::verifier::Verifier;
+use system_tests::time::wait_for;
+use system_tests::verifier::{Verifier, config};
 
 /// What `postern doctor --json` says, as far as it is looked at.
 #[derive(Debug, Deserialize)]
@@ -72,8 +76,17 @@ fn start() -> (Machine, Verifier, Sshd) {
 fn doctor(services: &[&str]) -> Report {
     let mut line = vec!["--json", "doctor", "--user", "alice"];
     services.iter().for_each(|service| line.extend(["--service", service]));
-    let output = postern::run(&line);
-    let report: Report = postern::read(&output);
+    report(&postern::run(&line))
+}
+
+/// What it says at a host of a fleet.
+fn doctor_at(host: &CutOffHost) -> Report {
+    let command = postern::command(&["--json", "doctor", "--user", "alice", "--service", "login"]);
+    report(&host.host.agent.enter(&command).output().expect("postern doctor"))
+}
+
+fn report(output: &Output) -> Report {
+    let report: Report = postern::read(output);
     assert_eq!(output.status.code(), Some(i32::from(report.problems > 0)), "{report:#?}");
     for finding in &report.findings {
         assert!(!finding.message.is_empty() && !finding.remedy.is_empty(), "{finding:?}");
@@ -316,4 +329,34 @@ fn whoever_may_not_look_is_told_so_and_what_he_may_know() {
 
     let nobody = postern::run_by(&machine, BOB, &["doctor", "--user", "nobody-here"], "");
     assert!(!said(&nobody).contains("panicked"), "{}", said(&nobody));
+}
+
+// covers: N1, N12
+#[test]
+fn at_a_host_that_is_cut_off_it_says_whether_offline_passwords_open_it() {
+    let _machine = Machine::new();
+    let verifier = Verifier::start_with(&config(&fleet_section(&[ADDRESS])));
+    let mut web1 = CutOffHost::start(1, "web1", &verifier.clock, None);
+    let codes = |report: &Report| -> Vec<String> {
+        let of_agent =
+            |finding: &&Finding| finding.code.starts_with("agent_") || finding.code.starts_with("offline_");
+        report.findings.iter().filter(of_agent).map(|finding| finding.code.clone()).collect()
+    };
+    let report = doctor_at(&web1);
+    assert!(codes(&report).is_empty(), "{report:#?}");
+    web1.cut();
+    let report = doctor_at(&web1);
+    assert_eq!(codes(&report), ["agent_degraded"], "{report:#?}");
+    let sentence = &report.verdicts[0].sentence;
+    assert!(sentence.ends_with("then an offline password, since no verifier answers"), "{sentence}");
+    // And so it is.
+    web1.give(ALICE, "0A1BZ-9XK00-00000").refused();
+    web1.kill_service();
+    let report = wait_for("the agent to notice", || {
+        let report = doctor_at(&web1);
+        codes(&report).contains(&"offline_unready".to_owned()).then_some(report)
+    });
+    let sentence = &report.verdicts[0].sentence;
+    assert!(sentence.ends_with("a refusal: no verifier answers"), "{sentence}");
+    web1.host.expect_refusal_without_question(ALICE);
 }

@@ -17,7 +17,7 @@ use system_tests::site::number_in;
 use system_tests::verifier::{Verifier, config};
 
 /// Roles of persons, and a login name for each.
-const ROLES: [&str; 5] = ["user", "auditor", "helpdesk", "admin", "super"];
+const ROLES: [&str; 6] = ["user", "auditor", "helpdesk", "offline_admin", "admin", "super"];
 
 /// What everybody gets whose key opens nothing.
 const WRONG: &str =

@@ -10,7 +10,7 @@ use system_tests::site::{ADDRESS, Site, number_in};
 use system_tests::smtp::{Mood, expect_failures, failures};
 use system_tests::sshd;
 use system_tests::time::wait_for;
-use wire::admin::{AccessRequest, RequestList, RequestMail, RequestState};
+use wire::admin::{AccessRequest, MailProgress, RequestList, RequestState};
 
 /// Who asks, and who approves, each with a token to sign in with.
 struct Asked<'a> {
@@ -48,7 +48,7 @@ impl<'a> Asked<'a> {
 
     /// Waits until the mail stands so, as the one who asked is told by command.
     #[track_caller]
-    fn expect_told(&self, mail: RequestMail, word: &str) {
+    fn expect_told(&self, mail: MailProgress, word: &str) {
         let words = ["--json", "request", "show", &self.id];
         wait_for(&format!("a mail that is {word}"), || {
             let shown = postern::run_by(self.machine, self.account, &words, "");
@@ -60,7 +60,7 @@ impl<'a> Asked<'a> {
 
     /// The same; then the pages say so too, his own and the approver's.
     #[track_caller]
-    fn expect_mail(&self, mail: RequestMail, word: &str) {
+    fn expect_mail(&self, mail: MailProgress, word: &str) {
         self.expect_told(mail, word);
         for visitor in [&self.own, self.approver] {
             let page = visitor.get(&format!("/requests/{}", self.id)).body;
@@ -86,14 +86,14 @@ fn who_waits_and_who_approved_see_that_a_mail_is_late_and_it_comes_once_when_the
     let refused = || site.server.refused().iter().filter(|it| it.to.as_deref() == Some(ADDRESS)).count();
     let expect_refused = |count| wait_for("a try", || (refused() >= count).then_some(()));
     expect_refused(1);
-    alice.expect_mail(RequestMail::Waiting, "on its way");
+    alice.expect_mail(MailProgress::Waiting, "on its way");
     site.verifier.clock.advance(60);
     expect_failures(2);
-    alice.expect_mail(RequestMail::Waiting, "on its way");
+    alice.expect_mail(MailProgress::Waiting, "on its way");
     site.server.set(Mood::Accept);
     site.verifier.clock.advance(120);
     let mail = site.server.expect(1, ADDRESS);
-    alice.expect_mail(RequestMail::Sent, "sent");
+    alice.expect_mail(MailProgress::Sent, "sent");
     assert_eq!(failures(), 2, "no try but those that were due");
     let mut terminal = sshd::login_up_to_password(ALICE, SAY_WHO);
     terminal.expect("One-time password for alice@example.org: ");
@@ -108,18 +108,18 @@ fn a_mail_that_is_given_up_is_told_as_not_delivered_and_resend_sends_another() {
     let machine = Machine::new();
     let (mut site, carol) = start();
     let bob = Asked::approved(&mut site, &machine, BOB, &carol, Mood::Never);
-    bob.expect_mail(RequestMail::Failed, "not delivered");
+    bob.expect_mail(MailProgress::Failed, "not delivered");
     // The server is mended, and nothing is tried by itself.
     site.server.set(Mood::Accept);
     site.verifier.clock.advance(120);
-    bob.expect_mail(RequestMail::Failed, "not delivered");
+    bob.expect_mail(MailProgress::Failed, "not delivered");
     let mut terminal = sshd::login_up_to_password(BOB, SAY_WHO);
     terminal.expect("One-time password for bob@example.org: ");
     terminal.type_line("resend");
     let said = terminal.expect("One-time password for bob@example.org: ");
     assert!(said.contains("Sent again."), "{said}");
     let mail = site.server.expect(1, "bob@example.org");
-    bob.expect_mail(RequestMail::Sent, "sent");
+    bob.expect_mail(MailProgress::Sent, "sent");
     terminal.type_line(mail.password().expect("a password"));
     ssh_outcome(terminal).logged_in();
     assert_eq!(site.server.mails().iter().filter(|it| it.recipients == mail.recipients).count(), 1);
@@ -133,7 +133,7 @@ fn a_mail_is_tried_no_longer_than_its_password_is_of_use() {
     let alice = Asked::approved(&mut site, &machine, ALICE, &carol, Mood::Later);
     expect_failures(1);
     site.verifier.clock.advance(31 * 60);
-    alice.expect_told(RequestMail::Failed, "not delivered");
+    alice.expect_told(MailProgress::Failed, "not delivered");
     site.server.set(Mood::Accept);
     site.verifier.clock.advance(60 * 60);
     let failed = postern::audit().into_iter().filter(|record| record.event == "mail_failed");

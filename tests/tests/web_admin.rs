@@ -15,9 +15,10 @@ use wire::login::Verdict;
 const VERIFIER: &str = "127.0.0.1";
 
 /// Every page of this kind, and who may not see it: the help desk, a user.
-const PAGES: [(&str, [bool; 2]); 10] = [
+const PAGES: [(&str, [bool; 2]); 11] = [
     ("/hosts", [false, true]),
     ("/hosts/web1", [false, true]),
+    ("/offline", [true, true]),
     ("/policy", [false, true]),
     ("/policy/try", [false, true]),
     ("/sessions", [false, false]),
@@ -29,11 +30,13 @@ const PAGES: [(&str, [bool; 2]); 10] = [
 ];
 
 /// What changes something, and which role may: the help desk, an auditor, a user never.
-const POSTS: [(&str, bool); 5] = [
+const POSTS: [(&str, bool); 7] = [
     ("/hosts", false),
     ("/hosts/web1/rename", false),
     ("/hosts/web1/group", false),
     ("/hosts/web1/revoke", false),
+    ("/offline/new", false),
+    ("/offline/1-1@web1/revoke", false),
     ("/bans/0000000000/lift", true),
 ];
 

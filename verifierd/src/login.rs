@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use wire::login::{Begin, FIELD_BYTES_MAX};
 
 use crate::accounts::{UserName, UserNameError};
+use crate::clock::UnixTime;
 use crate::engine::Source;
 use crate::hosts::HostIdentity;
 
@@ -28,6 +29,9 @@ pub struct Login {
     /// Which session of the terminal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// Until when its host would let it in alone, by an offline password that was used before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offline_grant_until: Option<UnixTime>,
 }
 
 impl Login {
@@ -35,24 +39,34 @@ impl Login {
     ///
     /// * `host`: who sent it, by its certificate; none on the machine itself.
     pub fn new(begin: Begin, host: Option<HostIdentity>) -> Self {
-        let Begin { user, service, rhost, tty, ruser, columns, session, .. } = begin;
+        let Begin { user, service, rhost, tty, ruser, columns, session, offline_grant_until, .. } = begin;
+        let offline_grant_until = offline_grant_until.filter(|_| host.is_some());
         let [user, service] = [user, service].map(cut);
         let [rhost, tty, ruser, session] =
             [rhost, tty, ruser, session].map(|field| field.map(cut).filter(|text| !text.is_empty()));
-        Self { user, service, host, rhost, tty, ruser, columns, session }
+        Self { user, service, host, rhost, tty, ruser, columns, session, offline_grant_until }
     }
 
     /// From a program that asks for the code itself.
     pub fn from(user: &str, service: &str, host: Option<HostIdentity>, rhost: Option<&str>) -> Self {
         let [user, service] = [user, service].map(|field| cut(field.into()));
         let rhost = rhost.map(|field| cut(field.into())).filter(|text| !text.is_empty());
-        Self { user, service, host, rhost, tty: None, ruser: None, columns: None, session: None }
+        Self {
+            user,
+            service,
+            host,
+            rhost,
+            tty: None,
+            ruser: None,
+            columns: None,
+            session: None,
+            offline_grant_until: None,
+        }
     }
 
     /// Something that was done for a user at a program of ours.
     pub fn at(user: &str, service: &str) -> Self {
-        let (user, service) = (cut(user.into()), cut(service.into()));
-        Self { user, service, host: None, rhost: None, tty: None, ruser: None, columns: None, session: None }
+        Self::from(user, service, None, None)
     }
 
     /// The account as an identity.
@@ -98,6 +112,7 @@ mod tests {
             tty: Some("ssh".into()),
             columns: None,
             session: None,
+            offline_grant_until: None,
         };
         let login = Login::new(begin, None);
         assert_eq!(login.rhost.as_ref().map(String::len), Some(FIELD_BYTES_MAX));

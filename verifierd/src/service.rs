@@ -37,7 +37,7 @@ use crate::http::{Administration, Handler};
 use crate::keys::{IndexHasher, KeyError, MasterKey, NameHasher, Sealer};
 use crate::mail::{MailRecordError, Outbox};
 use crate::notify::Notifier;
-use crate::offline::{self, Maker, OfflineRecordError};
+use crate::offline::{Maker, OfflineRecordError};
 use crate::people::{DirectoryOpenError, PersonRecordError};
 use crate::person_keys::{self, KeyRecordError, PersonKeys};
 use crate::sessions::{SessionRecordError, Sessions};
@@ -222,7 +222,7 @@ impl Service {
         let Foundations { config, config_path, master, clock, host } = foundations;
         let token_sealer = Arc::new(Sealer::new(&master, "token secrets"));
         let loading = Loading::new(&master, &ledger, &token_sealer, &clock);
-        let Loaded { accounts, throttles, leftovers: rest, fleet, sessions, asking, person_keys, offline } =
+        let Loaded { accounts, throttles, leftovers: rest, fleet, sessions, asking, person_keys } =
             tokio::task::spawn_blocking(|| loading.load()).await.map_err(|_| ReadError::Closed)??;
         record_start(&*ledger, &*clock, start_state, &accounts, &asking).await?;
         let notifier = Arc::new(Notifier::new(config.notify.clone()));
@@ -240,7 +240,7 @@ impl Service {
             registrar: &registrar,
             master: &master,
         };
-        let Asking { people, requests, outbox } = parts.asking(asking)?;
+        let Asking { people, requests, outbox, offline } = parts.asking(asking)?;
         let engine = Engine::new(engine::Tools {
             ledger: Arc::clone(&ledger),
             clock: Arc::clone(&clock),
@@ -277,7 +277,6 @@ impl Service {
             has_loss: AtomicBool::new(matches!(start_state, StartState::Short { .. })),
         });
         let keys = program_keys(person_keys, &ledger, &dialogue.clock, &notifier, &master);
-        let offline = offline_maker(offline, &ledger, &dialogue.clock, &notifier, &master);
         let fleet = Fleet::serving(&dialogue, &registrar, &offline)?;
         let kept = (keys, offline);
         let administration = administration(&dialogue, registrar, &ledger, kept, start_state).await?;
@@ -383,18 +382,6 @@ fn program_keys(
 ) -> PersonKeys {
     let (ledger, clock, notifier) = (Arc::clone(ledger), Arc::clone(clock), Arc::clone(notifier));
     PersonKeys::new(loaded, person_keys::Tools { ledger, clock, notifier }, master)
-}
-
-/// Makes offline passwords.
-fn offline_maker(
-    loaded: offline::Loaded,
-    ledger: &Arc<dyn Ledger>,
-    clock: &Arc<dyn Clock>,
-    notifier: &Arc<Notifier>,
-    master: &MasterKey,
-) -> Maker {
-    let (ledger, clock, notifier) = (Arc::clone(ledger), Arc::clone(clock), Arc::clone(notifier));
-    Maker::new(loaded, offline::Tools { ledger, clock, notifier }, master)
 }
 
 /// Makes all changes of users and tokens; what a broken import left is taken away first.

@@ -266,6 +266,7 @@ impl Trial {
             tty: None,
             columns: None,
             session: None,
+            offline_grant_until: None,
         };
         self.service.dialogue.begin(begin, None).await.unwrap()
     }

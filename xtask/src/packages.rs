@@ -28,7 +28,7 @@ const LOGIN: [Package; 6] = [
 ];
 
 /// What only the tests need.
-const TESTS: [Package; 13] = [
+const TESTS: [Package; 14] = [
     Package {
         name: "oathtool",
         probe: "/usr/bin/oathtool",
@@ -55,6 +55,7 @@ const TESTS: [Package; 13] = [
         reason: "a mail server that takes, refuses, delays and loses mails",
     },
     Package { name: "slapd", probe: "/usr/sbin/slapd", reason: "a directory of persons" },
+    Package { name: "rsync", probe: "/usr/bin/rrsync", reason: "to move files past a factor" },
     Package { name: "curl", probe: "/usr/bin/curl", reason: "a second opinion on HTTP/1.1, HTTP/2 and TLS" },
     Package { name: "chromium", probe: "/usr/bin/chromium", reason: "a browser for the pages" },
     Package { name: "chromium-driver", probe: "/usr/bin/chromedriver", reason: "to drive the browser" },

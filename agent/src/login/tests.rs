@@ -15,7 +15,9 @@ use super::*;
 use crate::config::VerifierAddress;
 use crate::identity::tests::{Authority, HOST};
 use crate::offline::keeper::Keeper;
+use crate::offline::messages::{Redeem, Redeemed};
 use crate::offline::service::tests::Running;
+use crate::offline::tries::Place;
 use crate::verifiers::tests::{Act, Fake, resting_verifiers, verifiers};
 
 const REQUEST: &str = "00112233445566778899aabbccddeeff";
@@ -307,7 +309,8 @@ async fn without_a_verifier_an_offline_password_opens_once_and_what_it_gave_goes
     let places = offline.places.clone();
     offline.stop.send(true).unwrap();
     let again = Keeper::open(places);
-    assert_eq!(again.standing().uses.iter().map(|used| used.counter).collect::<Vec<_>>(), [1]);
+    let now = crate::offline::moment::moment(0, "a", 0);
+    assert_eq!(again.standing(&now).uses.iter().map(|used| used.counter).collect::<Vec<_>>(), [1]);
 }
 
 // covers: D08
@@ -385,4 +388,60 @@ async fn whose_session_is_left_out_is_told_so() {
     let (status, told) = rig.post(OPEN_PATH, &opening(number + 1)).await;
     assert_eq!((status, &told["error"]["code"]), (429, &json!("throttled")));
     assert_eq!(rig.sessions.waiting(), number);
+}
+
+// covers: N10
+#[tokio::test]
+async fn within_a_grant_a_verifier_that_answers_is_told_of_it_or_is_not_asked_at_all() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = asked.clone();
+    let rig = Rig::start(move |path, body| {
+        seen.lock().unwrap().push(body["offline_grant_until"].clone());
+        honest_but_for("", Value::Null)(path, body)
+    })
+    .await;
+    let offline = Running::start(rig.folder.path());
+    offline
+        .obey(&json!({"key": crate::offline::service::tests::key_of(1), "asks_within_grants": true}))
+        .await;
+    let link = Link::new(rig.folder.path().join("offline.sock"));
+    rig.post(BEGIN_PATH, &begin()).await;
+    let redeem = Redeem {
+        user: "alice".into(),
+        service: "sshd".into(),
+        place: Place::Elsewhere,
+        typed: offline.password(Some("alice"), 1),
+    };
+    let Redeemed::Access { until } = link.redeem(&redeem).await.unwrap() else { panic!("refused") };
+    assert_eq!(rig.post(BEGIN_PATH, &begin()).await.0, 200);
+    let mut bob = begin();
+    bob["user"] = json!("bob");
+    rig.post(BEGIN_PATH, &bob).await;
+    assert_eq!(*asked.lock().unwrap(), [Value::Null, json!(until), Value::Null]);
+    // Where nothing is to reach the host before it is over, nobody is asked.
+    offline.obey(&json!({"asks_within_grants": false})).await;
+    let (_, granted) = rig.post(BEGIN_PATH, &begin()).await;
+    assert_eq!(verdict(&granted), "allow", "{granted}");
+    assert_eq!(asked.lock().unwrap().len(), 3);
+    rig.post(BEGIN_PATH, &bob).await;
+    assert_eq!(asked.lock().unwrap().len(), 4, "bob is asked as ever");
+}
+
+// covers: N10
+#[tokio::test]
+async fn a_verifier_that_has_too_much_to_do_lets_nobody_in_whom_it_could_refuse() {
+    let rig = Rig::start(|_, _| Act::Answer(503, json!({}))).await;
+    let offline = Running::start(rig.folder.path());
+    offline
+        .obey(&json!({"key": crate::offline::service::tests::key_of(1), "asks_within_grants": true}))
+        .await;
+    let (_, asked) = rig.post(BEGIN_PATH, &begin()).await;
+    assert!(asked["next"]["ask"].is_object(), "an offline password is an administrator's word: {asked}");
+    let link = Link::new(rig.folder.path().join("offline.sock"));
+    let typed = offline.password(Some("alice"), 1);
+    let redeem = Redeem { user: "alice".into(), service: "sshd".into(), place: Place::Elsewhere, typed };
+    assert!(matches!(link.redeem(&redeem).await.unwrap(), Redeemed::Access { .. }));
+    assert_eq!(rig.post(BEGIN_PATH, &begin()).await.0, 503);
+    offline.obey(&json!({"asks_within_grants": false})).await;
+    assert_eq!(verdict(&rig.post(BEGIN_PATH, &begin()).await.1), "allow");
 }

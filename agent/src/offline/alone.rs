@@ -2,9 +2,12 @@
 //!
 //! Only where nobody answered. Codes of tokens are not asked for: nobody here could tell whether they were used.
 
+use std::sync::Arc;
+
 use http_body_util::Full;
 use hyper::Response;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
+use offline_password::HostCode;
 use serve::Reply as HttpReply;
 use wire::API_VERSION;
 use wire::login::{Begin as Asked, Continue, Next, Question, Reply, Verdict};
@@ -12,10 +15,12 @@ use zeroize::Zeroize as _;
 
 use super::link::Link;
 use super::messages::{Begin, Begun, Redeem, Redeemed};
-use crate::envelope::{Envelope, OfflinePlace};
+use super::tries::Place;
+use crate::clock::UnixTime;
+use crate::envelope::Envelope;
 use crate::secret_body;
 use crate::status::rfc3339;
-use offline_password::HostCode;
+use crate::verifiers::Verifiers;
 
 /// What is asked.
 const QUESTION: &str = "Offline password: ";
@@ -23,20 +28,25 @@ const QUESTION: &str = "Offline password: ";
 /// Letters of a reference, as verifiers draw them.
 const LETTERS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
+/// Terminals of the machine itself, screens and serial lines, each with a number.
+const TERMINALS: [&str; 4] = ["tty", "ttyS", "ttyAMA", "hvc"];
+
 /// Asks and answers without a verifier.
 #[derive(Debug)]
 pub struct Alone {
     link: Link,
+    /// Who are asked again where a password says so.
+    verifiers: Arc<Verifiers>,
     /// What the host is called at the prompt.
     code: Option<HostCode>,
 }
 
 impl Alone {
     /// * `host`: its id.
-    pub fn new(link: Link, host: &str) -> Self {
+    pub fn new(link: Link, verifiers: Arc<Verifiers>, host: &str) -> Self {
         let digits: String = host.chars().filter(|character| *character != '-').collect();
         let id = u128::from_str_radix(&digits, 16).ok();
-        Self { link, code: id.map(|id| HostCode::of(&id.to_be_bytes())) }
+        Self { link, verifiers, code: id.map(|id| HostCode::of(&id.to_be_bytes())) }
     }
 
     /// The first step; `None` where no offline password can be checked here, as if there were none.
@@ -44,33 +54,42 @@ impl Alone {
         if asked.api_version != API_VERSION {
             return None;
         }
-        let (user, service) = (asked.user.clone(), asked.service.clone());
-        let begun = self.link.begin(&Begin { user: user.clone(), service: service.clone() }).await;
-        let begun = begun.inspect_err(|error| tracing::debug!(%error, "offline passwords")).ok()?;
-        let (show, next) = match begun {
+        let (show, next) = match self.begun(asked, false).await? {
             Begun::Closed => return None,
-            Begun::Granted { until } => {
-                let reference = reference()?;
-                let host_user = &asked.user;
-                tracing::warn!(user = ?host_user, service = ?asked.service, reference, "let in by an offline password of before");
-                (vec![access_until(until)], done(Verdict::Allow, reference))
-            }
+            Begun::Granted { until, .. } => return self.let_in(asked, until),
             Begun::Ask { contact } => {
-                let place = place(asked);
+                let (user, service, place) = (asked.user.clone(), asked.service.clone(), place(asked));
                 let envelope = Envelope { user, service, state: String::new(), offline: Some(place) };
                 let question = Question { text: QUESTION.into(), echo: false, empty_allowed: false };
                 (self.greeting(contact), Next::Ask { state: envelope.close(), questions: vec![question] })
             }
         };
-        Some(told(&Reply {
-            api_version: API_VERSION,
-            request_id: asked.request_id.clone(),
-            user: asked.user.clone(),
-            service: asked.service.clone(),
-            host: None,
-            show,
-            next,
-        }))
+        Some(told(&first(asked, show, next)))
+    }
+
+    /// What still lets a login in that a verifier may be asked about: until when, and whether the verifier may refuse it.
+    pub async fn held(&self, asked: &Asked) -> Option<(UnixTime, bool)> {
+        if asked.api_version != API_VERSION || !self.link.has_grants() {
+            return None;
+        }
+        match self.begun(asked, true).await? {
+            Begun::Granted { until, may_be_refused } => Some((until, may_be_refused)),
+            Begun::Ask { .. } | Begun::Closed => None,
+        }
+    }
+
+    /// Lets a login in that needs nothing more.
+    pub fn let_in(&self, asked: &Asked, until: UnixTime) -> Option<HttpReply> {
+        let reference = reference()?;
+        let told = "let in by an offline password of before";
+        tracing::warn!(user = ?asked.user, service = ?asked.service, reference, "{told}");
+        Some(self::told(&first(asked, vec![access_until(until)], done(Verdict::Allow, reference))))
+    }
+
+    async fn begun(&self, asked: &Asked, is_online: bool) -> Option<Begun> {
+        let begin = Begin { user: asked.user.clone(), service: asked.service.clone(), is_online };
+        let begun = self.link.begin(&begin).await;
+        begun.inspect_err(|error| tracing::debug!(%error, "offline passwords")).ok()
     }
 
     /// What was typed; `None` where that is no answer to the question.
@@ -79,15 +98,16 @@ impl Alone {
             proceed.answers.zeroize();
             return None;
         };
-        let is_console = envelope.offline == Some(OfflinePlace::Console);
+        let place = envelope.offline.unwrap_or(Place::Elsewhere);
         let (user, service) = (envelope.user.clone(), envelope.service.clone());
-        let mut redeem = Redeem { user, service, is_console, typed: std::mem::take(typed) };
+        let mut redeem = Redeem { user, service, place, typed: std::mem::take(typed) };
         let redeemed = self.link.redeem(&redeem).await;
         redeem.typed.zeroize();
         let reference = reference()?;
         let (show, verdict) = match redeemed {
             Ok(Redeemed::Access { until }) => (vec![access_until(until)], Verdict::Allow),
             Ok(Redeemed::Again) => {
+                self.verifiers.try_again();
                 (vec!["You need not wait any longer. Log in again.".to_owned()], Verdict::Deny)
             }
             Ok(Redeemed::Refused { text }) => (vec![text], Verdict::Deny),
@@ -116,15 +136,30 @@ impl Alone {
 }
 
 /// Somebody at a terminal of the machine itself. What PAM says of others is theirs to choose, and gets the other count.
-fn place(asked: &Asked) -> OfflinePlace {
+fn place(asked: &Asked) -> Place {
     let tty = asked.tty.as_deref().unwrap_or_default();
-    let number = tty.strip_prefix("/dev/").unwrap_or(tty).strip_prefix("tty");
-    let is_local =
-        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
-    if asked.rhost.is_none() && is_local { OfflinePlace::Console } else { OfflinePlace::Elsewhere }
+    let name = tty.strip_prefix("/dev/").unwrap_or(tty);
+    let number = |kind: &&str| name.strip_prefix(*kind).unwrap_or_default();
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_local = name == "console" || TERMINALS.iter().map(number).any(is_number);
+    if asked.rhost.is_none() && is_local { Place::Console } else { Place::Elsewhere }
 }
 
-fn access_until(until: u64) -> String {
+/// The answer to a first request.
+fn first(asked: &Asked, show: Vec<String>, next: Next) -> Reply {
+    Reply {
+        api_version: API_VERSION,
+        request_id: asked.request_id.clone(),
+        user: asked.user.clone(),
+        service: asked.service.clone(),
+        host: None,
+        show,
+        next,
+    }
+}
+
+/// What somebody reads who needs nothing more until then.
+fn access_until(until: UnixTime) -> String {
     format!("Access until {}.", rfc3339(until))
 }
 
@@ -151,6 +186,9 @@ fn told(reply: &Reply) -> HttpReply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chance::SystemChance;
+    use crate::identity::tests::Authority;
+    use crate::tls;
 
     fn asked(tty: Option<&str>, rhost: Option<&str>) -> Asked {
         let text = serde_json::json!({
@@ -163,13 +201,18 @@ mod tests {
     #[test]
     fn somebody_at_the_machine_is_told_from_everybody_else() {
         for (tty, rhost, expected) in [
-            (Some("/dev/tty1"), None, OfflinePlace::Console),
-            (Some("tty63"), None, OfflinePlace::Console),
-            (Some("/dev/tty1"), Some("192.0.2.1"), OfflinePlace::Elsewhere),
-            (Some("/dev/pts/0"), None, OfflinePlace::Elsewhere),
-            (Some("ssh"), None, OfflinePlace::Elsewhere),
-            (Some("/dev/tty"), None, OfflinePlace::Elsewhere),
-            (None, None, OfflinePlace::Elsewhere),
+            (Some("/dev/tty1"), None, Place::Console),
+            (Some("tty63"), None, Place::Console),
+            (Some("/dev/tty1"), Some("192.0.2.1"), Place::Elsewhere),
+            (Some("/dev/pts/0"), None, Place::Elsewhere),
+            (Some("ssh"), None, Place::Elsewhere),
+            (Some("/dev/tty"), None, Place::Elsewhere),
+            (Some("ttyS0"), None, Place::Console),
+            (Some("/dev/ttyAMA0"), None, Place::Console),
+            (Some("/dev/hvc0"), None, Place::Console),
+            (Some("/dev/console"), None, Place::Console),
+            (Some("ttyS"), None, Place::Elsewhere),
+            (None, None, Place::Elsewhere),
         ] {
             assert_eq!(place(&asked(tty, rhost)), expected, "{tty:?} {rhost:?}");
         }
@@ -184,7 +227,13 @@ mod tests {
     // covers: N12, N15
     #[test]
     fn the_prompt_says_the_hosts_code_and_whom_to_call() {
-        let alone = Alone::new(Link::new("/nowhere".into()), "07070707-0707-0707-0707-070707070707");
+        let verifiers = Arc::new(Verifiers::new(
+            Vec::new(),
+            tls::for_host(&Authority::generate().host()).unwrap(),
+            Arc::new(SystemChance),
+        ));
+        let alone =
+            Alone::new(Link::new("/nowhere".into()), verifiers, "07070707-0707-0707-0707-070707070707");
         let lines = alone.greeting(Some("Call 4711".into()));
         assert_eq!(lines[1..], ["This host is 6KNEJ-Z4YPJ.", "Call 4711"]);
     }

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use offline_password::universal::Anchor;
 use offline_password::{Asked, Purpose, Redemption, Refusal, Typed, TypingError};
+use wire::offline::{OfflineOrders, UNIVERSAL_FROM};
 
 use super::grants::Login;
 use super::kept::{Kept, USES_MAX, Use};
-use super::moment::Moment;
+use super::moment::{Latest, Moment};
 use super::store::{Store, StoreError};
 use super::tries::{AllTries, Heard, Place};
 use crate::clock::UnixTime;
@@ -16,6 +17,14 @@ use crate::clock::UnixTime;
 /// How far the wall clock may be behind what is known to have passed: more than that, and it was lost (a battery, a step), so
 /// nobody can tell which day it is.
 const BEHIND_MAX: u64 = 24 * 3_600;
+
+/// Seconds by which what is kept of the time may differ from what a verifier says: more, and it is kept anew. Less than the
+/// hour of a universal password.
+const CLOCK_APART_MAX: u64 = 1_200;
+
+/// Uses of universal passwords that wait to be told: the rest of [`USES_MAX`] is for those of this host's own, of which no more
+/// can be made before a verifier has heard of some.
+const UNIVERSAL_USES_MAX: usize = USES_MAX / 2;
 
 /// Seconds of the hour of a universal password.
 const HOUR: u64 = 3_600;
@@ -96,6 +105,11 @@ impl Desk {
         self.store.lock().unwrap_or_else(PoisonError::into_inner).give_up();
     }
 
+    /// Whether a change could not be kept: nothing is decided any more then.
+    pub fn is_unknown(&self) -> bool {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner).is_unknown()
+    }
+
     fn terms(&self) -> Terms {
         self.terms.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -112,7 +126,9 @@ impl Desk {
         let now = store.kept().latest.now(moment);
         let mut kept = Kept { latest: store.kept().latest.moved(moment), ..store.kept().clone() };
         kept.grants.forget_over(now, moment);
-        let until = kept.grants.until(login, now, moment);
+        // Nobody can tell how late it is then.
+        let is_behind = moment.wall.saturating_add(BEHIND_MAX) < now;
+        let until = kept.grants.until(login, now, moment).filter(|_| !is_behind);
         store.commit(kept)?;
         Ok(until)
     }
@@ -138,7 +154,12 @@ impl Desk {
         let terms = self.terms();
         let is_universal = terms.anchor.as_ref().is_some_and(|anchor| anchor.is_right(&typed, now));
         if is_universal && heard == Heard::Everything {
-            return Ok(Opened::Access { until: now - now % HOUR + HOUR });
+            let until = now - now % HOUR + HOUR;
+            let counter = UNIVERSAL_FROM | store.kept().generation;
+            let mut kept = told(store.kept(), counter, UNIVERSAL_USES_MAX, login, (now, until));
+            kept.tries.of(place).forget();
+            store.commit(kept)?;
+            return Ok(Opened::Access { until });
         }
         let Login { user, service, is_file_transfer } = *login;
         let asked = Asked { user, service, is_file_transfer, now };
@@ -146,12 +167,20 @@ impl Desk {
         let is_reset = redemption.grant.purpose == Purpose::LockoutReset;
         match heard {
             _ if is_reset && !terms.has_resets => return Err(Refused::NoResets),
+            // It said that it ends a wait, or it would not have been compared.
             Heard::Resets { left } if !is_reset => return Err(Refused::TooMany { left }),
             Heard::Resets { .. } | Heard::Everything => {}
         }
         let kept = used(store.kept(), &redemption, login, place, (now, moment));
         store.commit(kept)?;
         Ok(if is_reset { Opened::Again } else { Opened::Access { until: redemption.until } })
+    }
+
+    /// Until when what was used still lets somebody in; `None` where it lets in nobody.
+    pub fn frozen_until(&self, moment: &Moment) -> Option<UnixTime> {
+        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = store.kept();
+        kept.grants.latest_end(kept.latest.now(moment), moment)
     }
 
     /// How often what is remembered has changed, the highest counter that was used or revoked, and what the verifiers have not
@@ -162,22 +191,26 @@ impl Desk {
         (kept.generation, kept.redeemed.highest(), kept.uses.clone())
     }
 
-    /// Takes note of what a verifier says: which uses it has on record, and which passwords open nothing any more. Blocks
-    /// while the disk works.
+    /// Takes note of what a verifier says: which uses it has on record, which passwords open nothing any more, what ends of
+    /// what they gave, and how late it is. Blocks while the disk works.
     ///
     /// # Errors
     /// Where that cannot be kept.
-    pub fn heed(&self, noted: &[u64], revoked: &[u64], moment: &Moment) -> Result<(), StoreError> {
+    pub fn heed(&self, orders: &OfflineOrders, moment: &Moment) -> Result<(), StoreError> {
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kept = store.kept().clone();
-        kept.uses.retain(|used| !noted.contains(&used.counter));
-        for counter in revoked.iter().filter(|counter| !store.kept().redeemed.is_used(**counter)) {
+        kept.uses.retain(|used| !orders.noted.contains(&used.counter));
+        for counter in orders.revoked.iter().filter(|counter| !store.kept().redeemed.is_used(**counter)) {
             kept.redeemed = kept.redeemed.with(*counter);
         }
-        if kept == *store.kept() {
+        kept.grants.end(&orders.ended);
+        let is_known = kept.latest.is_about(orders.clock, CLOCK_APART_MAX);
+        if kept == *store.kept() && is_known {
             return Ok(());
         }
-        kept.latest = kept.latest.moved(moment);
+        // Whoever makes the passwords says how late it is: a clock that was ahead closes nothing for ever, and one that is put
+        // back between two starts opens nothing.
+        kept.latest = Latest::new(orders.clock, moment);
         store.commit(kept)
     }
 
@@ -192,7 +225,8 @@ impl Desk {
         let mut kept = store.kept().clone();
         kept.latest = kept.latest.moved(moment);
         let told = read.as_ref().map(drop).map_err(|error| *error);
-        let counted = kept.tries.of(place).count(told, self.terms().has_resets, moment);
+        let says_reset = self.terms().has_resets && read.as_ref().is_ok_and(Typed::says_reset);
+        let counted = kept.tries.of(place).count(told, says_reset, moment);
         let heard = counted.map_err(|left| Refused::TooMany { left })?;
         store.commit(kept)?;
         Ok((read?, heard))
@@ -207,8 +241,8 @@ fn used(
     place: Place,
     (now, moment): (UnixTime, &Moment),
 ) -> Kept {
-    let mut kept = kept.clone();
     let counter = redemption.grant.counter;
+    let mut kept = told(kept, counter, USES_MAX, login, (now, redemption.until));
     kept.redeemed = kept.redeemed.with(counter);
     kept.grants.add(redemption, now, moment);
     if redemption.grant.purpose == Purpose::LockoutReset {
@@ -216,9 +250,23 @@ fn used(
     } else {
         kept.tries.of(place).forget();
     }
-    if kept.uses.len() < USES_MAX {
+    kept
+}
+
+/// The same, with a use that verifiers are to hear of.
+///
+/// * `most`: how many may wait, this one included.
+fn told(
+    kept: &Kept,
+    counter: u64,
+    most: usize,
+    login: &Login<'_>,
+    (now, until): (UnixTime, UnixTime),
+) -> Kept {
+    let mut kept = kept.clone();
+    if kept.uses.len() < most {
         let (user, service) = (login.user.to_owned(), login.service.to_owned());
-        kept.uses.push(Use { counter, user, service, at: now, until: redemption.until });
+        kept.uses.push(Use { counter, user, service, at: now, until });
     }
     kept
 }

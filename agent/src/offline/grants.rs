@@ -32,6 +32,9 @@ enum Reach {
 /// One grant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Grant {
+    /// Of which password.
+    #[serde(default)]
+    counter: u64,
     user: Option<String>,
     reach: Reach,
     end: End,
@@ -56,12 +59,18 @@ impl Grants {
             self.0.truncate(GRANTS_MAX - 1);
         }
         let end = End::new(now, redemption.until, moment);
-        self.0.push(Grant { user: redemption.grant.user.clone(), reach, end });
+        let (counter, user) = (redemption.grant.counter, redemption.grant.user.clone());
+        self.0.push(Grant { counter, user, reach, end });
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Ends what some passwords gave.
+    pub fn end(&mut self, counters: &[u64]) {
+        self.0.retain(|grant| !counters.contains(&grant.counter));
     }
 
     /// Forgets what is over.
@@ -73,6 +82,11 @@ impl Grants {
     pub fn until(&self, login: &Login<'_>, now: UnixTime, moment: &Moment) -> Option<UnixTime> {
         let holds = |grant: &&Grant| grant.is_for(login) && grant.end.is_ahead(now, moment);
         self.0.iter().filter(holds).map(|grant| grant.end.wall).max()
+    }
+
+    /// When the last of them ends.
+    pub fn latest_end(&self, now: UnixTime, moment: &Moment) -> Option<UnixTime> {
+        self.0.iter().filter(|grant| grant.end.is_ahead(now, moment)).map(|grant| grant.end.wall).max()
     }
 }
 

@@ -9,14 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use data_encoding::BASE64;
 use offline_password::HostKey;
+use offline_password::universal::Anchor;
 use owned_files::{Access, OpenError, read_ours};
 use serde::{Deserialize, Serialize};
-use wire::offline::{OfflineKey, OfflineOrders, OfflineUse};
+use wire::offline::{OfflineAnchor, OfflineKey, OfflineOrders, OfflineUse};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::desk::{Desk, Terms};
 use super::moment::{Latest, Moment};
 use super::store::{Places, Store, StoreError, replace};
+use crate::clock::UnixTime;
 
 /// The key, and what is written before it takes its place.
 const KEY: &str = "key";
@@ -43,11 +45,14 @@ pub struct Standing {
     /// Why it can check nothing, with what helps; absent where it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
-    /// Whether it is to check any.
+    /// Whether it is to check any, as far as it was told.
     pub is_enabled: bool,
     /// Whom to call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<String>,
+    /// Until when passwords that were used still let somebody in; absent where none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen_until: Option<UnixTime>,
 }
 
 /// Why orders were not taken over.
@@ -63,10 +68,14 @@ pub enum KeeperError {
 
 /// What is enabled.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 struct Enabled {
     is_enabled: bool,
     has_resets: bool,
     contact: Option<String>,
+    file_transfer_services: Vec<String>,
+    asks_within_grants: bool,
+    universal: Option<OfflineAnchor>,
 }
 
 /// Keeps it.
@@ -80,14 +89,15 @@ pub struct Keeper {
 struct Inside {
     /// The number of the key, and who goes by it; or why there is nobody.
     desk: Result<(u32, Arc<Desk>), String>,
-    enabled: Enabled,
+    /// None before a verifier said anything, or where that was lost: nothing is checked then.
+    enabled: Option<Enabled>,
 }
 
 impl Keeper {
     /// Reads what is there. What is missing, damaged or older than it was opens nothing, and says so.
     pub fn open(places: Places) -> Self {
-        let enabled = read_enabled(&places).unwrap_or_default();
-        let desk = open_desk(&places, &enabled).map_err(|error| error.to_string());
+        let enabled = read_enabled(&places);
+        let desk = open_desk(&places, enabled.as_ref()).map_err(|error| error.to_string());
         if let Err(fault) = &desk {
             tracing::warn!(fault, "no offline password opens this host");
         }
@@ -95,9 +105,11 @@ impl Keeper {
     }
 
     /// How it stands.
-    pub fn standing(&self) -> Standing {
-        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let Enabled { is_enabled, contact, .. } = inside.enabled.clone();
+    pub fn standing(&self, moment: &Moment) -> Standing {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.mend(&self.places);
+        let is_enabled = inside.enabled.as_ref().is_none_or(|enabled| enabled.is_enabled);
+        let contact = inside.enabled.as_ref().and_then(|enabled| enabled.contact.clone());
         match &inside.desk {
             Err(fault) => Standing { fault: Some(fault.clone()), is_enabled, contact, ..Standing::default() },
             Ok((epoch, desk)) => {
@@ -110,15 +122,38 @@ impl Keeper {
                     until: used.until,
                 };
                 let uses = uses.into_iter().map(told).collect();
-                Standing { epoch: Some(*epoch), generation, highest, uses, fault: None, is_enabled, contact }
+                let (epoch, frozen_until) = (Some(*epoch), desk.frozen_until(moment));
+                Standing { epoch, generation, highest, uses, fault: None, is_enabled, contact, frozen_until }
             }
         }
     }
 
+    /// Whom to call.
+    pub fn contact(&self) -> Option<String> {
+        self.enabled(|enabled| enabled.contact.clone())
+    }
+
+    /// Whether the logins of a PAM service only move files.
+    pub fn is_file_transfer(&self, service: &str) -> bool {
+        self.enabled(|enabled| enabled.file_transfer_services.iter().any(|known| known == service))
+    }
+
+    /// Whether a verifier that can be reached is asked about logins that a password still lets in.
+    pub fn asks_within_grants(&self) -> bool {
+        self.enabled(|enabled| enabled.asks_within_grants)
+    }
+
+    fn enabled<T>(&self, look: impl FnOnce(&Enabled) -> T) -> T {
+        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        look(inside.enabled.as_ref().unwrap_or(&Enabled::default()))
+    }
+
     /// Who decides now; nobody where nothing is enabled, or can be decided.
     pub fn desk(&self) -> Option<Arc<Desk>> {
-        let inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let desk = inside.desk.as_ref().ok().filter(|_| inside.enabled.is_enabled);
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.mend(&self.places);
+        let is_enabled = inside.enabled.as_ref().is_some_and(|enabled| enabled.is_enabled);
+        let desk = inside.desk.as_ref().ok().filter(|_| is_enabled);
         desk.map(|(_, desk)| Arc::clone(desk))
     }
 
@@ -128,18 +163,29 @@ impl Keeper {
     /// See [`KeeperError`]. What was there before goes on as far as it is known to be on disk.
     pub fn obey(&self, orders: &OfflineOrders, moment: &Moment) -> Result<(), KeeperError> {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let (is_enabled, has_resets) = (orders.is_enabled, orders.has_resets);
-        let enabled = Enabled { is_enabled, has_resets, contact: orders.contact.clone() };
-        if enabled != inside.enabled {
+        let enabled = Enabled {
+            is_enabled: orders.is_enabled,
+            has_resets: orders.has_resets,
+            contact: orders.contact.clone(),
+            file_transfer_services: orders.file_transfer_services.clone(),
+            asks_within_grants: orders.asks_within_grants,
+            universal: orders.universal.clone(),
+        };
+        if inside.enabled.as_ref() != Some(&enabled) {
             let text = serde_json::to_vec(&enabled).expect("switches and a text");
             replace(&self.places.folder, ORDERS_BESIDE, ORDERS, &text)?;
             if let Ok((_, desk)) = &inside.desk {
-                desk.change_terms(terms(&enabled));
+                desk.change_terms(terms(Some(&enabled)));
             }
-            inside.enabled = enabled;
+            inside.enabled = Some(enabled);
         }
         if let Some(given) = &orders.key {
             let key = read_key(given)?;
+            if let Ok((known, _)) = inside.desk
+                && known >= given.epoch
+            {
+                return Err(StoreError::FormerKey { epoch: given.epoch, known }.into());
+            }
             // Of two desks, each would take for unused what the other one let in by.
             if let Ok((_, former)) = &inside.desk {
                 former.close();
@@ -149,22 +195,53 @@ impl Keeper {
             let began = Store::begin(self.places.clone(), key, given.epoch, latest);
             let store = began.inspect_err(|error| inside.desk = Err(error.to_string()))?;
             write_key(&self.places, given).inspect_err(|error| inside.desk = Err(error.to_string()))?;
-            inside.desk = Ok((given.epoch, Arc::new(Desk::new(store, terms(&inside.enabled)))));
+            inside.desk = Ok((given.epoch, Arc::new(Desk::new(store, terms(inside.enabled.as_ref())))));
             tracing::info!(epoch = given.epoch, "a key for offline passwords was taken over");
             return Ok(());
         }
         if let Ok((_, desk)) = &inside.desk {
-            desk.heed(&orders.noted, &orders.revoked, moment)?;
+            desk.heed(orders, moment)?;
         }
         Ok(())
     }
 }
 
-fn terms(enabled: &Enabled) -> Terms {
-    Terms { anchor: None, has_resets: enabled.has_resets }
+impl Inside {
+    /// Where nothing can be decided, or a change could not be kept, what is on disk is read anew, as by a start: nobody was let in
+    /// by that change.
+    fn mend(&mut self, places: &Places) {
+        if self.desk.as_ref().is_ok_and(|(_, desk)| !desk.is_unknown()) {
+            return;
+        }
+        let opened = open_desk(places, self.enabled.as_ref()).map_err(|error| error.to_string());
+        match (&self.desk, &opened) {
+            (Err(before), Err(fault)) if before == fault => {}
+            (_, Err(fault)) => tracing::error!(fault, "no offline password opens this host"),
+            (_, Ok((epoch, _))) => tracing::warn!(epoch, "offline passwords are checked again"),
+        }
+        self.desk = opened;
+    }
 }
 
-fn open_desk(places: &Places, enabled: &Enabled) -> Result<(u32, Arc<Desk>), StoreError> {
+fn terms(enabled: Option<&Enabled>) -> Terms {
+    let Some(enabled) = enabled else { return Terms::default() };
+    let anchor = enabled.universal.as_ref().and_then(|told| {
+        let anchor = read_anchor(told);
+        if anchor.is_none() {
+            tracing::error!("what checks universal passwords cannot be read: none opens this host");
+        }
+        anchor
+    });
+    Terms { anchor, has_resets: enabled.has_resets }
+}
+
+fn read_anchor(told: &OfflineAnchor) -> Option<Anchor> {
+    let bytes = |text: &str| BASE64.decode(text.as_bytes()).ok()?.try_into().ok();
+    let (fleet, link): ([u8; 16], [u8; 16]) = (bytes(&told.fleet)?, bytes(&told.link)?);
+    Some(Anchor::new(fleet, told.hour, u128::from_be_bytes(link)))
+}
+
+fn open_desk(places: &Places, enabled: Option<&Enabled>) -> Result<(u32, Arc<Desk>), StoreError> {
     let path = places.folder.join(KEY);
     let damaged = || StoreError::Damaged { path: path.clone() };
     let text = Zeroizing::new(read_ours(&path, Access::OnlyOurs).map_err(|error| match error {
@@ -229,8 +306,12 @@ mod tests {
             key,
             noted: Vec::new(),
             revoked: Vec::new(),
+            ended: Vec::new(),
             has_resets: false,
             contact: Some("call 4711".into()),
+            file_transfer_services: vec!["sshd-files".into()],
+            asks_within_grants: true,
+            universal: None,
         }
     }
 
@@ -249,13 +330,13 @@ mod tests {
     fn a_host_goes_by_the_key_that_it_was_given_and_tells_what_was_used() {
         let host = Host::new();
         let keeper = Keeper::open(host.places.clone());
-        let standing = keeper.standing();
+        let standing = keeper.standing(&at(9));
         assert!(standing.epoch.is_none() && standing.fault.is_some() && keeper.desk().is_none());
         keeper.obey(&orders(Some(1)), &at(0)).unwrap();
         assert!(give(&keeper, &password(1, 1), 1).is_ok());
         // After a start too, which knows what was used.
         let keeper = Keeper::open(host.places.clone());
-        let standing = keeper.standing();
+        let standing = keeper.standing(&at(9));
         assert_eq!(
             (standing.epoch, standing.fault, standing.contact.as_deref()),
             (Some(1), None, Some("call 4711"))
@@ -265,10 +346,10 @@ mod tests {
         // Once a verifier has it on record it is not told again; what is revoked opens nothing.
         let heard = OfflineOrders { noted: vec![1], revoked: vec![2], ..orders(None) };
         keeper.obey(&heard, &at(3)).unwrap();
-        let generation = keeper.standing().generation;
+        let generation = keeper.standing(&at(9)).generation;
         keeper.obey(&heard, &at(4)).unwrap();
         assert_eq!(
-            (keeper.standing().generation, keeper.standing().uses),
+            (keeper.standing(&at(9)).generation, keeper.standing(&at(9)).uses),
             (generation, vec![]),
             "said again"
         );
@@ -286,10 +367,59 @@ mod tests {
         assert!(give(&keeper, &password(1, 1), 2).is_err());
         assert!(give(&keeper, &password(2, 1), 3).is_ok());
         let former = keeper.desk().expect("a desk");
-        assert!(keeper.obey(&orders(Some(1)), &at(4)).is_err());
-        let late = former.redeem(&SSH, Place::Elsewhere, &password(2, 2), &at(5));
+        for taken in [1, 2] {
+            assert!(keeper.obey(&orders(Some(taken)), &at(4)).is_err());
+        }
+        assert!(give(&keeper, &password(2, 2), 5).is_ok(), "the present one goes on");
+        keeper.obey(&orders(Some(3)), &at(6)).unwrap();
+        let late = former.redeem(&SSH, Place::Elsewhere, &password(2, 3), &at(7));
         assert!(matches!(late, Err(Refused::Store(_))), "whoever came before finds it closed: {late:?}");
-        assert_eq!(Keeper::open(host.places.clone()).standing().epoch, Some(2), "it goes on after a start");
+        assert_eq!(
+            Keeper::open(host.places.clone()).standing(&at(9)).epoch,
+            Some(3),
+            "it goes on after a start"
+        );
+    }
+
+    // covers: D15
+    #[test]
+    fn after_a_change_that_could_not_be_kept_what_is_on_disk_is_read_anew() {
+        let host = Host::new();
+        let keeper = Keeper::open(host.places.clone());
+        keeper.obey(&orders(Some(1)), &at(0)).unwrap();
+        let beside = host.places.folder.with_extension("gone");
+        fs::rename(&host.places.folder, &beside).unwrap();
+        assert!(matches!(give(&keeper, &password(1, 1), 1), Err(Refused::Store(_))), "the disk is gone");
+        let standing = keeper.standing(&at(2));
+        assert!(standing.epoch.is_none() && standing.fault.is_some(), "{standing:?}");
+        fs::rename(&beside, &host.places.folder).unwrap();
+        assert!(give(&keeper, &password(1, 1), 4).is_ok(), "without a start");
+        assert!(give(&keeper, &password(1, 1), 5).is_err());
+    }
+
+    // covers: D06, N7
+    #[test]
+    fn a_verifier_says_how_late_it_is_and_ends_what_was_given() {
+        let host = Host::new();
+        let keeper = Keeper::open(host.places.clone());
+        keeper.obey(&orders(Some(1)), &at(0)).unwrap();
+        // A clock that is far ahead closes nothing for ever.
+        assert!(give(&keeper, &password(1, 1), 3 * 24 * 3_600).is_err());
+        assert!(matches!(give(&keeper, &password(1, 1), 5), Err(Refused::ClockBehind { .. })));
+        keeper.obey(&orders(None), &at(6)).unwrap();
+        assert!(give(&keeper, &password(1, 1), 7).is_ok());
+        // What it was told outlives a start with a clock that was put back.
+        let later = OfflineOrders { clock: NOON + 100 * 3_600, ..orders(None) };
+        keeper.obey(&later, &at(8)).unwrap();
+        let keeper = Keeper::open(host.places.clone());
+        let back = moment(NOON + 9, "b", 9);
+        let refused = keeper.desk().unwrap().redeem(&SSH, Place::Elsewhere, &password(1, 2), &back);
+        assert!(matches!(refused, Err(Refused::ClockBehind { .. })), "{refused:?}");
+        keeper.obey(&orders(None), &at(10)).unwrap();
+        assert!(give(&keeper, &password(1, 3), 11).is_ok());
+        assert!(keeper.desk().unwrap().granted(&SSH, &at(12)).unwrap().is_some());
+        keeper.obey(&OfflineOrders { ended: vec![1, 3], ..orders(None) }, &at(13)).unwrap();
+        assert!(keeper.desk().unwrap().granted(&SSH, &at(14)).unwrap().is_none(), "it was ended");
     }
 
     // covers: D15
@@ -308,7 +438,7 @@ mod tests {
             }
             let keeper = Keeper::open(host.places.clone());
             assert!(keeper.desk().is_none(), "{name} {text:?}");
-            let standing = keeper.standing();
+            let standing = keeper.standing(&at(9));
             assert!(
                 name == "orders" || standing.fault.is_some_and(|fault| fault.contains("another key")),
                 "{name}"

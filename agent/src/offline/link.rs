@@ -1,6 +1,8 @@
 //! The agent's way to the service of offline passwords.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -41,12 +43,14 @@ pub enum LinkError {
 #[derive(Clone, Debug)]
 pub struct Link {
     socket: PathBuf,
+    /// Whether something may still let in that was used before: nobody asks where it does not.
+    has_grants: Arc<AtomicBool>,
 }
 
 impl Link {
     /// * `socket`: where it listens.
     pub fn new(socket: PathBuf) -> Self {
-        Self { socket }
+        Self { socket, has_grants: Arc::new(AtomicBool::new(true)) }
     }
 
     /// How it stands.
@@ -54,7 +58,9 @@ impl Link {
     /// # Errors
     /// See [`LinkError`].
     pub async fn standing(&self) -> Result<Standing, LinkError> {
-        self.ask(Method::GET, STANDING_PATH, Bytes::new()).await
+        let standing: Standing = self.ask(Method::GET, STANDING_PATH, Bytes::new()).await?;
+        self.has_grants.store(standing.frozen_until.is_some(), Ordering::Relaxed);
+        Ok(standing)
     }
 
     /// Passes on what a verifier says.
@@ -63,6 +69,11 @@ impl Link {
     /// See [`LinkError`].
     pub async fn obey(&self, orders: &OfflineOrders) -> Result<Standing, LinkError> {
         self.ask(Method::POST, ORDERS_PATH, json(orders)).await
+    }
+
+    /// Whether a password that was used may still let somebody in.
+    pub fn has_grants(&self) -> bool {
+        self.has_grants.load(Ordering::Relaxed)
     }
 
     /// What holds for a login.
@@ -78,7 +89,9 @@ impl Link {
     /// # Errors
     /// See [`LinkError`].
     pub async fn redeem(&self, redeem: &Redeem) -> Result<Redeemed, LinkError> {
-        self.ask(Method::POST, REDEEM_PATH, secret_body::of(redeem, REDEEM_BYTES_MAX)).await
+        let asked = self.ask(Method::POST, REDEEM_PATH, secret_body::of(redeem, REDEEM_BYTES_MAX)).await;
+        self.has_grants.store(true, Ordering::Relaxed);
+        asked
     }
 
     async fn ask<T: DeserializeOwned>(

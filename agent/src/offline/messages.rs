@@ -11,6 +11,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::tries::Place;
 use crate::clock::UnixTime;
 
 /// Path of the question how it stands.
@@ -30,6 +31,9 @@ pub struct Begin {
     pub user: String,
     /// The PAM service.
     pub service: String,
+    /// Whether a verifier may answer: then only what still lets in is looked for.
+    #[serde(default)]
+    pub is_online: bool,
 }
 
 /// What holds for it.
@@ -40,6 +44,8 @@ pub enum Begun {
     Granted {
         /// Seconds since the Unix epoch.
         until: UnixTime,
+        /// Whether a verifier that can be reached may refuse it.
+        may_be_refused: bool,
     },
     /// A password can be typed.
     Ask {
@@ -58,8 +64,8 @@ pub struct Redeem {
     pub user: String,
     /// The PAM service.
     pub service: String,
-    /// Whether somebody stands at the machine.
-    pub is_console: bool,
+    /// Where whoever types it sits.
+    pub place: Place,
     /// What was typed.
     pub typed: String,
 }

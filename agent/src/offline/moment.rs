@@ -90,6 +90,11 @@ impl Latest {
         moment.wall.max(self.wall.saturating_add(passed))
     }
 
+    /// Whether what is kept is near a time, whatever has passed since.
+    pub fn is_about(&self, wall: UnixTime, seconds: u64) -> bool {
+        self.wall.abs_diff(wall) <= seconds
+    }
+
     /// The same, taken note of.
     #[must_use]
     pub fn moved(&self, moment: &Moment) -> Self {
@@ -98,7 +103,7 @@ impl Latest {
 }
 
 #[cfg(test)]
-pub(super) fn moment(wall: UnixTime, boot: &str, elapsed: u64) -> Moment {
+pub(crate) fn moment(wall: UnixTime, boot: &str, elapsed: u64) -> Moment {
     Moment { wall, boot: BootId(boot.into()), elapsed: Duration::from_secs(elapsed) }
 }
 

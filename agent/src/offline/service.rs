@@ -18,7 +18,6 @@ use super::grants::Login;
 use super::keeper::Keeper;
 use super::messages::{BEGIN_PATH, Begin, Begun, ORDERS_PATH, REDEEM_PATH, Redeem, Redeemed, STANDING_PATH};
 use super::moment::{BootId, Moment};
-use super::tries::Place;
 use crate::clock::Clock;
 
 /// Where the kernel names the present start of the machine.
@@ -84,7 +83,7 @@ impl Inner {
             );
         };
         match (method, path) {
-            (&Method::GET, STANDING_PATH) => json_reply(StatusCode::OK, &self.keeper.standing()),
+            (&Method::GET, STANDING_PATH) => json_reply(StatusCode::OK, &self.keeper.standing(&moment)),
             (&Method::POST, ORDERS_PATH) => with(json, |orders| self.obey(orders, &moment)),
             (&Method::POST, BEGIN_PATH) => {
                 with(json, |begin: Begin| json_reply(StatusCode::OK, &self.begin(&begin, &moment)))
@@ -104,7 +103,7 @@ impl Inner {
             key.key.zeroize();
         }
         match obeyed {
-            Ok(()) => json_reply(StatusCode::OK, &self.keeper.standing()),
+            Ok(()) => json_reply(StatusCode::OK, &self.keeper.standing(moment)),
             Err(error) => {
                 tracing::error!(%error, "what a verifier says of offline passwords was not taken over");
                 error_reply(ErrorCode::Unavailable, error.to_string())
@@ -114,9 +113,10 @@ impl Inner {
 
     fn begin(&self, begin: &Begin, moment: &Moment) -> Begun {
         let Some(desk) = self.keeper.desk() else { return Begun::Closed };
-        match desk.granted(&login(&begin.user, &begin.service), moment) {
-            Ok(Some(until)) => Begun::Granted { until },
-            Ok(None) => Begun::Ask { contact: self.keeper.standing().contact },
+        match desk.granted(&self.login(&begin.user, &begin.service), moment) {
+            Ok(Some(until)) => Begun::Granted { until, may_be_refused: self.keeper.asks_within_grants() },
+            Ok(None) if begin.is_online => Begun::Closed,
+            Ok(None) => Begun::Ask { contact: self.keeper.contact() },
             Err(error) => {
                 tracing::error!(%error, "no offline password can be checked");
                 Begun::Closed
@@ -125,10 +125,9 @@ impl Inner {
     }
 
     fn redeem(&self, redeem: &Redeem, moment: &Moment) -> Redeemed {
-        let place = if redeem.is_console { Place::Console } else { Place::Elsewhere };
         let Some(desk) = self.keeper.desk() else { return Redeemed::Refused { text: WRONG.into() } };
         let (user, service) = (&redeem.user, &redeem.service);
-        match desk.redeem(&login(user, service), place, &redeem.typed, moment) {
+        match desk.redeem(&self.login(user, service), redeem.place, &redeem.typed, moment) {
             Ok(Opened::Access { until }) => {
                 tracing::warn!(?user, ?service, until, "let in by an offline password");
                 Redeemed::Access { until }
@@ -139,9 +138,13 @@ impl Inner {
             }
             Err(refused) => {
                 tracing::warn!(?user, ?service, %refused, "an offline password was refused");
-                Redeemed::Refused { text: said(&refused) }
+                Redeemed::Refused { text: said(&refused, self.keeper.contact().as_deref()) }
             }
         }
+    }
+
+    fn login<'a>(&self, user: &'a str, service: &'a str) -> Login<'a> {
+        Login { user, service, is_file_transfer: self.keeper.is_file_transfer(service) }
     }
 
     /// What the clocks say; `None` where the kernel does not say which start of the machine this is.
@@ -154,16 +157,16 @@ impl Inner {
     }
 }
 
-fn login<'a>(user: &'a str, service: &'a str) -> Login<'a> {
-    // Services that only move files are none yet that could be told.
-    Login { user, service, is_file_transfer: false }
-}
-
 /// What whoever typed it reads: what helps him with his typing, and nothing of the password.
-fn said(refused: &Refused) -> String {
+///
+/// * `contact`: whom to call, where he has to wait.
+fn said(refused: &Refused, contact: Option<&str>) -> String {
     match refused {
         Refused::Typing(error) => format!("That is no offline password: {error}."),
-        Refused::TooMany { left } => format!("Too many tries: wait {} min.", left.as_secs().div_ceil(60)),
+        Refused::TooMany { left } => {
+            let contact = contact.map(|contact| format!(" {contact}")).unwrap_or_default();
+            format!("Too many tries: wait {} min.{contact}", left.as_secs().div_ceil(60))
+        }
         Refused::ClockBehind { .. } => "The clock of this host is wrong: it has to be set first.".into(),
         Refused::Password(_) | Refused::NoResets | Refused::Store(_) => WRONG.into(),
     }

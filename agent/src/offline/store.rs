@@ -74,7 +74,7 @@ pub enum StoreError {
         known: u32,
     },
     /// It cannot be read.
-    #[error("cannot read what is kept of offline passwords")]
+    #[error("{0}: {REPAIR}; where that does not help, remove it")]
     Read(#[from] OpenError),
     /// It cannot be written.
     #[error("cannot write {path}")]
@@ -85,9 +85,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// A change failed before, and nobody can tell what is on disk.
-    #[error(
-        "a change could not be kept, or another key came: the service reads again what is there when it starts anew"
-    )]
+    #[error("a change could not be kept, or another key came: what is there is read anew")]
     Unknown,
 }
 
@@ -146,6 +144,11 @@ impl Store {
     /// The host's key.
     pub fn key(&self) -> &HostKey {
         &self.key
+    }
+
+    /// Whether a change failed, and nobody can tell what is on disk.
+    pub fn is_unknown(&self) -> bool {
+        self.is_unknown
     }
 
     /// Takes no further change: another one is about to be the record of this host.

@@ -25,7 +25,8 @@ pub const BEYOND_MAX: u32 = 5;
 pub const WITHIN: Duration = Duration::from_secs(3_600);
 
 /// Where somebody sits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Place {
     /// At the machine.
     Console,
@@ -75,14 +76,14 @@ impl AllTries {
 impl Tries {
     /// Counts a try, by whether what was typed can be a password at all.
     ///
-    /// * `has_resets`: whether there are passwords that end a wait.
+    /// * `says_reset`: whether it says that it ends a wait, and may.
     ///
     /// # Errors
     /// How long nobody is listened to there.
     pub fn count(
         &mut self,
         read: Result<(), TypingError>,
-        has_resets: bool,
+        says_reset: bool,
         moment: &Moment,
     ) -> Result<Heard, Duration> {
         let left = self.wait.as_ref().map_or(Duration::ZERO, |wait| wait.left(WITHIN, moment));
@@ -92,7 +93,7 @@ impl Tries {
         let is_closed = self.compared >= COMPARED_MAX;
         let (count, most, heard) = match read {
             Err(_) => (&mut self.mistyped, MISTYPED_MAX, Heard::Everything),
-            Ok(()) if is_closed && has_resets => (&mut self.beyond, BEYOND_MAX, Heard::Resets { left }),
+            Ok(()) if is_closed && says_reset => (&mut self.beyond, BEYOND_MAX, Heard::Resets { left }),
             Ok(()) => (&mut self.compared, COMPARED_MAX, Heard::Everything),
         };
         if *count >= most {

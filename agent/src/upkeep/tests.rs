@@ -7,12 +7,15 @@ use arc_swap::ArcSwap;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use wire::offline::OFFLINE_PATH;
+
 use super::*;
 use crate::chance::SystemChance;
 use crate::identity::Identity;
 use crate::identity::tests::{Authority, HOST};
 use crate::offline::messages::{Redeem, Redeemed};
 use crate::offline::service::tests::{Running, key_of, orders};
+use crate::offline::tries::Place;
 use crate::verifiers::tests::{Act, Fake, verifiers};
 
 const ANOTHER: &str = "76543210-89ab-4cde-8f01-23456789abcd";
@@ -261,8 +264,8 @@ async fn a_host_is_given_a_key_says_that_it_has_it_and_tells_of_each_use_until_i
     .await;
     let rig = Rig::new(&authority, &[&fake]);
     let offline = Running::start(rig.folder.path());
-    let speak = async |due: &mut Instant| rig.upkeep.speak_of_offline(0, due).await;
-    let mut due = Instant::now();
+    let speak = async |due: &mut OfflinePlan| rig.upkeep.speak_of_offline(0, due).await;
+    let mut due = OfflinePlan::at_once();
     speak(&mut due).await;
     let first = reports.recv().await.expect("a report");
     assert_eq!((&first["epoch"], &first["uses"]), (&Value::Null, &Value::Null));
@@ -273,7 +276,7 @@ async fn a_host_is_given_a_key_says_that_it_has_it_and_tells_of_each_use_until_i
     let link = Link::new(rig.folder.path().join("offline.sock"));
     for (user, counter, tells) in [("alice", 1, 1), ("bob", 2, 2)] {
         let typed = offline.password(Some(user), counter);
-        let redeem = Redeem { user: user.into(), service: "sshd".into(), is_console: false, typed };
+        let redeem = Redeem { user: user.into(), service: "sshd".into(), place: Place::Elsewhere, typed };
         assert!(matches!(link.redeem(&redeem).await.unwrap(), Redeemed::Access { .. }), "{user}");
         speak(&mut due).await;
         let uses = reports.recv().await.expect("it is told")["uses"].as_array().expect("uses").len();
@@ -295,7 +298,7 @@ async fn what_is_for_another_host_is_not_taken_over() {
     .await;
     let rig = Rig::new(&authority, &[&fake]);
     let _offline = Running::start(rig.folder.path());
-    rig.upkeep.speak_of_offline(0, &mut Instant::now()).await;
+    rig.upkeep.speak_of_offline(0, &mut OfflinePlan::at_once()).await;
     let standing = Link::new(rig.folder.path().join("offline.sock")).standing().await.unwrap();
-    assert!(standing.epoch.is_none() && !standing.is_enabled);
+    assert!(standing.epoch.is_none() && standing.contact.is_none());
 }

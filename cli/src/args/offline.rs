@@ -18,19 +18,47 @@ pub enum OfflineVerb {
     Show(OfflineId),
     /// Have one open nothing: at once here, at its host as soon as it reaches a verifier
     Revoke(OfflineId),
+    /// The password of an hour for every user and host: two administrators turn it on, and two release it
+    #[command(subcommand)]
+    Universal(UniversalVerb),
+}
+
+/// What can be done with the password for every host.
+#[derive(Debug, Subcommand)]
+pub enum UniversalVerb {
+    /// Show whether it is on, and what waits for a second administrator
+    Show,
+    /// Turn it on, or say so as the second administrator
+    Enable(UniversalReason),
+    /// Release the password of this hour, or say so as the second administrator, who is told it
+    Release(UniversalReason),
+    /// Turn it off, at each host as soon as it reaches a verifier, or say so as the second administrator
+    Disable(UniversalReason),
+}
+
+/// Why.
+#[derive(Debug, Args)]
+pub struct UniversalReason {
+    /// Why; kept for the audit trail
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
 }
 
 /// A password that is wanted.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("at").required(true).args(["host", "host_code"])))]
+#[command(group(ArgGroup::new("at").args(["host", "host_code"])))]
+#[command(group(ArgGroup::new("whom").required(true).multiple(true).args(["host", "host_code", "user"])))]
 #[command(group(ArgGroup::new("what").required(true).args(["service", "all_services", "file_transfer", "lockout_reset"])))]
 pub struct OfflineOrder {
-    /// The host, by its name
+    /// The host, by its name [default, with --user: a password for each host that has joined, or of --group]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub host: Option<String>,
     /// The host, by the code at its prompt
     #[arg(long, value_name = "CODE", value_parser = NonEmptyStringValueParser::new())]
     pub host_code: Option<String>,
+    /// Without a host: one for each host of this group
+    #[arg(long, value_name = "GROUP", conflicts_with = "at", requires = "user")]
+    pub group: Option<String>,
     /// The one Unix account that it is for [default: every one]
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub user: Option<String>,
@@ -62,6 +90,12 @@ pub struct OfflineOrder {
     /// Why; kept for the audit trail
     #[arg(long, value_name = "TEXT")]
     pub why: Option<String>,
+    /// Mail it to this address; it is not printed then
+    #[arg(long, value_name = "ADDRESS", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "print")]
+    pub mail: Option<String>,
+    /// Print it here, once: the default
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// Which password.

@@ -153,6 +153,9 @@ pub enum PersonRole {
     Auditor,
     /// Unlock, re-sync, mark as lost
     Helpdesk,
+    /// The same, and make passwords for hosts that are cut off
+    #[value(name = "offline_admin", alias = "offline-admin")]
+    OfflineAdmin,
     /// Everything but the store
     Admin,
     /// Everything
@@ -165,6 +168,7 @@ impl From<PersonRole> for Role {
             PersonRole::User => Self::User,
             PersonRole::Auditor => Self::Auditor,
             PersonRole::Helpdesk => Self::Helpdesk,
+            PersonRole::OfflineAdmin => Self::OfflineAdmin,
             PersonRole::Admin => Self::Admin,
             PersonRole::Super => Self::Super,
         }

@@ -39,6 +39,25 @@ pub struct AgentStatus {
     pub certificate_until: String,
     /// The verifiers, in the order in which they are asked.
     pub verifiers: Vec<AskedVerifier>,
+    /// How offline passwords stand; absent before the agent knows.
+    #[serde(default)]
+    pub offline: Option<OfflineStatus>,
+}
+
+impl AgentStatus {
+    /// Whether an offline password would open this host now.
+    fn asks_offline(&self) -> bool {
+        !self.ready && self.offline.as_ref().is_some_and(|offline| offline.ready)
+    }
+}
+
+/// How offline passwords stand.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct OfflineStatus {
+    /// Whether one would be checked if no verifier answered.
+    pub ready: bool,
+    /// Why not; absent where they are turned off.
+    pub problem: Option<String>,
 }
 
 /// How one verifier stands.
@@ -93,6 +112,9 @@ pub fn obstacle(answer: &Result<AgentStatus, Unasked>) -> Option<Demand> {
     let undecided = |why: &str| Some(Demand::Undecided(why.to_owned()));
     match answer {
         Err(Unasked::NotRunning(_)) => undecided("postern-agent does not answer"),
+        Ok(status) if status.asks_offline() => {
+            Some(Demand::Code("an offline password, since no verifier answers".to_owned()))
+        }
         Ok(status) if !status.ready => undecided("no verifier answers"),
         Ok(_) | Err(Unasked::Unknown(_)) => None,
     }
@@ -111,7 +133,7 @@ pub fn findings(answer: &Result<AgentStatus, Unasked>, is_asked: bool, now: Offs
             return vec![not_checked(&format!("how the agent is: {why}"))];
         }
     };
-    verifiers(status).into_iter().chain(certificate(status, now)).collect()
+    [verifiers(status), certificate(status, now), offline(status)].into_iter().flatten().collect()
 }
 
 fn verifiers(status: &AgentStatus) -> Option<Finding> {
@@ -129,8 +151,12 @@ fn verifiers(status: &AgentStatus) -> Option<Finding> {
         }
         (false, is_unnamed) => {
             let causes = if is_unnamed { "none has been heard yet" } else { &causes };
-            let message =
-                format!("no verifier answers, so every login that our line guards is refused: {causes}");
+            let so = if status.asks_offline() {
+                "only offline passwords get past our line"
+            } else {
+                "every login that our line guards is refused"
+            };
+            let message = format!("no verifier answers, so {so}: {causes}");
             Some(Finding::new(Code::AgentDegraded, message, remedy))
         }
     }
@@ -152,6 +178,14 @@ fn certificate(status: &AgentStatus, now: OffsetDateTime) -> Option<Finding> {
         let remedy = "`journalctl -u postern-agent` says why; the clocks of host and verifier";
         Finding::new(Code::AgentDegraded, message, remedy).at_level(Level::Warning)
     })
+}
+
+/// Nothing is wrong where they are turned off.
+fn offline(status: &AgentStatus) -> Option<Finding> {
+    let problem = status.offline.as_ref()?.problem.as_ref()?;
+    let message = format!("should no verifier answer, no offline password would open this host: {problem}");
+    let remedy = "systemctl status postern-offline; `postern-agent status`; docs/offline.md";
+    Some(Finding::new(Code::OfflineUnready, message, remedy))
 }
 
 /// Says where it can be asked what users will meet.

@@ -117,6 +117,7 @@ codes! {
     StoreEndedEarly "store_ended_early" Warning "The store lacked commits at the last start."
     AgentUnreachable "agent_unreachable" Problem "The agent of this host does not answer."
     AgentDegraded "agent_degraded" Problem "The agent complains."
+    OfflineUnready "offline_unready" Warning "No offline password would open this host."
     ClockUnsynchronized "clock_unsynchronized" Warning "Nothing keeps the clock right."
     NotChecked "not_checked" Note "Something could not be read or asked."
 }

@@ -72,6 +72,8 @@ fn show(host: &Host, format: Format) -> Result<Answer, Failure> {
             ("connections", host.connections.to_string()),
             ("agent", or_dash(host.agent_version.as_deref())),
             ("clock", clock(host.clock_ahead_seconds)),
+            ("code when cut off", host.host_code.clone()),
+            ("frozen until", or_dash(host.frozen_until.as_deref())),
         ])
     })
 }

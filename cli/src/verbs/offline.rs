@@ -1,18 +1,35 @@
 //! `postern offline`: passwords that a host checks alone.
 
 use wire::admin::{
-    BothClocks, MadeOfflinePassword, NewOfflinePassword, OfflinePassword, OfflinePasswordList, OfflineScope,
-    OfflineState,
+    Host, HostList, HostState, MadeOfflinePassword, NewOfflinePassword, OfflinePassword, OfflinePasswordList,
+    OfflineScope, SteppedUniversal, Universal, UniversalStep, UniversalWish,
 };
 use zeroize::Zeroize;
 
-use crate::args::{OfflineOrder, OfflineVerb};
+use crate::args::{OfflineOrder, OfflineVerb, UniversalReason, UniversalVerb};
 use crate::client::{Client, segment};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::output::json::Document;
 use crate::output::table::{self, or_dash, short};
 use crate::output::{Answer, Format};
 use crate::verbs::policy::path;
+
+/// Most hosts of one sheet: each has a password of its own, which is a change of its own at the verifier.
+const SHEET_HOSTS_MAX: usize = 64;
+
+/// Said of whatever was made.
+const ONCE: &str = "a password is not shown again: read it out in groups; `O` is 0, `I` and `L` are 1";
+
+/// Said of whatever is mailed.
+const MAILED: &str = "it is mailed, and told nowhere else: `postern offline show` says how the mail stands";
+
+/// Passwords for several hosts.
+#[derive(serde::Serialize)]
+struct MadeOfflineSheet {
+    items: Vec<MadeOfflinePassword>,
+    /// Hosts for which none was made, and why.
+    left_out: Vec<String>,
+}
 
 /// Runs one of the verbs.
 pub async fn run(client: &Client, verb: OfflineVerb, format: Format) -> Result<Answer, Failure> {
@@ -30,7 +47,61 @@ pub async fn run(client: &Client, verb: OfflineVerb, format: Format) -> Result<A
             let shown = one(client.post_nothing(&route).await?, format)?;
             Ok(shown.saying("its host refuses it as soon as it has reached a verifier"))
         }
+        OfflineVerb::Universal(verb) => universal(client, verb, format).await,
     }
+}
+
+async fn universal(client: &Client, verb: UniversalVerb, format: Format) -> Result<Answer, Failure> {
+    let (step, UniversalReason { why }) = match verb {
+        UniversalVerb::Show => return how_universal(client.get("/v1/universal").await?, format),
+        UniversalVerb::Enable(reason) => (UniversalStep::Enable, reason),
+        UniversalVerb::Release(reason) => (UniversalStep::Release, reason),
+        UniversalVerb::Disable(reason) => (UniversalStep::Disable, reason),
+    };
+    let stepped = client.post(&format!("/v1/universal/{}", step.word()), &UniversalWish { why }).await?;
+    stepped_universal(stepped, format)
+}
+
+fn how_universal(universal: Universal, format: Format) -> Result<Answer, Failure> {
+    Answer::one(format, &Document::new("universal_password", &universal), || {
+        table::properties(universal_properties(&universal))
+    })
+}
+
+fn stepped_universal(mut stepped: SteppedUniversal, format: Format) -> Result<Answer, Failure> {
+    let answer = Answer::one(format, &Document::new("stepped_universal_password", &stepped), || {
+        let password = stepped.password.iter().map(|password| ("password", password.clone()));
+        let until = stepped.until.iter().map(|until| ("ends", until.clone()));
+        table::properties(password.chain(until).chain(universal_properties(&stepped.universal)))
+    });
+    let said = match (&stepped.password, &stepped.universal.waiting) {
+        (Some(_), _) => {
+            "every host that has reached a verifier since it was turned on takes it until then, for every user"
+        }
+        (None, Some(_)) => "another administrator has to say the same",
+        (None, None) if stepped.universal.is_on => {
+            "hosts can check it as soon as they have reached a verifier"
+        }
+        (None, None) => "a host checks it no longer as soon as it has reached a verifier",
+    };
+    stepped.password.zeroize();
+    Ok(answer?.saying(said))
+}
+
+fn universal_properties(universal: &Universal) -> Vec<(&'static str, String)> {
+    let waiting = universal.waiting.as_ref().map(|waiting| {
+        let step = waiting.step.word();
+        let why = waiting.why.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+        format!("{step}, asked for by {}, until {}{why}", waiting.by, waiting.until)
+    });
+    let turned_on =
+        universal.enabled.as_ref().map(|at| format!("{at} by {}", universal.enabled_by.join(" and ")));
+    vec![
+        ("state", if universal.is_on { "on" } else { "off" }.to_owned()),
+        ("turned on", or_dash(turned_on.as_deref())),
+        ("can be released until", or_dash(universal.ends.as_deref())),
+        ("waits for a second", or_dash(waiting.as_deref())),
+    ]
 }
 
 async fn issue(client: &Client, order: OfflineOrder, format: Format) -> Result<Answer, Failure> {
@@ -40,8 +111,10 @@ async fn issue(client: &Client, order: OfflineOrder, format: Format) -> Result<A
         (None, false, true) => OfflineScope::FileTransfer,
         (None, false, false) => OfflineScope::LockoutReset,
     };
+    let host = order.host.or(order.host_code);
+    let group = order.group;
     let wish = NewOfflinePassword {
-        host: order.host.or(order.host_code).unwrap_or_default(),
+        host: host.clone().unwrap_or_default(),
         user: order.user,
         scope,
         service: order.service,
@@ -50,15 +123,75 @@ async fn issue(client: &Client, order: OfflineOrder, format: Format) -> Result<A
         until: order.until,
         time_zone: Some(order.tz),
         why: order.why,
+        mail: order.mail,
     };
+    if host.is_none() {
+        return issue_sheet(client, wish, group.as_deref(), format).await;
+    }
     let mut made: MadeOfflinePassword = client.post("/v1/offline", &wish).await?;
     let answer = Answer::one(format, &Document::new("made_offline_password", &made), || {
-        let mut lines = vec![("password", made.password.clone())];
-        lines.extend(properties(&made.made));
-        table::properties(lines)
+        let password = made.password.iter().map(|password| ("password", password.clone()));
+        table::properties(password.chain(properties(&made.made)))
     });
+    let said = how_told(&made);
     made.password.zeroize();
-    Ok(answer?.saying("the password is not shown again: read it out in groups; `O` is 0, `I` and `L` are 1"))
+    Ok(answer?.saying(said))
+}
+
+fn how_told(made: &MadeOfflinePassword) -> &'static str {
+    if made.password.is_some() { ONCE } else { MAILED }
+}
+
+/// A password for each host, since none opens two.
+async fn issue_sheet(
+    client: &Client,
+    wish: NewOfflinePassword,
+    group: Option<&str>,
+    format: Format,
+) -> Result<Answer, Failure> {
+    let list: HostList = client.get("/v1/hosts").await?;
+    let is_meant = |host: &&Host| {
+        host.state == HostState::Active && group.is_none_or(|group| host.group.as_deref() == Some(group))
+    };
+    let hosts: Vec<_> = list.items.iter().filter(is_meant).collect();
+    if hosts.is_empty() || hosts.len() > SHEET_HOSTS_MAX {
+        let found = hosts.len();
+        return Err(Failure::HostsMeant { found, most: SHEET_HOSTS_MAX });
+    }
+    let (mut made, mut left_out, mut last) = (Vec::new(), Vec::new(), None);
+    for host in hosts {
+        let wish = NewOfflinePassword { host: host.name.clone(), ..wish.clone() };
+        match client.post::<MadeOfflinePassword>("/v1/offline", &wish).await {
+            Ok(one) => made.push(one),
+            // What is wrong of the wish is wrong for each of them.
+            Err(failure) if made.is_empty() && left_out.is_empty() && failure.exit() != Exit::Conflict => {
+                return Err(failure);
+            }
+            Err(failure) => {
+                left_out.push(format!("{}: {failure}", host.name));
+                last = Some(failure);
+            }
+        }
+    }
+    if let Some(failure) = last.filter(|_| made.is_empty()) {
+        return Err(failure);
+    }
+    let sheet = MadeOfflineSheet { items: made, left_out };
+    let answer = Answer::one(format, &Document::new("made_offline_password_list", &sheet), || {
+        let rows = sheet.items.iter().map(|one| {
+            let password = one.password.clone().unwrap_or_else(|| "mailed".into());
+            [one.made.host.clone(), password, one.made.until.host.clone(), one.made.id.clone()]
+        });
+        let left_out = sheet.left_out.iter().map(|why| format!("not made for {why}\n"));
+        format!(
+            "{}{}",
+            table::list(["HOST", "PASSWORD", "UNTIL (HOST)", "ID"], rows),
+            left_out.collect::<String>()
+        )
+    });
+    let said = sheet.items.first().map_or(ONCE, how_told);
+    sheet.items.into_iter().for_each(|mut one| one.password.zeroize());
+    Ok(answer?.saying(said))
 }
 
 fn one(password: OfflinePassword, format: Format) -> Result<Answer, Failure> {
@@ -76,15 +209,16 @@ fn properties(password: &OfflinePassword) -> Vec<(&'static str, String)> {
         ("id", password.id.clone()),
         ("host", password.host.clone()),
         ("user", password.user.clone().unwrap_or_else(|| "everybody".into())),
-        ("for", scope(password)),
-        ("lets in", lets_in(password)),
-        (if password.minutes.is_some() { "to be used by" } else { "until" }, clocks(&password.until)),
+        ("for", password.logins().to_owned()),
+        ("lets in", password.lets_in()),
+        (if password.minutes.is_some() { "to be used by" } else { "until" }, password.until.to_string()),
         ("clocks of the host", zone.to_owned()),
-        ("state", state(password.state).to_owned()),
+        ("state", password.state.word().to_owned()),
         ("used", or_dash(used.as_deref())),
         ("why", or_dash(password.why.as_deref())),
         ("made", format!("{} by {}", password.made, password.made_by)),
         ("revoked by", or_dash(password.revoked_by.as_deref())),
+        ("mailed to", or_dash(password.mail.as_ref().map(ToString::to_string).as_deref())),
     ]
 }
 
@@ -95,94 +229,12 @@ fn rows(passwords: &[OfflinePassword]) -> String {
             [
                 password.id.clone(),
                 or_dash(password.user.as_deref()),
-                scope(password),
-                lets_in(password),
+                password.logins().to_owned(),
+                password.lets_in(),
                 password.until.host.clone(),
-                state(password.state).to_owned(),
+                password.state.word().to_owned(),
                 short(&password.made_by),
             ]
         }),
     )
-}
-
-/// A moment by both clocks, side by side.
-fn clocks(at: &BothClocks) -> String {
-    format!("{} at the host, {} here", at.host, at.server)
-}
-
-fn scope(password: &OfflinePassword) -> String {
-    match (password.scope, &password.service) {
-        (OfflineScope::Service, Some(service)) => service.clone(),
-        (OfflineScope::Service, None) => "one service".into(),
-        (OfflineScope::AllServices, _) => "all services".into(),
-        (OfflineScope::FileTransfer, _) => "file transfers".into(),
-        (OfflineScope::LockoutReset, _) => "ending a wait".into(),
-    }
-}
-
-/// For how long, as it was wished for.
-fn lets_in(password: &OfflinePassword) -> String {
-    match (password.minutes, &password.from) {
-        (Some(minutes), _) if minutes % (24 * 60) == 0 => {
-            format!("{} d from its use on", minutes / (24 * 60))
-        }
-        (Some(minutes), _) if minutes % 60 == 0 => format!("{} h from its use on", minutes / 60),
-        (Some(minutes), _) => format!("{minutes} min from its use on"),
-        (None, Some(from)) => format!("from {}", clocks(from)),
-        (None, None) => "nobody".into(),
-    }
-}
-
-fn state(state: OfflineState) -> &'static str {
-    match state {
-        OfflineState::Open => "open",
-        OfflineState::Used => "used",
-        OfflineState::Revoked => "revoked",
-        OfflineState::Expired => "expired",
-        OfflineState::Void => "void",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn password(minutes: Option<u64>, scope: OfflineScope) -> OfflinePassword {
-        let at = BothClocks {
-            utc: "2026-11-23T14:00:00Z".into(),
-            host: "2026-11-23T16:00:00+02:00".into(),
-            server: "2026-11-23T15:00:00+01:00".into(),
-        };
-        OfflinePassword {
-            id: "1-1@web1".into(),
-            host: "web1".into(),
-            user: None,
-            scope,
-            service: None,
-            minutes,
-            from: minutes.is_none().then(|| at.clone()).filter(|_| scope != OfflineScope::LockoutReset),
-            until: at,
-            host_time_zone: Some("Europe/Helsinki".into()),
-            state: OfflineState::Open,
-            why: None,
-            made_by: "ann (admin)".into(),
-            made: "2026-11-23T13:00:00Z".into(),
-            used: None,
-            revoked_by: None,
-        }
-    }
-
-    // covers: N4, N6
-    #[test]
-    fn for_how_long_is_told_in_words_and_times_by_both_clocks() {
-        let told = |minutes| lets_in(&password(minutes, OfflineScope::AllServices));
-        assert_eq!(told(Some(15)), "15 min from its use on");
-        assert_eq!(told(Some(480)), "8 h from its use on");
-        assert_eq!(told(Some(43_200)), "30 d from its use on");
-        assert_eq!(told(None), "from 2026-11-23T16:00:00+02:00 at the host, 2026-11-23T15:00:00+01:00 here");
-        assert_eq!(lets_in(&password(None, OfflineScope::LockoutReset)), "nobody");
-        let labels: Vec<_> =
-            properties(&password(None, OfflineScope::AllServices)).into_iter().map(|line| line.0).collect();
-        assert!(labels.contains(&"until") && !labels.contains(&"to be used by"), "{labels:?}");
-    }
 }

@@ -93,7 +93,7 @@ fn show(person: &Person, format: Format) -> Result<Answer, Failure> {
             ("e-mail", or_dash(person.email.as_deref())),
             ("from", origin(person.origin)),
             ("accounts", joined(&person.accounts)),
-            ("role", super::whoami::role(person.role).to_owned()),
+            ("role", person.role.word().to_owned()),
             ("let in", yes_no(person.enabled)),
             ("password", password(person)),
             ("security keys", person.security_keys.to_string()),
@@ -111,7 +111,7 @@ fn rows(persons: &[Person]) -> String {
                 table::short(&person.name),
                 or_dash(person.email.as_deref()),
                 table::short(&joined(&person.accounts)),
-                super::whoami::role(person.role).to_owned(),
+                person.role.word().to_owned(),
                 yes_no(person.enabled),
                 password(person),
             ]

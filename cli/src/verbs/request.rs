@@ -1,8 +1,6 @@
 //! `postern request`: who asks for a password, and the decision.
 
-use wire::admin::{
-    AccessRequest, ApproveRequest, ApprovedRequest, RequestList, RequestMail, RequestState, RequestWay,
-};
+use wire::admin::{AccessRequest, ApproveRequest, ApprovedRequest, RequestList, RequestState, RequestWay};
 use zeroize::Zeroizing;
 
 use crate::args::{Approval, RequestFilter, RequestName, RequestVerb};
@@ -79,7 +77,7 @@ fn properties(request: &AccessRequest) -> Vec<(&'static str, String)> {
         ("asked", request.asked.clone()),
         ("until", request.until.clone()),
     ];
-    let mail = request.mail.map(|mail| self::mail(mail).to_owned());
+    let mail = request.mail.map(|mail| mail.words().to_owned());
     let more = [
         ("asked as", &request.asked_as),
         ("reason", &request.reason),
@@ -133,13 +131,5 @@ fn way(way: RequestWay) -> &'static str {
         RequestWay::Approval => "request",
         RequestWay::Automatic => "request, automatic",
         RequestWay::Emergency => "EMERGENCY",
-    }
-}
-
-fn mail(mail: RequestMail) -> &'static str {
-    match mail {
-        RequestMail::Waiting => "on its way",
-        RequestMail::Sent => "sent",
-        RequestMail::Failed => "not delivered",
     }
 }

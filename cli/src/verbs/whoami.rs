@@ -1,6 +1,6 @@
 //! `postern whoami`: the caller as `verifierd` sees him, and his tokens.
 
-use wire::admin::{Role, SelfInfo, User};
+use wire::admin::{SelfInfo, User};
 
 use super::{proof, user};
 use crate::client::Client;
@@ -20,20 +20,9 @@ fn properties(caller: &SelfInfo) -> String {
     let of_user = |show: fn(&User) -> String| own.map_or_else(|| NOTHING_TO_SAY.to_owned(), show);
     table::properties([
         ("name", caller.name.clone()),
-        ("role", role(caller.role).to_owned()),
+        ("role", caller.role.word().to_owned()),
         ("otp", of_user(|user| user::switch(user.otp))),
         ("tokens", of_user(user::tokens)),
         ("recovery codes", of_user(user::recovery_codes)),
     ])
-}
-
-/// The word for a role.
-pub fn role(role: Role) -> &'static str {
-    match role {
-        Role::User => "user",
-        Role::Auditor => "auditor",
-        Role::Helpdesk => "helpdesk",
-        Role::Admin => "admin",
-        Role::Super => "super",
-    }
 }

@@ -10,7 +10,8 @@ pub fn host() -> Value {
         "former_names": ["old1"], "group": "web", "state": "active", "created": "2026-11-01T08:00:00Z",
         "joined": "2026-11-01T08:05:00Z", "revoked": null, "join_until": null,
         "certificate_until": "2026-11-08T08:05:00Z", "last_seen": "2026-11-02T09:00:00Z", "connections": 1,
-        "agent_version": "0.5.0", "clock_ahead_seconds": -40})
+        "agent_version": "0.5.0", "clock_ahead_seconds": -40,
+        "host_code": "6KNEJ-Z4YPJ", "frozen_until": null})
 }
 
 pub fn join_secret() -> Value {
@@ -41,6 +42,8 @@ last seen          2026-11-02T09:00:00Z
 connections        1
 agent              0.5.0
 clock              40 s behind
+code when cut off  6KNEJ-Z4YPJ
+frozen until       -
 ";
 
 #[test]

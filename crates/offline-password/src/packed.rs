@@ -142,6 +142,21 @@ impl Fields {
     }
 }
 
+impl Typed {
+    /// Whether it says of itself that it ends a wait. Nobody knows yet whether it is right.
+    pub fn says_reset(&self) -> bool {
+        let above = match self.characters() {
+            // Counter and deadline, or start and length.
+            PRESET_CHARACTERS => MAC_BITS + DEADLINE_BITS + 8,
+            CUSTOM_CHARACTERS => MAC_BITS + 16 + START_BITS + 8,
+            _ => return false,
+        };
+        // The kind of term and the user's bit are before it.
+        let reach = self.bits() >> (above + 4 + 1) & 0b11;
+        reach == Reach::LockoutReset as u128
+    }
+}
+
 /// The one number from `first` on, among as many as these bits count, that ends in them.
 fn near(low: u64, bits: u32, first: u64) -> u64 {
     let modulus = 1 << bits;

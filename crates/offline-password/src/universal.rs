@@ -107,9 +107,9 @@ impl Anchor {
         Self { fleet, hour, link: Link::new(link) }
     }
 
-    /// Its hour, since 1970, and its link: for the host that keeps it.
-    pub fn expose(&self) -> (u64, u128) {
-        (self.hour, *self.link.0)
+    /// What it is salted with, its hour since 1970, and its link: for the host that keeps it.
+    pub fn expose(&self) -> ([u8; 16], u64, u128) {
+        (self.fleet, self.hour, *self.link.0)
     }
 
     /// Whether what was typed is the password of the hour in which it was typed.
@@ -170,7 +170,7 @@ mod tests {
         for hour in START - 2..START + 1_002 {
             assert!(!is_right(&anchor, &held, hour), "{hour}");
         }
-        let (hour, link) = anchor.expose();
+        let (_, hour, link) = anchor.expose();
         let kept = Anchor::new(FLEET, hour, link);
         assert!(is_right(&kept, &chain().password(START + 7).unwrap(), START + 7));
         let other = Anchor::new([4; 16], hour, link);

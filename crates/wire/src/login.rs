@@ -60,6 +60,11 @@ pub struct Begin {
     /// where there is no terminal, as under sshd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// Until when an offline password that was used at this host lets this login in, in seconds since the Unix epoch: an
+    /// agent says so of a login that it would let in alone, where verifiers may still refuse it
+    /// ([`crate::offline::OfflineOrders::asks_within_grants`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offline_grant_until: Option<u64>,
 }
 
 /// Answers the questions of the last step.

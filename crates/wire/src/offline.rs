@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// Path of the report.
 pub const OFFLINE_PATH: &str = "/v1/host/offline";
 
+/// Counters from here on are no password's: they number the uses of universal ones, whatever their hour.
+pub const UNIVERSAL_FROM: u64 = 1 << 63;
+
 /// Most uses of one report. More are told in the next one.
 pub const USES_MAX: usize = 256;
 
@@ -49,7 +52,7 @@ pub struct OfflineReport {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OfflineUse {
-    /// Which.
+    /// Which; [`UNIVERSAL_FROM`] and beyond for the universal password, with a number that the host gives each use.
     pub counter: u64,
     /// The Unix account of that login.
     pub user: String,
@@ -78,16 +81,46 @@ pub struct OfflineOrders {
     /// Counters of [`OfflineReport::uses`] that are on record: the host need not tell them again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub noted: Vec<u64>,
-    /// Counters of the host's present key that open nothing any more, because they were revoked or their time is over. At most
-    /// [`REVOKED_MAX`].
+    /// Counters of the host's present key that open nothing any more, because they were used or revoked, or their time is
+    /// over. At most [`REVOKED_MAX`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub revoked: Vec<u64>,
+    /// Counters of it that were used, and whose grants end now. At most [`REVOKED_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<u64>,
     /// Whether a password may end a wait after wrong tries.
     #[serde(default)]
     pub has_resets: bool,
     /// Whom somebody at the prompt can call, in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<String>,
+    /// PAM services whose logins only move files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub file_transfer_services: Vec<String>,
+    /// Whether a verifier that can be reached is asked, also about logins that an offline password still lets in: what it
+    /// refuses is refused then, and nothing more is asked of the others.
+    #[serde(default)]
+    pub asks_within_grants: bool,
+    /// What checks the password of an hour that is for every host; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub universal: Option<OfflineAnchor>,
+}
+
+/// What checks universal passwords, and can make none: the link of an hour that is over.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfflineAnchor {
+    /// What its chain is salted with: 16 bytes in base 64 (RFC 4648 §4).
+    pub fleet: String,
+    /// Hours since 1970.
+    pub hour: u64,
+    /// The link: 16 bytes in base 64, the first of them 0.
+    pub link: String,
+}
+
+impl fmt::Debug for OfflineAnchor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OfflineAnchor {{ hour: {}, .. }}", self.hour)
+    }
 }
 
 /// A host's key. Both ends wipe it when they are done with it.

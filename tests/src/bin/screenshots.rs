@@ -34,6 +34,8 @@ const PAGES: &[(&str, &str)] = &[
     ("hosts", "/hosts"),
     ("host", "/hosts/web-1"),
     ("host-revoked", "/hosts/web-2"),
+    ("offline", "/offline"),
+    ("offline-new", "/offline/new"),
     ("sessions", "/sessions"),
     ("policy", "/policy"),
     ("bans", "/bans"),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use askama::Template;
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::Shelf;
 use super::record::{Ending, RequestId, RequestRecord, Standing, Way};
@@ -129,7 +128,7 @@ impl Letters for AccessLetters {
         let standing = item.standing(&*self.shelf.clock);
         let urgent = if facts.is_emergency { "EMERGENCY: " } else { "" };
         match (about, standing) {
-            (About::Request, Standing::Pending) => letter(
+            (About::Request, Standing::Pending) => Letter::of(
                 format!("{urgent}{} asks for a one-time password at {place}", record.person.as_ref()?.login),
                 &RequestText(&facts),
                 &RequestPage(&facts),
@@ -138,7 +137,7 @@ impl Letters for AccessLetters {
                 let issue = record.issue.as_ref()?;
                 let password = self.shelf.passwords.derive(record.id, issue.generation).expose();
                 let (facts, password) = (&facts, password.as_str());
-                letter(
+                Letter::of(
                     format!("Your one-time password for {} at {place}", record.user),
                     &PasswordText { facts, password },
                     &PasswordPage { facts, password },
@@ -153,7 +152,7 @@ impl Letters for AccessLetters {
                     _ => ("not decided", "Nobody decided about your request in time. You can ask again."),
                 };
                 let facts = &facts;
-                letter(
+                Letter::of(
                     format!("Your request for {} at {place} was {word}", record.user),
                     &EndedText { facts, why },
                     &EndedPage { facts, why },
@@ -212,16 +211,5 @@ fn utc(at: UnixTime) -> String {
     match text.split_once('T') {
         Some((day, time)) => format!("{day} {} UTC", time.get(..5).unwrap_or(time)),
         None => text,
-    }
-}
-
-fn letter(subject: String, text: &impl Template, html: &impl Template) -> Option<Letter> {
-    let rendered = text.render().and_then(|text| Ok((Zeroizing::new(text), Zeroizing::new(html.render()?))));
-    match rendered {
-        Ok((text, html)) => Some(Letter { subject, text, html }),
-        Err(error) => {
-            tracing::error!(%error, "a mail cannot be put together");
-            None
-        }
     }
 }

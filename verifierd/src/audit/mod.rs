@@ -48,6 +48,8 @@ pub enum Reason {
     Unenrolled,
     /// A code was accepted in this session of the terminal a moment ago.
     Remembered,
+    /// An offline password that was used at the host before lets him in.
+    OfflineGrant,
     /// The user has not activated his token and may still do without.
     Grace,
     /// No code was given, and the roll-out still permits that.

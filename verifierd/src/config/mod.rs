@@ -50,7 +50,7 @@ pub use audit::{AuditConfig, KEPT_MIN, Retention};
 pub use directory::{DirectoryAttributes, DirectoryConfig};
 pub use fleet::{FleetConfig, NAMES_MAX};
 pub use mail::{MailConfig, MailTls};
-pub use offline::{Justification, OfflineConfig};
+pub use offline::{Justification, OfflineConfig, UniversalVisibleTo};
 pub use policy::{Lenience, Named, Overrides, Rollout};
 pub use remember::{REMEMBER_MAX, Remember};
 pub use requests::{LoginStep, Profile, RequestMode, RequestOverrides, Requesting, STRICT_TTL_MAX};

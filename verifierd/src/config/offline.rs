@@ -3,6 +3,11 @@
 use serde::{Deserialize, Serialize};
 use wire::printable::is_risky;
 
+use crate::offline::is_pam_service;
+
+/// Most services whose logins only move files.
+const FILE_TRANSFER_SERVICES_MAX: usize = 16;
+
 /// Longest text for whoever needs help, in characters: two lines of a terminal.
 pub const CONTACT_CHARACTERS_MAX: usize = 160;
 
@@ -18,7 +23,8 @@ pub enum Justification {
 }
 
 /// What holds of offline passwords.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct OfflineConfig {
     /// Whether hosts check any. What was made before opens nothing while they do not.
     pub enabled: bool,
@@ -27,49 +33,45 @@ pub struct OfflineConfig {
     /// Whether whoever makes one says why.
     pub justification: Justification,
     /// Whom to call, for whoever stands at the prompt of a host that reaches no verifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub contact: Option<String>,
+    /// PAM services whose logins only move files.
+    pub file_transfer_services: Vec<String>,
+    /// Whether refusals reach a host at which an offline password still lets in.
+    pub revocations_pierce_freeze: bool,
+    /// Who sees the universal password.
+    pub universal_visible_to: UniversalVisibleTo,
+}
+
+/// Who sees whether there is a universal password, and may turn it on and off and release it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UniversalVisibleTo {
+    /// Administrators, and whoever may do everything.
+    #[default]
+    Admin,
+    /// Whoever may do everything.
+    Super,
 }
 
 impl Default for OfflineConfig {
     fn default() -> Self {
-        RawOffline::default().into()
+        Self {
+            // A host that is cut off cannot be given a key any more: so it has one before.
+            enabled: true,
+            lockout_reset: false,
+            justification: Justification::default(),
+            contact: None,
+            file_transfer_services: vec!["sshd-files".into()],
+            revocations_pierce_freeze: true,
+            universal_visible_to: UniversalVisibleTo::default(),
+        }
     }
 }
 
-/// As written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct RawOffline {
-    enabled: bool,
-    lockout_reset: bool,
-    justification: Justification,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    contact: Option<String>,
-}
-
-impl Default for RawOffline {
-    fn default() -> Self {
-        // A host that is cut off cannot be given a key any more: so it has one before.
-        Self { enabled: true, lockout_reset: false, justification: Justification::default(), contact: None }
-    }
-}
-
-impl From<RawOffline> for OfflineConfig {
-    fn from(raw: RawOffline) -> Self {
-        let RawOffline { enabled, lockout_reset, justification, contact } = raw;
-        Self { enabled, lockout_reset, justification, contact }
-    }
-}
-
-impl From<&OfflineConfig> for RawOffline {
-    fn from(config: &OfflineConfig) -> Self {
-        let OfflineConfig { enabled, lockout_reset, justification, contact } = config.clone();
-        Self { enabled, lockout_reset, justification, contact }
-    }
-}
-
-impl RawOffline {
-    pub(super) fn check(self, faults: &mut Vec<String>) -> OfflineConfig {
+impl OfflineConfig {
+    /// The same, with what is wrong of it added to the faults.
+    pub(super) fn check(self, faults: &mut Vec<String>) -> Self {
         let is_shown = |text: &String| {
             !text.trim().is_empty()
                 && text.chars().count() <= CONTACT_CHARACTERS_MAX
@@ -81,7 +83,18 @@ impl RawOffline {
                  invisible"
             ));
         }
-        self.into()
+        let many = self.file_transfer_services.len() > FILE_TRANSFER_SERVICES_MAX;
+        if let Some(name) = self
+            .file_transfer_services
+            .iter()
+            .find(|name| !is_pam_service(name))
+            .or(self.file_transfer_services.last().filter(|_| many))
+        {
+            faults.push(format!(
+                "offline.file_transfer_services = {name:?}: up to {FILE_TRANSFER_SERVICES_MAX} names of files in /etc/pam.d are needed"
+            ));
+        }
+        self
     }
 }
 
@@ -102,7 +115,8 @@ mod tests {
         assert_eq!(config.justification, Justification::Optional);
         let config = parse(
             "[offline]\nenabled = false\nlockout_reset = true\njustification = \"required\"\n\
-             contact = \"The help desk: +43 1 234 56 78\"",
+             contact = \"The help desk: +43 1 234 56 78\"\nfile_transfer_services = [\"sftp\"]\n\
+             revocations_pierce_freeze = false\nuniversal_visible_to = \"super\"",
         )
         .unwrap();
         let (offline, again) = (&config.offline, Config::parse(&config.to_text()).unwrap());
@@ -110,6 +124,11 @@ mod tests {
         assert!(!offline.enabled && offline.lockout_reset);
         assert_eq!(offline.justification, Justification::Required);
         assert_eq!(offline.contact.as_deref(), Some("The help desk: +43 1 234 56 78"));
+        assert_eq!(
+            (&offline.file_transfer_services[..], offline.revocations_pierce_freeze),
+            (&["sftp".to_owned()][..], false)
+        );
+        assert_eq!(offline.universal_visible_to, UniversalVisibleTo::Super);
     }
 
     // covers: N15
@@ -120,6 +139,11 @@ mod tests {
             assert!(refused.contains("offline.contact"), "{contact:?}: {refused}");
         }
         assert!(parse("[offline]\njustification = \"never\"").is_err());
-        assert!(parse("[offline]\nuniversal = true").is_err(), "no such thing yet");
+        assert!(parse("[offline]\nuniversal = true").is_err(), "two administrators turn it on");
+        assert!(parse("[offline]\nuniversal_visible_to = \"helpdesk\"").is_err());
+        for odd in ["", "../sshd", "a b"] {
+            let refused = parse(&format!("[offline]\nfile_transfer_services = [{odd:?}]")).unwrap_err();
+            assert!(refused.contains("offline.file_transfer_services"), "{refused}");
+        }
     }
 }

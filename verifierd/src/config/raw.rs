@@ -14,7 +14,7 @@ use super::audit::RawAudit;
 use super::directory::RawDirectory;
 use super::fleet::RawFleet;
 use super::mail::RawMail;
-use super::offline::RawOffline;
+use super::offline::OfflineConfig;
 use super::policy::{RawPlaces, check_places, check_rollout, raw_places};
 use super::remember::{RawRemember, check_remember, written};
 use super::requests::{LoginStep, Profile, RawRequesting, RequestMode, RequestOverrides, Requesting};
@@ -58,7 +58,7 @@ pub(super) struct RawConfig {
     #[serde(default, skip_serializing_if = "RawSession::says_nothing")]
     session: RawSession,
     #[serde(default)]
-    offline: RawOffline,
+    offline: OfflineConfig,
     #[serde(default)]
     audit: RawAudit,
     #[serde(default)]
@@ -228,7 +228,7 @@ impl From<&Config> for RawConfig {
             },
             remember: written(&config.remember),
             session: RawSession::from(config.session.clone()),
-            offline: RawOffline::from(&config.offline),
+            offline: config.offline.clone(),
             audit: RawAudit::from(&config.audit),
             notify: RawNotify { command: config.notify.clone() },
             roles: RawRoles::from(&config.roles),

@@ -45,7 +45,7 @@ impl Roles {
         let mut names = BTreeMap::new();
         let (mut by_uid, mut absent) = (BTreeMap::new(), Vec::new());
         for (name, role) in &self.by_name {
-            let key = key(*role);
+            let key = role.word();
             match uid_of(name) {
                 Ok(Some(0)) => faults
                     .push(format!("roles.{key} = {name:?}: uid 0 is root, who may do everything anyway")),
@@ -79,24 +79,29 @@ pub(super) fn uid_of(name: &str) -> Result<Option<u32>, String> {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawRoles {
     admin: Vec<String>,
+    offline_admin: Vec<String>,
     helpdesk: Vec<String>,
     auditor: Vec<String>,
 }
 
 impl RawRoles {
     pub(super) fn check(self, faults: &mut Vec<String>) -> Roles {
-        let lists =
-            [(Role::Admin, self.admin), (Role::Helpdesk, self.helpdesk), (Role::Auditor, self.auditor)];
+        let lists = [
+            (Role::Admin, self.admin),
+            (Role::OfflineAdmin, self.offline_admin),
+            (Role::Helpdesk, self.helpdesk),
+            (Role::Auditor, self.auditor),
+        ];
         let mut by_name: BTreeMap<String, Role> = BTreeMap::new();
         for (role, names) in lists {
-            let key = key(role);
+            let key = role.word();
             for name in names {
                 if let Err(error) = UserName::new(&name) {
                     faults.push(format!("roles.{key} = {name:?}: {error}"));
                 } else if name == "root" {
                     faults.push(format!("roles.{key} = \"root\": root may do everything anyway"));
                 } else if let Some(other) = by_name.get(&name) {
-                    let other = self::key(*other);
+                    let other = other.word();
                     faults.push(format!(
                         "roles.{key} = {name:?}: is in roles.{other} already; one account has one role"
                     ));
@@ -114,18 +119,12 @@ impl From<&Roles> for RawRoles {
         let with = |wanted: Role| {
             roles.by_name.iter().filter(|(_, role)| **role == wanted).map(|(name, _)| name.clone()).collect()
         };
-        Self { admin: with(Role::Admin), helpdesk: with(Role::Helpdesk), auditor: with(Role::Auditor) }
-    }
-}
-
-/// The role's name in the file.
-fn key(role: Role) -> &'static str {
-    match role {
-        Role::Admin => "admin",
-        Role::Helpdesk => "helpdesk",
-        Role::Auditor => "auditor",
-        Role::User => "user",
-        Role::Super => "super",
+        Self {
+            admin: with(Role::Admin),
+            offline_admin: with(Role::OfflineAdmin),
+            helpdesk: with(Role::Helpdesk),
+            auditor: with(Role::Auditor),
+        }
     }
 }
 

@@ -207,6 +207,18 @@ impl Dialogue {
         }
         match demanded {
             Demand::Nothing(reason) => self.rule(login, &terms, reason).await,
+            // What is refused is refused; nothing more is asked of the others.
+            Demand::Code { .. }
+            | Demand::Request { .. }
+            | Demand::Secondary { .. }
+            | Demand::Association { .. }
+            | Demand::Enrolment { .. }
+                if let Some(until) = login.offline_grant_until.filter(|until| *until > self.clock.now()) =>
+            {
+                let mut answer = self.rule(login, &terms, Reason::OfflineGrant).await?;
+                answer.show.push(texts::access_until(until));
+                Ok(answer)
+            }
             Demand::Code { .. } if self.is_remembered(login) => {
                 self.rule(login, &terms, Reason::Remembered).await
             }
@@ -304,14 +316,16 @@ impl Dialogue {
         match decision.verdict {
             Verdict::Allow | Verdict::NotRequired => Ok(done(texts::welcome(decision).into_iter().collect())),
             Verdict::Deny | Verdict::Unavailable | Verdict::Unknown => {
-                let line = texts::refusal(decision);
+                let config = self.config.load();
+                let contact = config.offline.contact.clone().filter(|_| decision.reason == Reason::Throttled);
+                let show = [texts::refusal(decision)].into_iter().chain(contact).collect();
                 if !login.needs_question_after_text() {
-                    return Ok(done(vec![line]));
+                    return Ok(done(show));
                 }
                 let state =
                     State::refused(login.clone(), decision, self.clock.now()).seal(&self.state_sealer)?;
                 let next = Next::Ask { state, questions: vec![texts::acknowledge_question()] };
-                Ok(Answer { show: vec![line], next })
+                Ok(Answer { show, next })
             }
         }
     }

@@ -194,16 +194,7 @@ mod tests {
     use crate::keys::MasterKey;
 
     fn login() -> Login {
-        Login {
-            user: "alice".into(),
-            service: "sshd".into(),
-            host: None,
-            rhost: None,
-            tty: None,
-            ruser: None,
-            columns: None,
-            session: None,
-        }
+        Login::at("alice", "sshd")
     }
 
     #[test]

@@ -197,6 +197,11 @@ pub fn welcome(decision: &Decision) -> Option<String> {
     }
 }
 
+/// What somebody reads whom an offline password lets in that was used before.
+pub fn access_until(until: UnixTime) -> String {
+    format!("Access until {}.", rfc3339(until))
+}
+
 /// The line a refused user reads.
 pub fn refusal(decision: &Decision) -> String {
     let seconds = decision.wait.map_or(0, seconds_rounded_up);
@@ -246,6 +251,7 @@ pub fn refusal(decision: &Decision) -> String {
         | Reason::Secondary
         | Reason::NoLoginStep
         | Reason::Remembered
+        | Reason::OfflineGrant
         | Reason::Accepted
         | Reason::Activated
         | Reason::Associated

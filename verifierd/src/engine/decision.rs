@@ -125,6 +125,7 @@ pub fn verdict_of(reason: Reason) -> Verdict {
         | Reason::RecoveryCode
         | Reason::IssuedPassword
         | Reason::SecurityKey
+        | Reason::OfflineGrant
         | Reason::Secondary => Verdict::Allow,
         Reason::OtpOff
         | Reason::NoLoginStep

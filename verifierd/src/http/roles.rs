@@ -69,14 +69,10 @@ impl Caller {
             Who::Account(_) => self.name.clone(),
             Who::Person(_) => format!("person {}", self.name),
         };
-        let role = match self.role {
-            Role::Super => return format!("{name}{by}"),
-            Role::Admin => "admin",
-            Role::Helpdesk => "helpdesk",
-            Role::Auditor => "auditor",
-            Role::User => "user",
-        };
-        format!("{name} ({role}){by}")
+        match self.role {
+            Role::Super => format!("{name}{by}"),
+            role => format!("{name} ({}){by}", role.word()),
+        }
     }
 
     /// The account that is his own, if he has one. A person's is that of his login name, where he may use it: the one
@@ -199,6 +195,10 @@ pub enum Verb {
     OfflineIssue,
     /// Have one open nothing.
     OfflineRevoke,
+    /// How the password for every host stands.
+    UniversalShow,
+    /// Turn it on or off, or release it: the word of one of two.
+    UniversalStep,
     /// What holds where.
     PolicyShow,
     /// What a login would meet.
@@ -234,79 +234,76 @@ use Right::{All, Nothing, Own};
 
 /// Verbs and what each role may do with them.
 #[rustfmt::skip]
-const TABLE: [(Verb, [Right; 5]); 58] = [
-    //                           user     auditor  helpdesk admin    super
-    (Verb::SelfShow,            [Own,     Own,     Own,     Own,     Own]),
-    (Verb::UserList,            [Nothing, All,     All,     All,     All]),
-    (Verb::UserShow,            [Nothing, All,     All,     All,     All]),
-    (Verb::UserSetOtp,          [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::UserUnlock,          [Nothing, Nothing, All,     All,     All]),
-    (Verb::RecoveryStatus,      [Own,     All,     All,     All,     All]),
-    (Verb::RecoveryRegenerate,  [Own,     Own,     Own,     All,     All]),
-    (Verb::TokenList,           [Nothing, All,     All,     All,     All]),
-    (Verb::TokenShow,           [Own,     All,     All,     All,     All]),
-    (Verb::TokenAdd,            [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::TokenImport,         [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::TokenAssign,         [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::TokenAssociate,      [Nothing, Nothing, All,     All,     All]),
-    (Verb::TokenResync,         [Own,     Own,     All,     All,     All]),
-    (Verb::TokenTest,           [Own,     Own,     All,     All,     All]),
-    (Verb::TokenDisassociate,   [Own,     Own,     Own,     All,     All]),
-    (Verb::TokenDisable,        [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::TokenLost,           [Own,     Own,     All,     All,     All]),
-    (Verb::TokenRemove,         [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::TokenEnable,         [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::BanList,             [Nothing, All,     All,     All,     All]),
-    (Verb::BanLift,             [Nothing, Nothing, All,     All,     All]),
+const TABLE: [(Verb, [Right; 6]); 60] = [
+    //                           user     auditor  helpdesk offline_ admin    super
+    (Verb::SelfShow,            [Own,     Own,     Own,     Own,     Own,     Own]),
+    (Verb::UserList,            [Nothing, All,     All,     All,     All,     All]),
+    (Verb::UserShow,            [Nothing, All,     All,     All,     All,     All]),
+    (Verb::UserSetOtp,          [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::UserUnlock,          [Nothing, Nothing, All,     All,     All,     All]),
+    (Verb::RecoveryStatus,      [Own,     All,     All,     All,     All,     All]),
+    (Verb::RecoveryRegenerate,  [Own,     Own,     Own,     Own,     All,     All]),
+    (Verb::TokenList,           [Nothing, All,     All,     All,     All,     All]),
+    (Verb::TokenShow,           [Own,     All,     All,     All,     All,     All]),
+    (Verb::TokenAdd,            [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::TokenImport,         [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::TokenAssign,         [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::TokenAssociate,      [Nothing, Nothing, All,     All,     All,     All]),
+    (Verb::TokenResync,         [Own,     Own,     All,     All,     All,     All]),
+    (Verb::TokenTest,           [Own,     Own,     All,     All,     All,     All]),
+    (Verb::TokenDisassociate,   [Own,     Own,     Own,     Own,     All,     All]),
+    (Verb::TokenDisable,        [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::TokenLost,           [Own,     Own,     All,     All,     All,     All]),
+    (Verb::TokenRemove,         [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::TokenEnable,         [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::BanList,             [Nothing, All,     All,     All,     All,     All]),
+    (Verb::BanLift,             [Nothing, Nothing, All,     All,     All,     All]),
     // Who decides is said by the configuration, host by host, and is no matter of roles: his own are those he decides.
-    (Verb::RequestList,         [Own,     All,     All,     All,     All]),
-    (Verb::RequestShow,         [Own,     All,     All,     All,     All]),
-    (Verb::RequestApprove,      [Own,     Own,     Own,     Own,     Own]),
-    (Verb::RequestDeny,         [Own,     Own,     Own,     Own,     Own]),
-    (Verb::RequestCancel,       [Own,     Own,     Own,     All,     All]),
-    (Verb::SessionList,         [Own,     All,     All,     All,     All]),
-    (Verb::SessionReport,       [Own,     Own,     Own,     Own,     Own]),
-    (Verb::HostList,            [Nothing, All,     All,     All,     All]),
-    (Verb::HostShow,            [Nothing, All,     All,     All,     All]),
-    (Verb::HostEnrol,           [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::HostRevoke,          [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::HostRename,          [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::HostGroup,           [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::PersonList,          [Nothing, All,     All,     All,     All]),
-    (Verb::PersonShow,          [Nothing, All,     All,     All,     All]),
-    (Verb::PersonAdd,           [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::PersonSet,           [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::PersonShare,         [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::PersonPassword,      [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::PersonRemove,        [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::PersonKeysRemove,    [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::KeyList,             [Own,     All,     All,     All,     All]),
-    (Verb::KeyAdd,              [Own,     Own,     Own,     All,     All]),
-    (Verb::KeyRevoke,           [Own,     Own,     All,     All,     All]),
-    (Verb::OfflineList,         [Nothing, All,     Nothing, All,     All]),
-    (Verb::OfflineIssue,        [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::OfflineRevoke,       [Nothing, Nothing, Nothing, All,     All]),
-    (Verb::PolicyShow,          [Nothing, All,     All,     All,     All]),
-    (Verb::PolicyTry,           [Nothing, All,     All,     All,     All]),
-    (Verb::RolloutStatus,       [Nothing, All,     All,     All,     All]),
-    (Verb::Explain,             [Nothing, All,     All,     All,     All]),
-    (Verb::AuditShow,           [Nothing, All,     Nothing, All,     All]),
-    (Verb::AuditVerify,         [Nothing, All,     Nothing, All,     All]),
-    (Verb::Status,              [Nothing, All,     All,     All,     All]),
-    (Verb::Metrics,             [Nothing, All,     All,     All,     All]),
-    (Verb::StoreSettle,         [Nothing, Nothing, Nothing, Nothing, All]),
+    (Verb::RequestList,         [Own,     All,     All,     All,     All,     All]),
+    (Verb::RequestShow,         [Own,     All,     All,     All,     All,     All]),
+    (Verb::RequestApprove,      [Own,     Own,     Own,     Own,     Own,     Own]),
+    (Verb::RequestDeny,         [Own,     Own,     Own,     Own,     Own,     Own]),
+    (Verb::RequestCancel,       [Own,     Own,     Own,     Own,     All,     All]),
+    (Verb::SessionList,         [Own,     All,     All,     All,     All,     All]),
+    (Verb::SessionReport,       [Own,     Own,     Own,     Own,     Own,     Own]),
+    (Verb::HostList,            [Nothing, All,     All,     All,     All,     All]),
+    (Verb::HostShow,            [Nothing, All,     All,     All,     All,     All]),
+    (Verb::HostEnrol,           [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::HostRevoke,          [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::HostRename,          [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::HostGroup,           [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::PersonList,          [Nothing, All,     All,     All,     All,     All]),
+    (Verb::PersonShow,          [Nothing, All,     All,     All,     All,     All]),
+    (Verb::PersonAdd,           [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::PersonSet,           [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::PersonShare,         [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::PersonPassword,      [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::PersonRemove,        [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::PersonKeysRemove,    [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::KeyList,             [Own,     All,     All,     All,     All,     All]),
+    (Verb::KeyAdd,              [Own,     Own,     Own,     Own,     All,     All]),
+    (Verb::KeyRevoke,           [Own,     Own,     All,     All,     All,     All]),
+    (Verb::OfflineList,         [Nothing, All,     Nothing, All,     All,     All]),
+    (Verb::OfflineIssue,        [Nothing, Nothing, Nothing, All,     All,     All]),
+    (Verb::OfflineRevoke,       [Nothing, Nothing, Nothing, All,     All,     All]),
+    (Verb::UniversalShow,       [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::UniversalStep,       [Nothing, Nothing, Nothing, Nothing, All,     All]),
+    (Verb::PolicyShow,          [Nothing, All,     All,     All,     All,     All]),
+    (Verb::PolicyTry,           [Nothing, All,     All,     All,     All,     All]),
+    (Verb::RolloutStatus,       [Nothing, All,     All,     All,     All,     All]),
+    (Verb::Explain,             [Nothing, All,     All,     All,     All,     All]),
+    (Verb::AuditShow,           [Nothing, All,     Nothing, Nothing, All,     All]),
+    (Verb::AuditVerify,         [Nothing, All,     Nothing, Nothing, All,     All]),
+    (Verb::Status,              [Nothing, All,     All,     All,     All,     All]),
+    (Verb::Metrics,             [Nothing, All,     All,     All,     All,     All]),
+    (Verb::StoreSettle,         [Nothing, Nothing, Nothing, Nothing, Nothing, All]),
 ];
 
 /// What a role may do with a verb; nothing, where the table does not say.
 pub fn right(verb: Verb, role: Role) -> Right {
-    let column = match role {
-        Role::User => 0,
-        Role::Auditor => 1,
-        Role::Helpdesk => 2,
-        Role::Admin => 3,
-        Role::Super => 4,
-    };
-    TABLE.iter().find(|(known, _)| *known == verb).map_or(Nothing, |(_, rights)| rights[column])
+    let column = Role::ALL.into_iter().position(|known| known == role);
+    let found = TABLE.iter().find(|(known, _)| *known == verb).zip(column);
+    found.map_or(Nothing, |((_, rights), column)| rights[column])
 }
 
 /// Every verb, for tests that walk them.
@@ -314,10 +311,6 @@ pub fn right(verb: Verb, role: Role) -> Right {
 pub(super) fn verbs() -> impl Iterator<Item = Verb> {
     TABLE.iter().map(|(verb, _)| *verb)
 }
-
-/// Every role, for tests that walk them.
-#[cfg(test)]
-pub(super) const ROLES: [Role; 5] = [Role::User, Role::Auditor, Role::Helpdesk, Role::Admin, Role::Super];
 
 #[cfg(test)]
 mod tests {
@@ -339,7 +332,9 @@ mod tests {
                     All
                 }
             }
-            Role::Helpdesk => match verb {
+            // Universal passwords are for those who may do more.
+            Role::OfflineAdmin if matches!(verb, OfflineList | OfflineIssue | OfflineRevoke) => All,
+            Role::Helpdesk | Role::OfflineAdmin => match verb {
                 UserList | UserShow | TokenList | TokenShow | HostList | HostShow => All,
                 TokenAssociate | TokenResync | TokenTest | TokenLost => All,
                 UserUnlock | BanList | BanLift | SessionList => All,
@@ -375,7 +370,7 @@ mod tests {
     // covers: I05, I06
     #[test]
     fn every_role_may_do_with_every_verb_what_is_promised() {
-        for role in ROLES {
+        for role in Role::ALL {
             for verb in verbs() {
                 assert_eq!(right(verb, role), promised(role, verb), "{role:?} {verb:?}");
             }

@@ -5,7 +5,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `letter` | the one letter of our own: that others are held back |
+//! | `letter` | how one is put together, and the one of our own: that others are held back |
 //! | `queue` | which mail is due, which has to wait, which is over |
 //! | `record` | what is kept of one |
 //! | `smtp` | the conversation with the server |
@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use serve::stopped;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use wire::admin::MailProgress;
 use zeroize::Zeroizing;
 
 use crate::accounts::kind;
@@ -85,7 +86,7 @@ impl fmt::Debug for Letter {
 
 /// Writes mails.
 pub trait Letters: fmt::Debug + Send + Sync {
-    /// What to say on an occasion; `None` where there is nothing to say any more.
+    /// What to say on an occasion; `None` where there is nothing to say any more, or somebody else writes of it.
     fn write(&self, occasion: &[u8], now: UnixTime) -> Option<Letter>;
 }
 
@@ -111,6 +112,17 @@ pub enum MailState {
         /// Why.
         why: String,
     },
+}
+
+impl MailState {
+    /// As it is told of.
+    pub fn progress(&self) -> MailProgress {
+        match self {
+            Self::Waiting { .. } => MailProgress::Waiting,
+            Self::Sent { .. } => MailProgress::Sent,
+            Self::Failed { .. } => MailProgress::Failed,
+        }
+    }
 }
 
 /// What the ledger holds of mails.
@@ -139,8 +151,8 @@ pub struct Tools {
     pub clock: Arc<dyn Clock>,
     /// The present configuration.
     pub config: Arc<ArcSwap<Config>>,
-    /// Who writes them.
-    pub letters: Arc<dyn Letters>,
+    /// Who writes them: each those of its own occasions.
+    pub letters: Vec<Arc<dyn Letters>>,
 }
 
 /// What was counted since the start, and what is waiting.
@@ -224,6 +236,11 @@ impl Outbox {
         (id, change)
     }
 
+    /// Whether no more are taken.
+    pub fn is_full(&self) -> bool {
+        self.queue().is_full()
+    }
+
     fn draw_id(&self) -> MailId {
         let drawn = u128::from(self.drawn.fetch_add(1, Ordering::Relaxed));
         // Two starts would have to draw numbers next to each other.
@@ -296,9 +313,9 @@ impl Outbox {
             return self.give_up(record, due.why.unwrap_or_else(|| "its time is over".into())).await;
         }
         let letter = if record.is_notice {
-            Some(letter::held_back(record.until, &self.tools.config.load()))
+            letter::held_back(record.until, &self.tools.config.load())
         } else {
-            self.tools.letters.write(&record.occasion, now)
+            self.tools.letters.iter().find_map(|letters| letters.write(&record.occasion, now))
         };
         let Some(letter) = letter else {
             return self.give_up(record, "there is nothing to tell any more".into()).await;

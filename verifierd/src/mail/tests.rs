@@ -27,7 +27,7 @@ fn outbox(ledger: &Arc<MemoryLedger>, clock: &Arc<ManualClock>) -> Arc<Outbox> {
         ledger: ledger.clone(),
         clock: clock.clone(),
         config: Arc::new(ArcSwap::from_pointee(Config::parse(config).unwrap())),
-        letters: Arc::new(Nobody),
+        letters: vec![Arc::new(Nobody)],
     };
     Outbox::new(loaded, tools).unwrap()
 }

@@ -7,19 +7,23 @@ mod hear;
 
 use std::sync::Arc;
 
-use ledger::{Claim, ClaimId, CredentialId, Entry, Ledger, Outcome, Refusal};
+use ledger::{Change, Claim, ClaimId, CredentialId, Entry, Ledger, Outcome, Refusal};
 use offline_password::{COUNTERS_AHEAD_MAX, Grant, HostKey, OfflinePassword, Purpose, Term};
-use zeroize::Zeroizing;
+use wire::admin::OfflineMail;
 
 pub use hear::{Heard, Said};
 
-use super::record::{PasswordRecord, Standing};
-use super::table::{Loaded, Table};
+use super::letters::Occasion;
+use super::record::{MailedTo, PasswordRecord, Standing, UniversalRecord};
+use super::shelf::Shelf;
+use super::universal::Universal;
 use crate::audit::{self, AuditRecord, Reference, rfc3339};
 use crate::clock::{Clock, UnixTime};
 use crate::hosts::HostIdentity;
-use crate::keys::{KeyError, MasterKey, NameHasher, random_bytes};
+use crate::keys::{KeyError, MasterKey, random_bytes};
+use crate::mail::{NewLetter, Outbox, QUEUE_MAX};
 use crate::notify::Notifier;
+use crate::people::EmailAddress;
 use crate::turns::Turns;
 
 /// Counters that are tried for one password: as many verifiers of a cluster may be ahead of this one.
@@ -50,6 +54,9 @@ pub enum MakeError {
     /// The reason cannot be shown, or is too long.
     #[error("a reason has up to {WHY_CHARACTERS_MAX} characters, none of them invisible")]
     Why,
+    /// Nobody would be told it.
+    #[error("{QUEUE_MAX} mails wait to be sent already: make it without one, or later")]
+    TooManyMails,
     /// There is none such.
     #[error("no offline password {counter} of {host}")]
     NoSuchPassword {
@@ -58,8 +65,8 @@ pub enum MakeError {
         /// Its counter.
         counter: u64,
     },
-    /// It was used, or revoked before.
-    #[error("offline password {counter} of {host} is not open any more")]
+    /// It was revoked before, or what it gave is over.
+    #[error("offline password {counter} of {host} is over already")]
     NotOpen {
         /// Which host.
         host: String,
@@ -95,6 +102,8 @@ pub struct NewPassword {
     pub why: Option<String>,
     /// Who asks, as records have him.
     pub by: String,
+    /// Who gets it by mail.
+    pub mail: Option<EmailAddress>,
 }
 
 /// A key for the host that it is of.
@@ -132,43 +141,58 @@ pub struct Tools {
     pub clock: Arc<dyn Clock>,
     /// Tells people.
     pub notifier: Arc<Notifier>,
+    /// Sends mails.
+    pub outbox: Arc<Outbox>,
+}
+
+impl Tools {
+    /// Makes a change durable with its record, and tells of it.
+    pub(super) async fn store(&self, entry: Entry, event: AuditRecord) -> Result<(), MakeError> {
+        let reference = Reference::draw()?;
+        let entry = Entry { audit: Some(audit::entry(&event, reference)), ..entry };
+        match self.ledger.submit(entry).await {
+            Outcome::Committed => {
+                tracing::info!(event = event.event, host = event.host, actor = event.actor, %reference, "changed");
+                self.notifier.tell(&AuditRecord { reference: reference.to_string(), ..event });
+                Ok(())
+            }
+            outcome => Err(MakeError::NotStored { outcome }),
+        }
+    }
 }
 
 /// Makes offline passwords.
 #[derive(Clone, Debug)]
 pub struct Maker {
-    table: Arc<Table>,
-    secret: Arc<Secret>,
+    shelf: Arc<Shelf>,
+    universal: Universal,
     tools: Arc<Tools>,
     turns: Turns,
 }
 
-/// What all keys of hosts come from.
-struct Secret {
-    master: Zeroizing<[u8; 32]>,
-    fleet: [u8; 16],
-    names: NameHasher,
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
 impl Maker {
-    /// Goes on with what the ledger holds.
-    pub fn new(loaded: Loaded, tools: Tools, master: &MasterKey) -> Self {
-        let names = NameHasher::new(master, "counters of offline passwords");
-        // Each fleet has a master key of its own, so what comes from it names the fleet.
-        let fleet = names.key(&[b"fleet"]);
-        let secret = Secret { master: master.derive("offline passwords"), fleet, names };
-        Self {
-            table: Arc::new(loaded.into_table()),
-            secret: Arc::new(secret),
-            tools: Arc::new(tools),
-            turns: Turns::new(),
-        }
+    /// * `universal`: how the password for every host stands in the ledger.
+    pub fn new(
+        shelf: Arc<Shelf>,
+        universal: Option<UniversalRecord>,
+        tools: Tools,
+        master: &MasterKey,
+    ) -> Self {
+        let tools = Arc::new(tools);
+        let universal = Universal::new(universal, Arc::clone(&tools), master, shelf.fleet);
+        Self { shelf, universal, tools, turns: Turns::new() }
+    }
+
+    /// Where they are looked up.
+    pub fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    /// How the mail with a password stands; none where it was told to whoever made it.
+    pub fn mail(&self, record: &PasswordRecord) -> Option<OfflineMail> {
+        let MailedTo { to, mail } = record.mailed.as_ref()?;
+        let state = self.tools.outbox.state(*mail).map(|state| state.progress());
+        Some(OfflineMail { to: to.clone(), state })
     }
 
     /// Makes a password, and tells it once.
@@ -179,6 +203,9 @@ impl Maker {
         if new.why.as_deref().is_some_and(|why| !is_shown(why)) {
             return Err(MakeError::Why);
         }
+        if new.mail.is_some() && self.tools.outbox.is_full() {
+            return Err(MakeError::TooManyMails);
+        }
         let this = self.clone();
         self.in_turn(async move { this.make_in_turn(new).await }).await
     }
@@ -187,33 +214,37 @@ impl Maker {
         &self,
         new: NewPassword,
     ) -> Result<(Arc<PasswordRecord>, OfflinePassword), MakeError> {
-        let NewPassword { host, purpose, user, term, why, by } = new;
-        let known = self.table.host(host.id).filter(|known| known.is_held);
+        let NewPassword { host, purpose, user, term, why, by, mail } = new;
+        let known = self.shelf.table.host(host.id).filter(|known| known.is_held);
         let known = known.ok_or_else(|| MakeError::NoKey { host: host.name.to_string() })?;
-        let (made, most) = self.table.counters(host.id, known.epoch);
+        let (made, most) = self.shelf.table.counters(host.id, known.epoch);
         let (mut next, claim) = (made + 1, ClaimId(random_bytes()?));
         for _ in 0..CLAIMS_MAX {
             if next > most {
                 return Err(MakeError::TooManyOpen { host: host.name.to_string() });
             }
             let grant = Grant { purpose: purpose.clone(), user: user.clone(), term, counter: next };
-            let record = PasswordRecord::new(
-                host.id,
-                known.epoch,
-                &grant,
-                (by.clone(), why.clone()),
-                self.tools.clock.now(),
-            );
-            let told =
+            let now = self.tools.clock.now();
+            let record = PasswordRecord::new(host.id, known.epoch, &grant, (by.clone(), why.clone()), now);
+            let (record, letter) = self.addressed(record, mail.as_ref(), now);
+            let mut told =
                 format!("password {next} under key {}, {:?}, {:?}", known.epoch, record.reach, record.time);
+            if let Some(to) = &mail {
+                told.push_str(&format!(", mailed to {to}"));
+            }
             let mut event = self.event("offline_password_made", "administrator", &host, told);
             (event.actor, event.user) = (Some(by.clone()), user.clone());
             let claim = Claim { credential: self.counter(&host, known.epoch), to: next, id: claim };
-            let entry = Entry { claim: Some(claim), changes: vec![record.put()], audit: None };
+            let changes = [record.put()].into_iter().chain(letter).collect();
+            let entry = Entry { claim: Some(claim), changes, audit: None };
             match self.store(entry, event).await {
                 Ok(()) => {
-                    let password = OfflinePassword::make(&self.key(&host, known.epoch), &grant);
-                    return Ok((self.table.put(record), password));
+                    let record = self.shelf.table.put(record);
+                    // Whoever writes the mail looks the record up, perhaps at once.
+                    let mailed = record.mailed.as_ref().map(|mailed| mailed.mail);
+                    self.tools.outbox.committed(mailed.as_slice());
+                    let password = OfflinePassword::make(&self.shelf.key(host.id, known.epoch), &grant);
+                    return Ok((record, password));
                 }
                 // Another verifier was faster.
                 Err(MakeError::NotStored {
@@ -225,58 +256,68 @@ impl Maker {
         Err(MakeError::Busy)
     }
 
-    /// Revokes a password that nobody is known to have used.
+    /// The same with its mail, and the change that keeps that; both are for one entry.
+    fn addressed(
+        &self,
+        record: PasswordRecord,
+        to: Option<&EmailAddress>,
+        now: UnixTime,
+    ) -> (PasswordRecord, Option<Change>) {
+        let Some(to) = to else { return (record, None) };
+        let letter = NewLetter {
+            to: to.clone(),
+            occasion: Occasion::of(&record).bytes(),
+            until: record.usable_until(),
+            is_urgent: true,
+        };
+        let (mail, change) = self.tools.outbox.put(letter, now);
+        (record.mailed(MailedTo { to: to.to_string(), mail }), Some(change))
+    }
+
+    /// Revokes a password. What one gave that was used ends too, once its host has heard of it.
     ///
     /// # Errors
     /// See [`MakeError`].
     pub async fn revoke(
         &self,
         host: HostIdentity,
-        counter: u64,
+        (epoch, counter): (u32, u64),
         by: String,
     ) -> Result<Arc<PasswordRecord>, MakeError> {
         let this = self.clone();
         self.in_turn(async move {
             let name = || host.name.to_string();
-            let known =
-                this.table.host(host.id).and_then(|known| this.table.find(host.id, known.epoch, counter));
+            let known = this.shelf.table.find(host.id, epoch, counter);
             let known = known.ok_or_else(|| MakeError::NoSuchPassword { host: name(), counter })?;
-            if known.standing != Standing::Open {
-                return Err(MakeError::NotOpen { host: name(), counter });
-            }
-            let standing = Standing::Revoked { by: by.clone(), at: this.tools.clock.now() };
-            let record = known.with(standing);
+            let now = this.tools.clock.now();
+            let is_present = this.shelf.epoch(&host) == Some(epoch);
+            let record = match &known.standing {
+                _ if !is_present => return Err(MakeError::NotOpen { host: name(), counter }),
+                Standing::Open => known.with(Standing::Revoked { by: by.clone(), at: now }),
+                Standing::Used { until, .. } if *until > now && known.ended_by.is_none() => {
+                    known.ended(by.clone())
+                }
+                Standing::Used { .. } | Standing::Revoked { .. } => {
+                    return Err(MakeError::NotOpen { host: name(), counter });
+                }
+            };
             let told = format!("password {counter} under key {}", record.epoch);
             let mut event = this.event("offline_password_revoked", "administrator", &host, told);
             event.actor = Some(by);
             this.store(Entry { claim: None, changes: vec![record.put()], audit: None }, event).await?;
-            Ok(this.table.put(record))
+            Ok(this.shelf.table.put(record))
         })
         .await
     }
 
-    /// The passwords of a host, the newest first.
-    pub fn of_host(&self, host: &HostIdentity) -> Vec<Arc<PasswordRecord>> {
-        self.table.of_host(host.id)
-    }
-
-    /// The number of a host's present key.
-    pub fn epoch(&self, host: &HostIdentity) -> Option<u32> {
-        Some(self.table.host(host.id)?.epoch)
-    }
-
-    /// The time zone that a host says it is in.
-    pub fn time_zone(&self, host: &HostIdentity) -> Option<String> {
-        self.table.host(host.id)?.time_zone
-    }
-
-    fn key(&self, host: &HostIdentity, epoch: u32) -> HostKey {
-        HostKey::derive(&self.secret.master, &self.secret.fleet, &host.id.bytes(), epoch)
+    /// The password for every host.
+    pub fn universal(&self) -> &Universal {
+        &self.universal
     }
 
     /// What counts the passwords under a key.
     fn counter(&self, host: &HostIdentity, epoch: u32) -> CredentialId {
-        CredentialId(self.secret.names.key(&[&host.id.bytes(), &epoch.to_be_bytes()]))
+        CredentialId(self.shelf.names.key(&[&host.id.bytes(), &epoch.to_be_bytes()]))
     }
 
     fn event(&self, event: &str, reason: &str, host: &HostIdentity, detail: String) -> AuditRecord {
@@ -291,16 +332,7 @@ impl Maker {
     }
 
     async fn store(&self, entry: Entry, event: AuditRecord) -> Result<(), MakeError> {
-        let reference = Reference::draw()?;
-        let entry = Entry { audit: Some(audit::entry(&event, reference)), ..entry };
-        match self.tools.ledger.submit(entry).await {
-            Outcome::Committed => {
-                tracing::info!(event = event.event, host = event.host, actor = event.actor, %reference, "changed");
-                self.tools.notifier.tell(&AuditRecord { reference: reference.to_string(), ..event });
-                Ok(())
-            }
-            outcome => Err(MakeError::NotStored { outcome }),
-        }
+        self.tools.store(entry, event).await
     }
 
     /// The same of what no record tells.
@@ -319,7 +351,8 @@ impl Maker {
     }
 }
 
-fn is_shown(why: &str) -> bool {
+/// Whether a reason can be on record.
+pub(super) fn is_shown(why: &str) -> bool {
     why.chars().count() <= WHY_CHARACTERS_MAX && !why.chars().any(wire::printable::is_risky)
 }
 

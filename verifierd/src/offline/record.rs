@@ -2,15 +2,20 @@
 //! became of it, by host and counter. The password itself is kept nowhere.
 
 use ledger::Change;
-use offline_password::{Grant, Purpose, Services, Term};
+use offline_password::{Deadline, Duration, Grant, Purpose, Services, Term, Window};
 use serde::{Deserialize, Serialize};
+use wire::admin::UniversalStep;
 
 use crate::accounts::kind;
 use crate::clock::UnixTime;
 use crate::hosts::HostId;
+use crate::mail::MailId;
 
 /// The newest format.
 const FORMAT: u32 = 1;
+
+/// For how long a step waits for its second administrator, in seconds.
+const PROPOSAL_SECONDS: UnixTime = 900;
 
 /// A record of offline passwords that cannot be understood.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +53,9 @@ pub struct HostRecord {
     /// Its time zone, as it said itself.
     #[serde(default)]
     pub time_zone: Option<String>,
+    /// The number of the last use of a universal password, under this key, that is on record.
+    #[serde(default)]
+    pub universal_noted: u64,
 }
 
 /// What became of a password.
@@ -134,6 +142,21 @@ pub struct PasswordRecord {
     pub made: UnixTime,
     /// What became of it.
     pub standing: Standing,
+    /// Who ended what it gave, as records have him, where somebody did after it was used.
+    #[serde(default)]
+    pub ended_by: Option<String>,
+    /// The mail with it, where it was not told to whoever made it.
+    #[serde(default)]
+    pub mailed: Option<MailedTo>,
+}
+
+/// A mail with a password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailedTo {
+    /// To whom.
+    pub to: String,
+    /// Which.
+    pub mail: MailId,
 }
 
 impl HostRecord {
@@ -148,6 +171,7 @@ impl HostRecord {
             generation: 0,
             highest: 0,
             time_zone: None,
+            universal_noted: 0,
         }
     }
 
@@ -206,7 +230,27 @@ impl PasswordRecord {
             by,
             made,
             standing: Standing::Open,
+            ended_by: None,
+            mailed: None,
         }
+    }
+
+    /// What the password says; none where no password can say that.
+    pub(super) fn grant(&self) -> Option<Grant> {
+        let purpose = match &self.reach {
+            Reach::Service(service) => Purpose::Access(Services::One(service.clone())),
+            Reach::All => Purpose::Access(Services::All),
+            Reach::FileTransfers => Purpose::Access(Services::FileTransfers),
+            Reach::LockoutReset => Purpose::LockoutReset,
+        };
+        let term = match self.time {
+            Time::Preset { minutes, before } => Term::Preset {
+                duration: Duration::ALL.into_iter().find(|duration| duration.minutes() == minutes)?,
+                before: Deadline::new(before).ok()?,
+            },
+            Time::Window { start, end } => Term::Custom(Window::new(start, end).ok()?),
+        };
+        Some(Grant { purpose, user: self.user.clone(), term, counter: self.counter })
     }
 
     /// Reads a record.
@@ -229,6 +273,16 @@ impl PasswordRecord {
         Self { standing, ..self.clone() }
     }
 
+    /// The same, that is mailed.
+    pub(super) fn mailed(self, mailed: MailedTo) -> Self {
+        Self { mailed: Some(mailed), ..self }
+    }
+
+    /// The same, whose grant ends.
+    pub fn ended(&self, by: String) -> Self {
+        Self { ended_by: Some(by), ..self.clone() }
+    }
+
     /// Until when it could be used; what it gave may last longer.
     pub fn usable_until(&self) -> UnixTime {
         match self.time {
@@ -239,6 +293,100 @@ impl PasswordRecord {
 
     fn key(&self) -> Vec<u8> {
         [&self.host.bytes()[..], &self.epoch.to_be_bytes(), &self.counter.to_be_bytes()].concat()
+    }
+}
+
+/// A step that waits for its second administrator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// Which.
+    pub step: UniversalStep,
+    /// Who asked for it: what tells him from others.
+    pub name: String,
+    /// The same, as records have him.
+    pub by: String,
+    /// When.
+    pub at: UnixTime,
+    /// Why.
+    pub why: Option<String>,
+}
+
+impl Proposal {
+    /// When it waits no longer.
+    pub fn until(&self) -> UnixTime {
+        self.at.saturating_add(PROPOSAL_SECONDS)
+    }
+}
+
+/// A chain that is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UniversalOn {
+    /// The first hour that it has a password for, since 1970.
+    pub first: u64,
+    /// The last one.
+    pub last: u64,
+    /// Who turned it on, as records have them.
+    pub by: [String; 2],
+    /// When.
+    pub at: UnixTime,
+}
+
+/// The password for every host: never itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UniversalRecord {
+    format: u32,
+    /// The number of the chain that was turned on last.
+    pub number: u32,
+    /// The chain in force; none while it is off.
+    pub on: Option<UniversalOn>,
+    /// What waits for its second administrator.
+    pub waiting: Option<Proposal>,
+}
+
+impl Default for UniversalRecord {
+    fn default() -> Self {
+        Self { format: FORMAT, number: 0, on: None, waiting: None }
+    }
+}
+
+impl UniversalRecord {
+    /// The same, with what waits for a second administrator now.
+    pub fn waiting_for(&self, waiting: Option<Proposal>) -> Self {
+        Self { waiting, ..self.clone() }
+    }
+
+    /// The same, turned off.
+    pub fn disabled(&self) -> Self {
+        Self { on: None, waiting: None, ..self.clone() }
+    }
+
+    /// The same, turned on with the next chain.
+    ///
+    /// * `hour`: the present one, since 1970.
+    /// * `hours`: how many it is to have.
+    pub fn enabled(&self, hour: u64, hours: u32, by: [String; 2], at: UnixTime) -> Self {
+        let on = UniversalOn {
+            first: hour,
+            last: hour.saturating_add(u64::from(hours)).saturating_sub(1),
+            by,
+            at,
+        };
+        Self { number: self.number.saturating_add(1), on: Some(on), waiting: None, ..self.clone() }
+    }
+
+    /// Reads a record.
+    ///
+    /// # Errors
+    /// See [`OfflineRecordError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, OfflineRecordError> {
+        let record: Self = serde_json::from_slice(bytes)?;
+        check(record.format)?;
+        Ok(record)
+    }
+
+    /// Writes the record.
+    pub fn put(&self) -> Change {
+        Change::Put { kind: kind::OFFLINE_UNIVERSAL, key: b"universal".to_vec(), value: encode(self) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use ledger::Record;
 use offline_password::COUNTERS_AHEAD_MAX;
 
-use super::record::{HostRecord, OfflineRecordError, PasswordRecord, Standing};
+use super::record::{HostRecord, OfflineRecordError, PasswordRecord, Standing, UniversalRecord};
 use crate::accounts::kind;
 use crate::hosts::HostId;
 
@@ -15,6 +15,7 @@ use crate::hosts::HostId;
 pub struct Loaded {
     hosts: HashMap<HostId, HostRecord>,
     passwords: Vec<PasswordRecord>,
+    universal: Option<UniversalRecord>,
 }
 
 impl Loaded {
@@ -29,9 +30,15 @@ impl Loaded {
                 self.hosts.insert(host.host, host);
             }
             kind::OFFLINE_PASSWORD => self.passwords.push(PasswordRecord::decode(&record.value)?),
+            kind::OFFLINE_UNIVERSAL => self.universal = Some(UniversalRecord::decode(&record.value)?),
             _ => {}
         }
         Ok(())
+    }
+
+    /// Takes out how the password for every host stands.
+    pub fn take_universal(&mut self) -> Option<UniversalRecord> {
+        self.universal.take()
     }
 
     pub(super) fn into_table(self) -> Table {
@@ -81,6 +88,11 @@ impl Table {
     pub(super) fn of_host(&self, host: HostId) -> Vec<Arc<PasswordRecord>> {
         let inside = self.0.read().unwrap_or_else(PoisonError::into_inner);
         inside.passwords.get(&host).into_iter().flat_map(|all| all.values().rev().cloned()).collect()
+    }
+
+    /// Whether so many passwords after it were used or revoked that its host takes it for an old one.
+    pub(super) fn is_passed(&self, host: HostId, counter: u64) -> bool {
+        self.host(host).is_some_and(|known| known.highest >= counter.saturating_add(COUNTERS_AHEAD_MAX))
     }
 
     /// The highest counter that is in use under a key, and the highest that may be: a host takes what lies further ahead of

@@ -125,7 +125,8 @@ impl Zone {
     fn of_clocks(&self, text: &str) -> Result<Timestamp, WhenError> {
         let wrong = || WhenError::Text { text: text.to_owned() };
         // A day alone would be midnight, and not said.
-        let civil: DateTime = text.parse().ok().filter(|_| text.contains(':')).ok_or_else(wrong)?;
+        let civil: DateTime =
+            text.parse().ok().filter(|_| text.contains(':') && !text.contains('[')).ok_or_else(wrong)?;
         let (found, zone) = (self.rules.to_ambiguous_timestamp(civil), || self.name.clone());
         let at = |offset: jiff::tz::Offset| {
             let moment = offset.to_timestamp(civil).map(|moment| self.told_of(moment));

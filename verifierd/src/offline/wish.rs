@@ -106,9 +106,7 @@ impl Wished {
 fn purpose(wish: &NewOfflinePassword) -> Result<Purpose, WishError> {
     let services = match (wish.scope, &wish.service) {
         (OfflineScope::Service, Some(name)) => {
-            let is_file = !name.is_empty() && name.len() <= SERVICE_BYTES_MAX && !name.starts_with('.');
-            let is_plain = name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
-            if !is_file || !is_plain {
+            if !is_pam_service(name) {
                 return Err(WishError::ServiceName { name: name.clone() });
             }
             Services::One(name.clone())
@@ -120,6 +118,12 @@ fn purpose(wish: &NewOfflinePassword) -> Result<Purpose, WishError> {
         (OfflineScope::LockoutReset, None) => return Ok(Purpose::LockoutReset),
     };
     Ok(Purpose::Access(services))
+}
+
+/// Whether a service of PAM can be called so: a file in `/etc/pam.d`.
+pub fn is_pam_service(name: &str) -> bool {
+    let is_file = !name.is_empty() && name.len() <= SERVICE_BYTES_MAX && !name.starts_with('.');
+    is_file && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/')
 }
 
 fn duration(text: &str) -> Result<Duration, WishError> {
@@ -162,6 +166,7 @@ mod tests {
             until: None,
             time_zone: None,
             why: None,
+            mail: None,
         }
     }
 

@@ -216,7 +216,7 @@ impl Clerk {
                 "{}, accounts {}, role {}{}",
                 record.email,
                 listed(&record.accounts),
-                word(record.role),
+                record.role.word(),
                 if record.password.is_some() { ", with a password" } else { "" }
             );
             this.commit(record, "person_added", told, &by).await
@@ -274,7 +274,7 @@ impl Clerk {
                 record.name = name;
             }
             if let Some(role) = role.filter(|role| *role != record.role) {
-                told.push(format!("role {} instead of {}", word(role), word(record.role)));
+                told.push(format!("role {} instead of {}", role.word(), record.role.word()));
                 (record.role, record.version) = (role, record.version + 1);
             }
             if let Some(enabled) = enabled.filter(|enabled| *enabled != record.enabled) {
@@ -459,17 +459,6 @@ fn check_name(name: String) -> Result<String, PersonError> {
     let fits = (1..=NAME_CHARACTERS_MAX).contains(&name.chars().count());
     let is_shown = !name.trim().is_empty() && !name.chars().any(wire::printable::is_risky);
     if fits && is_shown { Ok(name) } else { Err(PersonError::Name) }
-}
-
-/// A role, as the command line has it.
-fn word(role: Role) -> &'static str {
-    match role {
-        Role::User => "user",
-        Role::Auditor => "auditor",
-        Role::Helpdesk => "helpdesk",
-        Role::Admin => "admin",
-        Role::Super => "super",
-    }
 }
 
 fn listed(accounts: &[UserName]) -> String {

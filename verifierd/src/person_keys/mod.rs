@@ -298,7 +298,7 @@ impl PersonKeys {
             return Err(PersonKeyError::TooMany);
         }
         let changes = over.iter().map(|held| held.record.remove()).chain([record.put()]).collect();
-        let told = format!("role {}, until {}", word(record.role), rfc3339(record.until));
+        let told = format!("role {}, until {}", record.role.word(), rfc3339(record.until));
         let by = (record.made_by.as_str(), record.is_his_own);
         self.store(changes, &record, "person_key_added", &told, by).await?;
         over.iter().for_each(|held| self.ring.remove(held.record.id));
@@ -316,7 +316,7 @@ impl PersonKeys {
             if by.person != Some(held.record.person) && held.record.role > by.role {
                 return Err(PersonKeyError::MoreRights);
             }
-            let told = format!("role {}", word(held.record.role));
+            let told = format!("role {}", held.record.role.word());
             let by = (by.name.as_str(), by.person == Some(held.record.person));
             this.store(vec![held.record.remove()], &held.record, "person_key_revoked", &told, by).await?;
             this.ring.remove(id);
@@ -394,15 +394,4 @@ fn check_name(name: String) -> Result<String, PersonKeyError> {
     let fits = (1..=NAME_CHARACTERS_MAX).contains(&name.chars().count());
     let is_shown = !name.trim().is_empty() && !name.chars().any(wire::printable::is_risky);
     if fits && is_shown { Ok(name) } else { Err(PersonKeyError::Name) }
-}
-
-/// A role, as the command line has it.
-fn word(role: Role) -> &'static str {
-    match role {
-        Role::User => "user",
-        Role::Auditor => "auditor",
-        Role::Helpdesk => "helpdesk",
-        Role::Admin => "admin",
-        Role::Super => "super",
-    }
 }

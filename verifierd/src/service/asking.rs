@@ -1,4 +1,4 @@
-//! Puts together what stands between a login and people: persons, their requests, and mails about these.
+//! Puts together what stands between a login and people: persons, their requests, offline passwords, and mails about these.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use crate::hosts::Registrar;
 use crate::keys::MasterKey;
 use crate::mail::{self, Outbox};
 use crate::notify::Notifier;
+use crate::offline::{self, Maker, OfflineLetters};
 use crate::people::keys::Keys;
 use crate::people::{self, Directory, People, Roster};
 
@@ -34,6 +35,7 @@ pub(super) struct Kept {
     pub keys: Keys,
     pub requests: access::Loaded,
     pub mails: mail::Loaded,
+    pub offline: offline::Loaded,
 }
 
 /// All of it, at work.
@@ -41,11 +43,12 @@ pub(super) struct Asking {
     pub people: Arc<People>,
     pub requests: Arc<Requests>,
     pub outbox: Arc<Outbox>,
+    pub offline: Maker,
 }
 
 impl Parts<'_> {
     /// Goes on with what the ledger holds.
-    pub(super) fn asking(self, kept: Kept) -> Result<Asking, StartError> {
+    pub(super) fn asking(self, mut kept: Kept) -> Result<Asking, StartError> {
         let Self { ledger, clock, config, notifier, accounts, registrar, master } = self;
         let directory = match &config.load().directory {
             Some(wanted) => Some(Directory::open(wanted, master, Arc::clone(clock))?),
@@ -61,14 +64,24 @@ impl Parts<'_> {
         };
         let people = Arc::new(People::new(known, master));
         let shelf = Shelf::new(kept.requests, master, Arc::clone(clock));
-        let letters = AccessLetters::new(Arc::clone(&shelf), Arc::clone(config));
+        let of_requests = AccessLetters::new(Arc::clone(&shelf), Arc::clone(config));
+        let universal = kept.offline.take_universal();
+        let passwords = offline::Shelf::new(kept.offline, master, Arc::clone(clock));
+        let of_offline = OfflineLetters::new(Arc::clone(&passwords), Arc::clone(registrar));
         let known = mail::Tools {
             ledger: Arc::clone(ledger),
             clock: Arc::clone(clock),
             config: Arc::clone(config),
-            letters: Arc::new(letters),
+            letters: vec![Arc::new(of_requests), Arc::new(of_offline)],
         };
         let outbox = Outbox::new(kept.mails, known)?;
+        let known = offline::Tools {
+            ledger: Arc::clone(ledger),
+            clock: Arc::clone(clock),
+            notifier: Arc::clone(notifier),
+            outbox: Arc::clone(&outbox),
+        };
+        let offline = Maker::new(passwords, universal, known, master);
         let known = access::Tools {
             ledger: Arc::clone(ledger),
             clock: Arc::clone(clock),
@@ -79,6 +92,6 @@ impl Parts<'_> {
             notifier: Arc::clone(notifier),
             outbox: Arc::clone(&outbox),
         };
-        Ok(Asking { people, requests: Requests::new(known, shelf), outbox })
+        Ok(Asking { people, requests: Requests::new(known, shelf), outbox, offline })
     }
 }

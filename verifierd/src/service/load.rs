@@ -32,7 +32,6 @@ pub(super) struct Loaded {
     pub sessions: sessions::Loaded,
     pub asking: Kept,
     pub person_keys: person_keys::Loaded,
-    pub offline: offline::Loaded,
 }
 
 impl Loading {
@@ -88,8 +87,8 @@ impl Loading {
         roster.settle();
         requests.look_at_newest_line(&*ledger)?;
         let throttles = Arc::new(throttles);
-        let asking = Kept { roster, keys, requests, mails };
+        let asking = Kept { roster, keys, requests, mails, offline };
         let person_keys = program_keys;
-        Ok(Loaded { accounts, throttles, leftovers, fleet, sessions, asking, person_keys, offline })
+        Ok(Loaded { accounts, throttles, leftovers, fleet, sessions, asking, person_keys })
     }
 }

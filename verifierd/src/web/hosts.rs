@@ -266,6 +266,12 @@ fn facts(host: &Host) -> Facts {
         ("Connections", host.connections.to_string().into()),
         ("Agent", host.agent_version.as_deref().into()),
         ("Clock", clock(host.clock_ahead_seconds).into()),
+        ("Code when cut off", host.host_code.clone().into()),
+        ("Frozen until", host.frozen_until.as_deref().into()),
+        (
+            "Offline passwords",
+            Cell::leading("Those of this host", format!("/offline{}", query([("host", host.name.as_str())]))),
+        ),
     ])
 }
 

@@ -11,7 +11,7 @@
 //! | `account` | one's own account |
 //! | `users`, `tokens`, `persons` | looking, and what the command does to them |
 //! | `sheet` | pages of facts, tables and forms, one like the other |
-//! | `open_sessions`, `hosts`, `policy`, `bans`, `audit`, `status` | what administrators look at and change, each as the command does |
+//! | `open_sessions`, `hosts`, `offline`, `policy`, `bans`, `audit`, `status` | what administrators look at and change, each as the command does |
 //! | `export` | audit records for spreadsheets |
 //! | `look`, `parts` | pages on which somebody only looks; tables, facts and fields of any page |
 //! | `escaping` | how text of others stands on a page |
@@ -36,6 +36,7 @@ mod hosts;
 #[cfg(feature = "webauthn")]
 mod keys;
 mod look;
+mod offline;
 mod open_sessions;
 mod pages;
 mod parts;
@@ -227,6 +228,7 @@ impl Web {
             (_, ["tokens", rest @ ..]) => self.tokens(asked, &person, rest).await,
             (_, ["persons", rest @ ..]) => self.persons(asked, &person, rest).await,
             (_, ["hosts", rest @ ..]) => self.hosts(asked, &person, rest).await,
+            (_, ["offline", rest @ ..]) => self.offline(asked, &person, rest).await,
             (GET | HEAD, ["policy"]) => self.show_policy(asked, &person).await,
             (GET | HEAD, ["policy", "try"]) => self.try_policy(asked, &person).await,
             (GET | HEAD, ["sessions"]) => self.list_sessions(asked, &person).await,

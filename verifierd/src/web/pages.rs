@@ -62,13 +62,14 @@ pub struct Section {
 }
 
 /// These pages, in the order in which they stand there.
-const SECTIONS: [Section; 12] = [
+const SECTIONS: [Section; 13] = [
     Section { path: "/requests", name: "Access requests", verb: Verb::RequestList },
     Section { path: "/users", name: "Users", verb: Verb::UserList },
     Section { path: "/tokens", name: "Tokens", verb: Verb::TokenList },
     Section { path: "/persons", name: "Persons", verb: Verb::PersonList },
     Section { path: "/sessions", name: "Sessions", verb: Verb::SessionList },
     Section { path: "/hosts", name: "Hosts", verb: Verb::HostList },
+    Section { path: "/offline", name: "Offline passwords", verb: Verb::OfflineList },
     Section { path: "/policy", name: "Policy", verb: Verb::PolicyShow },
     Section { path: "/bans", name: "Bans", verb: Verb::BanList },
     Section { path: "/audit", name: "Audit trail", verb: Verb::AuditShow },

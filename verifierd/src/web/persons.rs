@@ -18,10 +18,11 @@ use crate::http::roles::Verb;
 use crate::people::Person;
 
 /// Roles, as they are sent and as they are shown.
-const ROLES: [(&str, &str); 5] = [
+const ROLES: [(&str, &str); 6] = [
     ("user", "User"),
     ("auditor", "Auditor: reads everything"),
     ("helpdesk", "Help desk: re-syncs, unlocks, associates"),
+    ("offline_admin", "Help desk, and offline passwords"),
     ("admin", "Administrator"),
     ("super", "Everything"),
 ];
@@ -210,7 +211,7 @@ fn forms(viewer: &Person, kept: &Kept) -> Vec<ActionForm> {
         let inputs = [
             Input::text("email", "E-mail address").with(kept.email.as_deref()),
             Input::text("name", "Name").with(Some(&kept.name)),
-            Input::choice("role", "Role", &ROLES).with(Some(word(kept.role))),
+            Input::choice("role", "Role", &ROLES).with(Some(kept.role.word())),
         ];
         forms.push(ActionForm::new("set", "Save", to("set"), inputs));
     }
@@ -251,7 +252,7 @@ fn facts(kept: &Kept) -> Facts {
         ("Name", Cell::from(kept.name.as_str())),
         ("E-mail address", kept.email.as_deref().into()),
         ("Accounts", joined(&kept.accounts).into()),
-        ("Role", word(kept.role).into()),
+        ("Role", kept.role.word().into()),
         (
             "Known from",
             if kept.origin == PersonOrigin::Internal { "our records" } else { "the directory" }.into(),
@@ -278,7 +279,7 @@ fn rows(persons: &[Kept]) -> Rows {
             kept.name.as_str().into(),
             kept.email.as_deref().into(),
             joined(&kept.accounts).into(),
-            word(kept.role).into(),
+            kept.role.word().into(),
             if kept.enabled { "yes" } else { "no" }.into(),
         ]
     };
@@ -295,19 +296,7 @@ fn has(kept: &Kept, sought: &str) -> bool {
 /// The role that was chosen; none where that is no role.
 fn role(asked: &Asked<'_>) -> Option<Role> {
     let chosen = asked.form.typed("role")?;
-    [Role::User, Role::Auditor, Role::Helpdesk, Role::Admin, Role::Super]
-        .into_iter()
-        .find(|role| word(*role) == chosen)
-}
-
-fn word(role: Role) -> &'static str {
-    match role {
-        Role::User => "user",
-        Role::Auditor => "auditor",
-        Role::Helpdesk => "helpdesk",
-        Role::Admin => "admin",
-        Role::Super => "super",
-    }
+    Role::ALL.into_iter().find(|role| role.word() == chosen)
 }
 
 /// The route of a person.

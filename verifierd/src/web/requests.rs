@@ -291,17 +291,8 @@ fn facts(record: &RequestRecord, mail: Option<MailState>) -> Vec<(&'static str, 
     if record.profile == Profile::Strict {
         facts.push(("Password", "you tell it, once you have approved".into()));
     }
-    facts.extend(mail.map(|mail| ("Mail with the password", mail_word(&mail).to_owned())));
+    facts.extend(mail.map(|mail| ("Mail with the password", mail.progress().words().to_owned())));
     facts
-}
-
-/// How a mail stands, in the words of `postern request show`.
-fn mail_word(mail: &MailState) -> &'static str {
-    match mail {
-        MailState::Waiting { .. } => "on its way",
-        MailState::Sent { .. } => "sent",
-        MailState::Failed { .. } => "not delivered",
-    }
 }
 
 /// `2026-11-23 14:05 UTC`.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::super::link::Link;
 use super::super::store::Places;
+use super::super::tries::Place;
 use super::*;
 use crate::clock::SystemClock;
 use crate::identity::tests::HOST;
@@ -67,6 +68,13 @@ impl Running {
         let made = OfflinePassword::make(&key(1), &Grant { purpose, user, term, counter });
         made.expose().to_owned()
     }
+
+    /// One of another host: without a typing error.
+    fn foreign(&self) -> String {
+        let term = Term::Preset { duration: For::Hours1, before: Deadline::new(0).unwrap() };
+        let grant = Grant { purpose: Purpose::Access(Services::All), user: None, term, counter: 1 };
+        OfflinePassword::make(&key(2), &grant).expose().to_owned()
+    }
 }
 
 /// What a verifier says that has nothing to say.
@@ -92,7 +100,7 @@ async fn tries_at_once_are_counted_together_and_one_password_opens_once() {
     let link = Link::new(running.socket.clone());
     let redeem = |typed: String| {
         let link = link.clone();
-        let redeem = Redeem { user: "alice".into(), service: "sshd".into(), is_console: false, typed };
+        let redeem = Redeem { user: "alice".into(), service: "sshd".into(), place: Place::Elsewhere, typed };
         tokio::spawn(async move { link.redeem(&redeem).await.unwrap() })
     };
     let right: Vec<_> = (0..8).map(|_| redeem(running.password(None, 1))).collect();
@@ -101,14 +109,13 @@ async fn tries_at_once_are_counted_together_and_one_password_opens_once() {
         opened += usize::from(matches!(tried.await.unwrap(), Redeemed::Access { .. }));
     }
     assert_eq!(opened, 1);
-    let foreign = "0A1BZ-9XK00-0000A";
     let mut waits = 0;
-    let guesses: Vec<_> = (0..60).map(|_| redeem(foreign.to_owned())).collect();
+    let guesses: Vec<_> = (0..60).map(|_| redeem(running.foreign())).collect();
     for tried in guesses {
         let said = tried.await.unwrap();
-        assert!(matches!(said, Redeemed::Refused { .. }), "{said:?}");
-        waits +=
-            usize::from(matches!(said, Redeemed::Refused { text } if text.starts_with("Too many tries")));
+        let Redeemed::Refused { text } = said else { panic!("{said:?}") };
+        assert!(text == WRONG || text.starts_with("Too many tries"), "no typing error: {text}");
+        waits += usize::from(text != WRONG);
     }
     assert!(waits >= 40, "{waits}");
 }
@@ -127,7 +134,11 @@ async fn what_is_no_request_is_refused_and_nothing_is_told_twice_of_what_is_type
     ] {
         assert_eq!(service.0.answer(&method, path, body.as_bytes()).status(), expected, "{path} {body}");
     }
-    let typed =
-        Redeem { user: "alice".into(), service: "sshd".into(), is_console: false, typed: "geheim".into() };
+    let typed = Redeem {
+        user: "alice".into(),
+        service: "sshd".into(),
+        place: Place::Elsewhere,
+        typed: "geheim".into(),
+    };
     assert!(!format!("{typed:?}").contains("geheim"));
 }

@@ -189,6 +189,9 @@ const ELSEWHERE: &[Mistake] = &[
     (Code::AgentUnreachable, |rig| {
         rig.become_host(Err(Unasked::NotRunning("no agent answers at /run/postern/login.sock".into())));
     }),
+    (Code::OfflineUnready, |rig| {
+        rig.become_host(Ok(host::status(|status| status.offline = Some(host::offline(Some("no key"))))));
+    }),
     (Code::AgentDegraded, |rig| rig.become_host(Ok(host::status(|status| status.ready = false)))),
     (Code::ClockUnsynchronized, |rig| rig.machine.told.clock = Ok("no\n".into())),
     (Code::NotChecked, |rig| rig.machine.told.sshd = Err("only root may".into())),

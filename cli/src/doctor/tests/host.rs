@@ -1,7 +1,7 @@
 //! A host of a fleet: the agent serves the login socket, and the verifier's files are elsewhere.
 
 use super::*;
-use crate::doctor::agent::{self, AgentStatus, AskedVerifier, Unasked};
+use crate::doctor::agent::{self, AgentStatus, AskedVerifier, OfflineStatus, Unasked};
 use crate::doctor::{configuration, server};
 
 /// An agent that is well, but for what is changed.
@@ -17,9 +17,15 @@ pub fn status(change: impl FnOnce(&mut AgentStatus)) -> AgentStatus {
             verifier("https://otp1.example.org:7443", true),
             verifier("https://192.0.2.5:7443", false),
         ],
+        offline: None,
     };
     change(&mut status);
     status
+}
+
+/// Offline passwords that are well, or are not for this reason.
+pub fn offline(problem: Option<&str>) -> OfflineStatus {
+    OfflineStatus { ready: problem.is_none(), problem: problem.map(str::to_owned) }
 }
 
 impl Rig {
@@ -108,8 +114,28 @@ fn where_the_agent_or_every_verifier_is_away_the_sentence_says_so() {
     let mut rig = Rig::sound();
     rig.become_host(Err(Unasked::NotRunning("no agent answers".to_owned())));
     assert_eq!(rig.sentence("su"), "password, then a refusal: postern-agent does not answer");
-    let rig = Rig::host(|status| status.ready = false);
+    let rig = Rig::host(|status| {
+        status.ready = false;
+        status.offline = Some(offline(Some("the key is gone")));
+    });
     assert_eq!(rig.sentence("su"), "password, then a refusal: no verifier answers");
+    let rig = Rig::host(|status| (status.ready, status.offline) = (false, Some(offline(None))));
+    assert_eq!(rig.sentence("su"), "password, then an offline password, since no verifier answers");
+    let message = &found(&rig, Code::AgentDegraded)[0].message;
+    assert!(message.plain().starts_with("no verifier answers, so only offline passwords get past our line"));
+}
+
+// covers: N1, N12
+#[test]
+fn a_host_that_would_check_no_offline_password_is_told_of_and_one_where_they_are_off_is_not() {
+    let with = |ready, problem: Option<&str>| {
+        let standing = OfflineStatus { ready, problem: problem.map(str::to_owned) };
+        found(&Rig::host(|status| status.offline = Some(standing)), Code::OfflineUnready)
+    };
+    let found = with(false, Some("the key is gone"));
+    assert_eq!((found.len(), found[0].level), (1, Level::Warning));
+    assert!(found[0].message.plain().ends_with("no offline password would open this host: the key is gone"));
+    assert!(with(true, None).is_empty() && with(false, None).is_empty());
 }
 
 #[test]

@@ -51,6 +51,12 @@ pub struct Host {
     pub agent_version: Option<String>,
     /// How far its clock is ahead of the verifier's, in seconds, as it said itself.
     pub clock_ahead_seconds: Option<i64>,
+    /// What it is called at its prompt while it reaches no verifier: two groups of five characters, the same for ever.
+    #[serde(default)]
+    pub host_code: String,
+    /// Until when offline passwords that were used there let somebody in, as it said itself; RFC 3339 in UTC.
+    #[serde(default)]
+    pub frozen_until: Option<String>,
 }
 
 /// All hosts, by name.

@@ -59,6 +59,10 @@
 //! | `POST /v1/offline` with [`NewOfflinePassword`] | [`MadeOfflinePassword`] |
 //! | `GET /v1/offline/{id}` | [`OfflinePassword`] |
 //! | `POST /v1/offline/{id}/revoke` | [`OfflinePassword`] |
+//! | `GET /v1/universal` | [`Universal`] |
+//! | `POST /v1/universal/enable` with [`UniversalWish`] | [`SteppedUniversal`] |
+//! | `POST /v1/universal/release` with [`UniversalWish`] | [`SteppedUniversal`] |
+//! | `POST /v1/universal/disable` with [`UniversalWish`] | [`SteppedUniversal`] |
 //! | `GET /v1/decisions/{reference}` | [`Decision`] |
 //! | `GET /v1/audit?order=O&after=N&before=N&limit=M&user=U&host=H&event=E&reference=R&text=T&since=TIME&until=TIME` | [`AuditPage`] |
 //! | `GET /v1/audit/verify?witness=CHECKPOINT` | [`AuditCheck`] |
@@ -67,13 +71,15 @@
 //! | `POST /v1/store/settle` | [`Status`] |
 //!
 //! Errors are [`crate::error::ErrorBody`]. Times are RFC 3339 in UTC. No answer holds a secret, but for
-//! [`RecoveryCodes`], [`JoinSecret`], [`ApprovedRequest`], [`MadePersonKey`] and [`MadeOfflinePassword`], which are told once.
+//! [`RecoveryCodes`], [`JoinSecret`], [`ApprovedRequest`], [`MadePersonKey`], [`MadeOfflinePassword`] and
+//! [`SteppedUniversal`], which are told once.
 
 mod audit;
 mod bans;
 mod hosts;
 mod imports;
 mod keys;
+mod mails;
 mod offline;
 mod people;
 mod policy;
@@ -94,18 +100,18 @@ pub use imports::{
     NewImport,
 };
 pub use keys::{MadePersonKey, NewPersonKey, PersonKey, PersonKeyList, PersonKeyState};
+pub use mails::MailProgress;
 pub use offline::{
-    BothClocks, MadeOfflinePassword, NewOfflinePassword, OfflinePassword, OfflinePasswordList, OfflineScope,
-    OfflineState, OfflineUsed,
+    BothClocks, MadeOfflinePassword, NewOfflinePassword, OfflineMail, OfflinePassword, OfflinePasswordList,
+    OfflineScope, OfflineState, OfflineUsed, SteppedUniversal, Universal, UniversalStep, UniversalWaiting,
+    UniversalWish,
 };
 pub use people::{NewPerson, Person, PersonList, PersonOrigin, SetPassword, SetPerson, ShareAccount};
 pub use policy::{
     AccessRule, Demanded, EffectiveSetting, Policy, PolicyTrial, RolloutMode, RolloutPlace, RolloutStatus,
     Then,
 };
-pub use requests::{
-    AccessRequest, ApproveRequest, ApprovedRequest, RequestList, RequestMail, RequestState, RequestWay,
-};
+pub use requests::{AccessRequest, ApproveRequest, ApprovedRequest, RequestList, RequestState, RequestWay};
 pub use sessions::{SESSIONS_PAGE_MAX, Session, SessionList, SessionLogin, SessionReported};
 pub use tokens::{
     Assign, Associate, CodeCheck, DisabledBy, Disassociated, NewToken, Resynchronize, Test, Token, TokenList,

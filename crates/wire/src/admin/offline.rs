@@ -1,6 +1,10 @@
 //! Passwords that a host checks alone.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+
+use super::MailProgress;
 
 /// Which logins a password is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,19 @@ pub enum OfflineState {
     Void,
 }
 
+impl OfflineState {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Used => "used",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::Void => "void",
+        }
+    }
+}
+
 /// Wishes for a password.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(example = json!({"host": "web-1.example.org", "user": "alice", "scope": "all_services", "valid_for": "2h", "why": "the line is cut"})))]
@@ -65,6 +82,9 @@ pub struct NewOfflinePassword {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// The address to which it is mailed; the answer does not tell it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<String>,
 }
 
 /// A moment at two places.
@@ -77,6 +97,12 @@ pub struct BothClocks {
     pub host: String,
     /// By those of the verifier.
     pub server: String,
+}
+
+impl fmt::Display for BothClocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at the host, {} at the verifier", self.host, self.server)
+    }
 }
 
 /// A password, without itself.
@@ -121,6 +147,54 @@ pub struct OfflinePassword {
     /// Who revoked it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revoked_by: Option<String>,
+    /// The mail with it; absent where it was told to whoever made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<OfflineMail>,
+}
+
+impl OfflinePassword {
+    /// Which logins it is for, in words.
+    pub fn logins(&self) -> &str {
+        match self.scope {
+            OfflineScope::Service => self.service.as_deref().unwrap_or("one service"),
+            OfflineScope::AllServices => "all services",
+            OfflineScope::FileTransfer => "file transfers",
+            OfflineScope::LockoutReset => "ending a wait",
+        }
+    }
+
+    /// For how long it lets somebody in, in words.
+    pub fn lets_in(&self) -> String {
+        const DAY: u64 = 24 * 60;
+        let of = |number, unit: &str| {
+            format!("{number} {unit}{} from its use on", if number == 1 { "" } else { "s" })
+        };
+        match (self.minutes, &self.from) {
+            (Some(minutes), _) if minutes % DAY == 0 => of(minutes / DAY, "day"),
+            (Some(minutes), _) if minutes % 60 == 0 => of(minutes / 60, "hour"),
+            (Some(minutes), _) => of(minutes, "minute"),
+            (None, Some(from)) => format!("from {from}"),
+            (None, None) => "nobody".into(),
+        }
+    }
+}
+
+/// A mail with a password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OfflineMail {
+    /// To whom.
+    pub to: String,
+    /// How it stands; absent where nobody knows any more: a day after its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<MailProgress>,
+}
+
+impl fmt::Display for OfflineMail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to)?;
+        self.state.map_or(Ok(()), |state| write!(f, ", {}", state.words()))
+    }
 }
 
 /// The use of a password, as its host tells it.
@@ -137,14 +211,98 @@ pub struct OfflineUsed {
     pub until: String,
 }
 
-/// A password that was made. Told once and kept nowhere.
+/// A password that was made. Told once, here or by mail, and kept nowhere.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MadeOfflinePassword {
     /// What it is.
     pub made: OfflinePassword,
-    /// Itself: 15 or 20 characters of Crockford's base 32 in groups of five.
-    pub password: String,
+    /// Itself: 15 or 20 characters of Crockford's base 32 in groups of five; absent where it is mailed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+}
+
+/// What takes two administrators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum UniversalStep {
+    /// Turning it on.
+    Enable,
+    /// Telling the password of the present hour.
+    Release,
+    /// Turning it off.
+    Disable,
+}
+
+impl UniversalStep {
+    /// The word for it, as messages and routes have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Enable => "enable",
+            Self::Release => "release",
+            Self::Disable => "disable",
+        }
+    }
+}
+
+/// Wishes for a step.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(example = json!({"why": "the data centre is cut off"})))]
+#[serde(deny_unknown_fields)]
+pub struct UniversalWish {
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// How the password for every host stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Universal {
+    /// Whether it is on: hosts that have reached a verifier since can check it then.
+    pub is_on: bool,
+    /// Who turned it on; empty while it is off.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub enabled_by: Vec<String>,
+    /// When, RFC 3339 in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<String>,
+    /// Until when it can be released, RFC 3339 in UTC; after that it has to be turned off, and on again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
+    /// What waits for a second administrator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<UniversalWaiting>,
+}
+
+/// A step that one administrator has asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct UniversalWaiting {
+    /// Which.
+    pub step: UniversalStep,
+    /// Who.
+    pub by: String,
+    /// Until when another one may say the same, RFC 3339 in UTC.
+    pub until: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// What a step came to.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SteppedUniversal {
+    /// How it stands now.
+    pub universal: Universal,
+    /// The password, where it was released: 25 characters in groups of five. Told once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// When it ends, RFC 3339 in UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
 }
 
 /// Passwords, the newest first.
@@ -157,4 +315,47 @@ pub struct OfflinePasswordList {
     pub kind: String,
     /// The passwords.
     pub items: Vec<OfflinePassword>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn password(minutes: Option<u64>, scope: OfflineScope) -> OfflinePassword {
+        let at = BothClocks {
+            utc: "2026-11-23T14:00:00Z".into(),
+            host: "2026-11-23T16:00:00+02:00".into(),
+            server: "2026-11-23T15:00:00+01:00".into(),
+        };
+        OfflinePassword {
+            id: "1-1@web1".into(),
+            host: "web1".into(),
+            user: None,
+            scope,
+            service: None,
+            minutes,
+            from: minutes.is_none().then(|| at.clone()).filter(|_| scope != OfflineScope::LockoutReset),
+            until: at,
+            host_time_zone: Some("Europe/Helsinki".into()),
+            state: OfflineState::Open,
+            why: None,
+            made_by: "ann (admin)".into(),
+            made: "2026-11-23T13:00:00Z".into(),
+            used: None,
+            revoked_by: None,
+            mail: None,
+        }
+    }
+
+    // covers: N4, N6
+    #[test]
+    fn for_how_long_is_told_in_words_and_times_by_both_clocks() {
+        let told = |minutes| password(minutes, OfflineScope::AllServices).lets_in();
+        assert_eq!(told(Some(15)), "15 minutes from its use on");
+        assert_eq!(told(Some(60)), "1 hour from its use on");
+        assert_eq!(told(Some(43_200)), "30 days from its use on");
+        let clocks = "from 2026-11-23T16:00:00+02:00 at the host, 2026-11-23T15:00:00+01:00 at the verifier";
+        assert_eq!(told(None), clocks);
+        assert_eq!(password(None, OfflineScope::LockoutReset).lets_in(), "nobody");
+    }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::MailProgress;
+
 /// How a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -34,19 +36,6 @@ pub enum RequestWay {
     Automatic,
     /// An approver decides, and it is urgent.
     Emergency,
-}
-
-/// How the mail with a password stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum RequestMail {
-    /// It is on its way.
-    Waiting,
-    /// The mail server took it.
-    Sent,
-    /// It could not be delivered.
-    Failed,
 }
 
 /// A request. The number that the requester sees is not in it: he tells it.
@@ -93,7 +82,7 @@ pub struct AccessRequest {
     pub issued: Option<String>,
     /// How the mail with the password stands; absent where there is none, or nobody knows any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mail: Option<RequestMail>,
+    pub mail: Option<MailProgress>,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,

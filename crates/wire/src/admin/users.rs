@@ -164,8 +164,28 @@ pub enum Role {
     Auditor,
     /// Re-syncs, unlocks, marks lost, associates.
     Helpdesk,
+    /// The same, and makes passwords for hosts that are cut off.
+    OfflineAdmin,
     /// Everything but the store.
     Admin,
     /// Everything: root.
     Super,
+}
+
+impl Role {
+    /// All of them; each has the rights of those before it, but for the auditor's.
+    pub const ALL: [Self; 6] =
+        [Self::User, Self::Auditor, Self::Helpdesk, Self::OfflineAdmin, Self::Admin, Self::Super];
+
+    /// The word for it, as messages and the configuration have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Auditor => "auditor",
+            Self::Helpdesk => "helpdesk",
+            Self::OfflineAdmin => "offline_admin",
+            Self::Admin => "admin",
+            Self::Super => "super",
+        }
+    }
 }

@@ -9,6 +9,7 @@ use super::stand::{CONFIG, Stand, wrong};
 use crate::access::{Asked, Canceller, Ending, How, RequestId, RequestRecord, Standing};
 use crate::accounts::UserName;
 use crate::clock::Clock;
+use crate::trial::NOON;
 
 /// Something that happens.
 #[derive(Clone, Copy, Debug)]
@@ -205,7 +206,8 @@ impl Run {
             Event::Wait { minutes } => self.stand().trial.advance(Duration::from_secs(60 * minutes)),
             Event::StepBack { minutes } => {
                 let clock = &self.stand().trial.clock;
-                clock.set_wall(clock.now() - 60 * minutes);
+                // Before the first start of its fleet's authority a daemon does not start.
+                clock.set_wall((clock.now() - 60 * minutes).max(NOON));
                 self.model.was_set_back = true;
             }
             Event::Sweep => drop(self.stand().requests().sweep(100).await),

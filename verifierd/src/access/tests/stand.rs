@@ -195,6 +195,7 @@ pub fn by_service(user: &str, service: &str, host: Option<HostIdentity>) -> Logi
         tty: Some("ssh".into()),
         columns: None,
         session: None,
+        offline_grant_until: None,
     };
     Login::new(begin, host)
 }

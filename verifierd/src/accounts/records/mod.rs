@@ -55,6 +55,8 @@ pub mod kind {
     pub const OFFLINE_HOST: u8 = 21;
     /// `offline::PasswordRecord`, by host id, number of its key and counter.
     pub const OFFLINE_PASSWORD: u8 = 22;
+    /// `offline::UniversalRecord`, of which there is one.
+    pub const OFFLINE_UNIVERSAL: u8 = 23;
 }
 
 /// The newest format.

@@ -1,5 +1,6 @@
 mod behind;
 mod change;
+mod cut_off;
 mod direct;
 mod hardware;
 mod policy;
@@ -289,6 +290,7 @@ async fn under_sshd_a_refusal_is_shown_before_the_login_ends() {
         tty: Some("ssh".into()),
         columns: None,
         session: None,
+        offline_grant_until: None,
     };
     let prompt = asked(trial.service.dialogue.begin(begin, None).await.unwrap());
     let reply = trial.proceed(&trial.request_id(), &prompt.state, &trial.wrong_code(&key)).await.unwrap();

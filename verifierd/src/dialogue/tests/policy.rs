@@ -44,6 +44,7 @@ async fn begin_at(trial: &Trial, user: &str, host: &HostIdentity) -> Reply {
         tty: None,
         columns: None,
         session: None,
+        offline_grant_until: None,
     };
     trial.service.dialogue.begin(begin, Some(host.clone())).await.unwrap()
 }

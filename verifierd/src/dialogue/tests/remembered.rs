@@ -33,6 +33,7 @@ async fn begun(trial: &Trial, at: Terminal) -> Reply {
         tty: at.tty.map(Into::into),
         columns: None,
         session: at.session.map(Into::into),
+        offline_grant_until: None,
     };
     trial.service.dialogue.begin(begin, None).await.unwrap()
 }

@@ -119,19 +119,9 @@ fn told(route: &Route) -> Telling {
 
 /// Which roles may ask, from the one table.
 fn who_may(route: &Route) -> String {
-    let roles = [
-        (Role::User, "user"),
-        (Role::Auditor, "auditor"),
-        (Role::Helpdesk, "helpdesk"),
-        (Role::Admin, "admin"),
-        (Role::Super, "super"),
-    ];
     let said = |wanted: Right| {
-        let those: Vec<_> = roles
-            .iter()
-            .filter(|(role, _)| right(route.verb, *role) == wanted)
-            .map(|(_, word)| *word)
-            .collect();
+        let has_it = |role: &Role| right(route.verb, *role) == wanted;
+        let those: Vec<_> = Role::ALL.into_iter().filter(has_it).map(Role::word).collect();
         (!those.is_empty()).then(|| those.join(", "))
     };
     let all = said(Right::All).map(|roles| format!("For everybody: {roles}."));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use offline_password::HostCode;
 use wire::admin::{EnrolHost, HostList, JoinSecret, RenameHost, SetGroup};
 use wire::error::ErrorCode;
 
@@ -112,6 +113,8 @@ impl Administration {
             connections: u32::try_from(presence.connections()).unwrap_or(u32::MAX),
             agent_version: said.as_ref().map(|said| said.agent_version.clone()),
             clock_ahead_seconds: said.map(|said| said.clock_ahead),
+            host_code: HostCode::of(&record.id.bytes()).to_string(),
+            frozen_until: self.offline.shelf().frozen_until(&host.identity).map(rfc3339),
         }
     }
 }

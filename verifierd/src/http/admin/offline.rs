@@ -7,8 +7,8 @@ use axum::extract::State;
 use offline_password::HostCode;
 use serde::Deserialize;
 use wire::admin::{
-    BothClocks, MadeOfflinePassword, NewOfflinePassword, OfflinePassword, OfflinePasswordList, OfflineScope,
-    OfflineState, OfflineUsed,
+    HostState, MadeOfflinePassword, NewOfflinePassword, OfflinePassword, OfflinePasswordList, OfflineScope,
+    OfflineState,
 };
 use wire::error::ErrorCode;
 use zeroize::Zeroize as _;
@@ -18,13 +18,10 @@ use super::asked::{Asked, Body, Named, Questions};
 use super::described::Written;
 use super::refusals::{Refusal, refusal};
 use super::routes::Granted;
-use crate::audit::rfc3339;
-use crate::clock::UnixTime;
-use crate::config::Justification;
+use crate::config::{Config, Justification};
 use crate::hosts::{Host, HostError, HostName};
-use crate::offline::{
-    MakeError, NewPassword, PasswordRecord, Reach, Standing, Time, WhenError, WishError, Wished, Zone,
-};
+use crate::offline::{MakeError, NewPassword, PasswordRecord, WhenError, WishError, Wished, Zone};
+use crate::people::EmailAddress;
 
 type Admin = State<Arc<Administration>>;
 
@@ -36,7 +33,10 @@ impl From<MakeError> for Refusal {
             MakeError::NoKey { .. } | MakeError::TooManyOpen { .. } | MakeError::NotOpen { .. } => {
                 ErrorCode::Conflict
             }
-            MakeError::NotStored { .. } | MakeError::Random(_) | MakeError::Busy => ErrorCode::Unavailable,
+            MakeError::NotStored { .. }
+            | MakeError::Random(_)
+            | MakeError::Busy
+            | MakeError::TooManyMails => ErrorCode::Unavailable,
         };
         refusal(code, error.to_string())
     }
@@ -76,7 +76,9 @@ pub(super) async fn list(
     };
     let mut found: Vec<_> = hosts
         .iter()
-        .flat_map(|host| admin.offline.of_host(&host.identity).into_iter().map(move |record| (host, record)))
+        .flat_map(|host| {
+            admin.offline.shelf().of_host(&host.identity).into_iter().map(move |record| (host, record))
+        })
         .collect();
     found.sort_by_key(|(_, record)| std::cmp::Reverse((record.made, record.epoch, record.counter)));
     let items = found.iter().map(|(host, record)| admin.show_offline(host, record)).collect();
@@ -108,12 +110,14 @@ pub(super) async fn issue(
         let message = "passwords that end a wait are turned off (offline.lockout_reset)";
         return Err(refusal(ErrorCode::Conflict, message.into()));
     }
-    let why = wish.why.as_deref().map(str::trim).filter(|why| !why.is_empty()).map(str::to_owned);
-    if why.is_none() && config.offline.justification == Justification::Required {
-        return Err(refusal(ErrorCode::Malformed, "say why: a reason is needed here".into()));
-    }
+    let why = admin.reason(wish.why.clone())?;
+    let mail = wish.mail.as_deref().map(|to| address(to, &config)).transpose()?;
     let host = admin.host_called(&wish.host)?;
-    let there = admin.zone_of(&host);
+    if host.record.state() == HostState::Revoked {
+        let message = format!("{} was revoked: no password is made for it", host.record.name);
+        return Err(refusal(ErrorCode::Conflict, message));
+    }
+    let there = admin.offline.shelf().zone(&host.identity);
     let clocks = match wish.time_zone.as_deref() {
         None | Some("host") => there.clone(),
         Some("server") => Zone::here(),
@@ -121,13 +125,23 @@ pub(super) async fn issue(
     };
     let Wished { purpose, user, term } = Wished::of(&wish, admin.dialogue.clock.now(), &there, &clocks)?;
     let by = granted.actor().name;
-    let new = NewPassword { host: host.identity.clone(), purpose, user, term, why, by };
+    let new = NewPassword { host: host.identity.clone(), purpose, user, term, why, by, mail };
     let (record, password) = admin.offline.make(new).await?;
     let made = admin.show_offline(&host, &record);
-    let mut told = MadeOfflinePassword { made, password: password.expose().to_owned() };
+    let password = record.mailed.is_none().then(|| password.expose().to_owned());
+    let mut told = MadeOfflinePassword { made, password };
     let written = Written::of(&told);
     told.password.zeroize();
     Ok(written)
+}
+
+/// Where a password is to be mailed to.
+fn address(to: &str, config: &Config) -> Result<EmailAddress, Refusal> {
+    if config.mail.is_none() {
+        let message = "no mail can be sent: the verifier has no mail server ([mail])";
+        return Err(refusal(ErrorCode::Conflict, message.into()));
+    }
+    EmailAddress::parse(to).map_err(|error| refusal(ErrorCode::Malformed, format!("{to:?} is {error}")))
 }
 
 pub(super) async fn revoke(
@@ -136,15 +150,25 @@ pub(super) async fn revoke(
     Named(id): Named,
 ) -> Result<Json<OfflinePassword>, Refusal> {
     let (host, record) = admin.offline_password(&id)?;
-    if admin.state_of_offline(&host, &record) == OfflineState::Void {
+    if admin.offline.shelf().state(&host, &record) == OfflineState::Void {
         let message = format!("{id} opens nothing any more: its host has another key");
         return Err(refusal(ErrorCode::Conflict, message));
     }
-    let revoked = admin.offline.revoke(host.identity.clone(), record.counter, granted.actor().name).await?;
+    let (which, by) = ((record.epoch, record.counter), granted.actor().name);
+    let revoked = admin.offline.revoke(host.identity.clone(), which, by).await?;
     Ok(Json(admin.show_offline(&host, &revoked)))
 }
 
 impl Administration {
+    /// A reason, where policy does not demand one or there is one.
+    pub(super) fn reason(&self, said: Option<String>) -> Result<Option<String>, Refusal> {
+        let why = said.map(|why| why.trim().to_owned()).filter(|why| !why.is_empty());
+        if why.is_none() && self.dialogue.config.load().offline.justification == Justification::Required {
+            return Err(refusal(ErrorCode::Malformed, "say why: a reason is needed here".into()));
+        }
+        Ok(why)
+    }
+
     /// A host by its name, or by the code at its prompt.
     fn host_called(&self, text: &str) -> Result<Arc<Host>, Refusal> {
         let name = HostName::new(text);
@@ -183,66 +207,12 @@ impl Administration {
         let (epoch, counter): (u32, u64) = epoch.parse().ok().zip(counter.parse().ok()).ok_or_else(none)?;
         let name = HostName::new(name).map_err(|_| none())?;
         let host = self.registrar.hosts().find_by_name(&name).ok_or_else(none)?;
-        let is_it = |record: &Arc<PasswordRecord>| record.epoch == epoch && record.counter == counter;
-        let record = self.offline.of_host(&host.identity).into_iter().find(is_it).ok_or_else(none)?;
+        let record = self.offline.shelf().find(host.record.id, epoch, counter).ok_or_else(none)?;
         Ok((host, record))
     }
 
-    /// The clocks of a host: as it says itself, and else ours.
-    fn zone_of(&self, host: &Host) -> Zone {
-        let said = self.offline.time_zone(&host.identity);
-        said.and_then(|name| Zone::named(&name).ok()).unwrap_or_else(Zone::here)
-    }
-
-    fn state_of_offline(&self, host: &Host, record: &PasswordRecord) -> OfflineState {
-        let is_present = self.offline.epoch(&host.identity) == Some(record.epoch);
-        match record.standing {
-            Standing::Used { .. } => OfflineState::Used,
-            Standing::Revoked { .. } => OfflineState::Revoked,
-            Standing::Open if !is_present => OfflineState::Void,
-            Standing::Open if record.usable_until() <= self.dialogue.clock.now() => OfflineState::Expired,
-            Standing::Open => OfflineState::Open,
-        }
-    }
-
+    /// A password as it is told of.
     fn show_offline(&self, host: &Host, record: &PasswordRecord) -> OfflinePassword {
-        let (there, here) = (self.zone_of(host), Zone::here());
-        let both =
-            |at: UnixTime| BothClocks { utc: rfc3339(at), host: there.told(at), server: here.told(at) };
-        let (scope, service) = match &record.reach {
-            Reach::Service(name) => (OfflineScope::Service, Some(name.clone())),
-            Reach::All => (OfflineScope::AllServices, None),
-            Reach::FileTransfers => (OfflineScope::FileTransfer, None),
-            Reach::LockoutReset => (OfflineScope::LockoutReset, None),
-        };
-        let (minutes, from) = match record.time {
-            Time::Preset { minutes, .. } => (Some(minutes), None),
-            Time::Window { start, .. } => (None, Some(both(start))),
-        };
-        let (used, revoked_by) = match &record.standing {
-            Standing::Open => (None, None),
-            Standing::Revoked { by, .. } => (None, Some(by.clone())),
-            Standing::Used { user, service, at, until } => {
-                let (user, service) = (user.clone(), service.clone());
-                (Some(OfflineUsed { user, service, at: rfc3339(*at), until: rfc3339(*until) }), None)
-            }
-        };
-        OfflinePassword {
-            id: format!("{}-{}@{}", record.epoch, record.counter, host.record.name),
-            host: host.record.name.to_string(),
-            user: record.user.clone(),
-            scope,
-            service,
-            minutes: minutes.filter(|_| scope != OfflineScope::LockoutReset),
-            from,
-            until: both(record.usable_until()),
-            host_time_zone: self.offline.time_zone(&host.identity),
-            state: self.state_of_offline(host, record),
-            why: record.why.clone(),
-            made_by: record.by.clone(),
-            made: rfc3339(record.made),
-            used,
-            revoked_by,
-        }
+        OfflinePassword { mail: self.offline.mail(record), ..self.offline.shelf().told(host, record) }
     }
 }

@@ -7,9 +7,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use wire::admin::{
-    AccessRequest, ApproveRequest, ApprovedRequest, RequestList, RequestMail, RequestState, RequestWay,
-};
+use wire::admin::{AccessRequest, ApproveRequest, ApprovedRequest, RequestList, RequestState, RequestWay};
 use wire::error::ErrorCode;
 
 use super::Administration;
@@ -19,7 +17,6 @@ use super::routes::Granted;
 use crate::access::{Canceller, DecideError, Decider, Ending, RequestId, RequestRecord, Standing, Way};
 use crate::audit::rfc3339;
 use crate::http::roles::Who;
-use crate::mail::MailState;
 use crate::people::Person;
 
 type Admin = State<Arc<Administration>>;
@@ -192,11 +189,7 @@ impl Administration {
             until: rfc3339(issue.map_or(record.until, |issue| issue.until)),
             approved_by: issue.and_then(|issue| issue.by.clone()),
             issued: issue.map(|issue| rfc3339(issue.at)),
-            mail: self.dialogue.requests.mail_state(record).map(|state| match state {
-                MailState::Waiting { .. } => RequestMail::Waiting,
-                MailState::Sent { .. } => RequestMail::Sent,
-                MailState::Failed { .. } => RequestMail::Failed,
-            }),
+            mail: self.dialogue.requests.mail_state(record).map(|state| state.progress()),
             ended: end.map(|end| rfc3339(end.at)),
             ended_by: end.and_then(|end| end.by.clone()),
             why: end.and_then(|end| end.why.clone()),

@@ -94,7 +94,7 @@ async fn guard(verb: Verb, mut request: Request, next: Next) -> Response {
         return refusal(ErrorCode::NotAllowed, "nobody knows who you are".into()).into_response();
     };
     let only_own = match right(verb, caller.role) {
-        Right::Nothing => return refusal(ErrorCode::NotAllowed, denial(&caller)).into_response(),
+        Right::Nothing => return denied(&caller).into_response(),
         Right::Own => true,
         Right::All => false,
     };
@@ -102,10 +102,9 @@ async fn guard(verb: Verb, mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-fn denial(caller: &Caller) -> String {
-    let role = serde_json::to_value(caller.role).ok();
-    let role = role.as_ref().and_then(|role| role.as_str()).unwrap_or_default().to_owned();
-    format!("your role ({role}) does not permit this")
+/// What somebody reads whose role does not have it.
+pub(super) fn denied(caller: &Caller) -> Refusal {
+    refusal(ErrorCode::NotAllowed, format!("your role ({}) does not permit this", caller.role.word()))
 }
 
 /// A caller who was granted the verb of this route, for everybody or for himself alone. A handler that reads the

@@ -5,7 +5,7 @@ use axum::http::Method;
 use super::routes::Routes;
 use super::{
     audit, bans, hosts, imports, keys, metrics, offline, people, policy, recovery, requests, rollout,
-    sessions, store, tokens, users,
+    sessions, store, tokens, universal, users,
 };
 use crate::http::roles::Verb;
 
@@ -254,6 +254,30 @@ pub(super) fn routes() -> Routes {
             (POST, "/v1/offline/{id}/revoke"),
             offline::revoke,
             ("revoke_offline_password", "Have a password open nothing, once its host hears of it"),
+        )
+        .add(
+            Verb::UniversalShow,
+            (GET, "/v1/universal"),
+            universal::show,
+            ("show_universal_password", "How the password for every host stands"),
+        )
+        .add(
+            Verb::UniversalStep,
+            (POST, "/v1/universal/enable"),
+            universal::enable,
+            ("enable_universal_password", "Turn the password for every host on: two administrators say so"),
+        )
+        .add(
+            Verb::UniversalStep,
+            (POST, "/v1/universal/release"),
+            universal::release,
+            ("release_universal_password", "Tell the password of this hour once: two administrators say so"),
+        )
+        .add(
+            Verb::UniversalStep,
+            (POST, "/v1/universal/disable"),
+            universal::disable,
+            ("disable_universal_password", "Turn the password for every host off: two administrators say so"),
         )
         .add(Verb::PolicyShow, (GET, "/v1/policy"), policy::show, ("show_policy", "What holds where"))
         .add(

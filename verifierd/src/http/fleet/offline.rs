@@ -3,9 +3,10 @@
 use data_encoding::BASE64;
 use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
+use offline_password::universal::Anchor;
 use serve::{Reply, error_reply, json_reply};
 use wire::error::ErrorCode;
-use wire::offline::{OfflineKey, OfflineOrders, OfflineReport, TIME_ZONE_BYTES_MAX, USES_MAX};
+use wire::offline::{OfflineAnchor, OfflineKey, OfflineOrders, OfflineReport, TIME_ZONE_BYTES_MAX, USES_MAX};
 use wire::session::TEXT_BYTES_MAX;
 use zeroize::Zeroize as _;
 
@@ -39,8 +40,10 @@ pub(super) async fn answer(
             let key = heard
                 .key
                 .map(|given| OfflineKey { epoch: given.epoch, key: BASE64.encode(given.key.expose()) });
-            let (noted, revoked) = (heard.noted, heard.revoked);
-            let mut orders = OfflineOrders { key, noted, revoked, ..orders(config, host, clock) };
+            let (noted, revoked, ended) = (heard.noted, heard.revoked, heard.ended);
+            let universal = maker.universal().anchor().filter(|_| config.enabled).map(|anchor| told(&anchor));
+            let mut orders =
+                OfflineOrders { key, noted, revoked, ended, universal, ..orders(config, host, clock) };
             let reply = json_reply(StatusCode::OK, &orders);
             if let Some(key) = &mut orders.key {
                 key.key.zeroize();
@@ -64,9 +67,18 @@ fn orders(config: &OfflineConfig, host: &Host, clock: UnixTime) -> OfflineOrders
         key: None,
         noted: Vec::new(),
         revoked: Vec::new(),
+        ended: Vec::new(),
         has_resets: config.lockout_reset,
         contact: config.contact.clone(),
+        file_transfer_services: config.file_transfer_services.clone(),
+        asks_within_grants: config.revocations_pierce_freeze,
+        universal: None,
     }
+}
+
+fn told(anchor: &Anchor) -> OfflineAnchor {
+    let (fleet, hour, link) = anchor.expose();
+    OfflineAnchor { fleet: BASE64.encode(&fleet), hour, link: BASE64.encode(&link.to_be_bytes()) }
 }
 
 /// A report whose texts and numbers are within their bounds.

@@ -1,12 +1,12 @@
 use std::collections::BTreeSet;
 
-use ledger::Stored;
 use ledger::memory::MemoryLedger;
-use offline_password::{Asked, Deadline, Duration, Redeemed, Refusal as Denied, Services, Typed};
+use offline_password::{Asked, Deadline, Duration, Redeemed, Refusal as Denied, Services, Typed, Window};
 
 use super::*;
 use crate::clock::ManualClock;
 use crate::hosts::{HostId, HostName};
+use crate::offline::trial;
 
 const NOON: u64 = 1_800_014_400;
 
@@ -21,19 +21,13 @@ fn maker(ledger: &Arc<MemoryLedger>, master: &MasterKey) -> Maker {
 }
 
 fn maker_at(ledger: &Arc<MemoryLedger>, master: &MasterKey, now: UnixTime) -> Maker {
-    let mut loaded = Loaded::default();
-    let take = &mut |stored: Stored| {
-        if let Stored::Record(record) = &stored {
-            loaded.take(record).unwrap();
-        }
-    };
-    ledger.load_each(take).unwrap();
-    let tools = Tools {
-        ledger: Arc::clone(ledger) as Arc<dyn Ledger>,
-        clock: Arc::new(ManualClock::at(now)),
-        notifier: Arc::new(Notifier::new(None)),
-    };
-    Maker::new(loaded, tools, master)
+    trial::start(ledger, master, &Arc::new(ManualClock::at(now)))
+}
+
+/// A verifier that begins, whose clock is stepped.
+fn clocked(ledger: &Arc<MemoryLedger>, master: &MasterKey) -> (Maker, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(NOON));
+    (trial::start(ledger, master, &clock), clock)
 }
 
 fn one() -> (Arc<MemoryLedger>, MasterKey, Maker) {
@@ -70,6 +64,7 @@ fn wish(host: HostIdentity) -> NewPassword {
         term,
         why: Some("the line is cut".into()),
         by: "ann (admin)".into(),
+        mail: None,
     }
 }
 
@@ -102,7 +97,7 @@ async fn a_password_opens_the_host_that_it_was_made_for_under_its_present_key() 
     assert_eq!(opens(&second.key, &password, &nothing), Err(Denied::Foreign));
     let (record, password) = maker.make(wish(host(1))).await.unwrap();
     assert_eq!((record.counter, opens(&second.key, &password, &nothing)), (1, Ok(1)));
-    assert_eq!(maker.of_host(&host(1)).len(), 2);
+    assert_eq!(maker.shelf().of_host(&host(1)).len(), 2);
 }
 
 // covers: D16
@@ -142,19 +137,22 @@ async fn what_a_host_says_of_a_use_is_noted_once_and_revoked_ones_are_not_open()
     // What nobody made, or under another key, is not told for ever.
     assert_eq!(note(&maker, host(1), Used { counter: 9, ..used.clone() }).await, [9]);
     assert_eq!(note(&maker, host(1), Used { epoch: 2, counter: 1, ..used }).await, [1]);
-    maker.revoke(host(1), 3, "ann (admin)".into()).await.unwrap();
-    assert_eq!(maker.hear(host(1), has(1), true).await.unwrap().revoked, [3], "the host hears of it");
-    for counter in [2, 3] {
-        let again = maker.revoke(host(1), counter, "ann (admin)".into()).await;
-        assert!(matches!(again, Err(MakeError::NotOpen { .. })), "{counter}");
-    }
+    maker.revoke(host(1), (1, 3), "ann (admin)".into()).await.unwrap();
+    assert_eq!(maker.hear(host(1), has(1), true).await.unwrap().revoked, [3, 2], "the host hears of it");
+    let revoke = async |key, counter| maker.revoke(host(1), (key, counter), "ann (admin)".into()).await;
+    assert!(matches!(revoke(1, 3).await, Err(MakeError::NotOpen { .. })));
+    assert!(matches!(revoke(2, 1).await, Err(MakeError::NoSuchPassword { .. })), "of another key");
+    // What a used one gave ends, once.
+    revoke(1, 2).await.unwrap();
+    assert!(matches!(revoke(1, 2).await, Err(MakeError::NotOpen { .. })));
+    assert_eq!(maker.hear(host(1), has(1), true).await.unwrap().ended, [2]);
     let states = |maker: &Maker| {
         let name = |record: &Arc<PasswordRecord>| match record.standing {
             Standing::Open => "open",
             Standing::Used { .. } => "used",
             Standing::Revoked { .. } => "revoked",
         };
-        maker.of_host(&host(1)).iter().map(name).collect::<Vec<_>>()
+        maker.shelf().of_host(&host(1)).iter().map(name).collect::<Vec<_>>()
     };
     assert_eq!(states(&maker), ["revoked", "used", "open"]);
     assert_eq!(states(&self::maker(&ledger, &master)), ["revoked", "used", "open"]);
@@ -211,12 +209,35 @@ async fn a_host_whose_state_was_put_back_or_is_in_two_places_gets_another_key() 
     }
     // The one copy goes on, the other one is behind: also after a start.
     let maker = maker_at(&ledger, &master, NOON + 60);
-    assert_eq!(maker.time_zone(&host(1)).as_deref(), Some("Europe/Vienna"));
+    assert_eq!(maker.shelf().table.host(host(1).id).unwrap().time_zone.as_deref(), Some("Europe/Vienna"));
     let key = maker.hear(host(1), at(6, None), true).await.unwrap().key.expect("another key");
     assert_eq!(key.epoch, 2);
     // The copy with the former key gets one of its own, and the one before is over.
     let maker = maker_at(&ledger, &master, NOON + 120);
     assert_eq!(maker.hear(host(1), at(8, None), true).await.unwrap().key.expect("another key").epoch, 3);
+}
+
+// covers: D01, D02, D09
+#[tokio::test]
+async fn a_second_use_of_a_password_and_a_host_that_knows_of_fewer_are_noticed_at_the_next_contact() {
+    let (ledger, master) = (Arc::new(MemoryLedger::new()), MasterKey::generate().unwrap());
+    let (maker, clock) = clocked(&ledger, &master);
+    give_key(&maker, host(1)).await;
+    maker.make(wish(host(1))).await.unwrap();
+    let (user, service) = ("alice".to_owned(), "sshd".to_owned());
+    let used = Used { epoch: 1, counter: 1, user, service, at: NOON, until: NOON + 60 };
+    let said = |used: &Used, highest| Said { uses: vec![used.clone()], highest, ..has(1) };
+    clock.advance(std::time::Duration::from_secs(60));
+    assert!(maker.hear(host(1), said(&used, 1), true).await.unwrap().key.is_none());
+    // The same, told again, is the same.
+    assert!(maker.hear(host(1), said(&used, 1), true).await.unwrap().key.is_none());
+    let other = Used { user: "bob".into(), ..used };
+    let heard = maker.hear(host(1), said(&other, 1), true).await.unwrap();
+    assert_eq!((heard.noted, heard.key.map(|key| key.epoch)), (vec![1], Some(2)), "two of one password");
+    maker.hear(host(1), Said { highest: 3, ..has(2) }, true).await.unwrap();
+    clock.advance(std::time::Duration::from_secs(60));
+    let behind = Said { generation: 9, highest: 2, ..has(2) };
+    assert_eq!(maker.hear(host(1), behind, true).await.unwrap().key.map(|key| key.epoch), Some(3));
 }
 
 // covers: N1
@@ -229,7 +250,7 @@ async fn where_no_keys_are_given_uses_are_noted_and_what_was_made_stays_as_it_is
     let used = Used { epoch: 1, counter: 1, user, service, at: NOON, until: NOON + 60 };
     let heard = maker.hear(host(1), Said { uses: vec![used], ..Said::default() }, false).await.unwrap();
     assert!(heard.key.is_none() && heard.noted == [1]);
-    assert_eq!(maker.epoch(&host(1)), Some(1), "the key that it has is the present one");
+    assert_eq!(maker.shelf().epoch(&host(1)), Some(1), "the key that it has is the present one");
 }
 
 // covers: D09, N3
@@ -257,4 +278,71 @@ async fn what_was_never_used_makes_room_once_its_host_has_heard_that_it_is_over(
     let odd = Said { generation: 2, highest: u64::MAX, ..has(1) };
     maker.hear(host(1), odd, true).await.unwrap();
     maker.make(wish(host(1))).await.unwrap();
+}
+
+// covers: N14
+#[tokio::test]
+async fn a_password_is_made_again_from_what_is_on_record_of_it() {
+    let (ledger, master, maker) = one();
+    give_key(&maker, host(1)).await;
+    let window = Term::Custom(Window::new(NOON + 3_600, NOON + 7_200).unwrap());
+    let reset = Purpose::LockoutReset;
+    let services =
+        [Services::One("sshd".into()), Services::All, Services::FileTransfers].map(Purpose::Access);
+    let user = Some("alice".to_owned());
+    for (purpose, term, user) in services
+        .iter()
+        .flat_map(|one| [(one.clone(), wish(host(1)).term, None), (one.clone(), window, user.clone())])
+        .chain([(reset, wish(host(1)).term, user.clone())])
+        .chain(Duration::ALL.map(|duration| {
+            let before = Deadline::new(NOON + 12 * 3_600).unwrap();
+            (services[1].clone(), Term::Preset { duration, before }, None)
+        }))
+    {
+        let (record, password) =
+            maker.make(NewPassword { purpose, term, user, ..wish(host(1)) }).await.unwrap();
+        // As the next daemon does, which has the record alone.
+        let next = self::maker(&ledger, &master);
+        let kept = next.shelf().find(record.host, record.epoch, record.counter).unwrap();
+        assert_eq!(kept, record);
+        assert_eq!(next.shelf().password(&kept).unwrap().expose(), password.expose());
+    }
+}
+
+// covers: D01
+#[tokio::test]
+async fn of_two_copies_that_each_let_somebody_in_the_one_that_is_behind_is_noticed() {
+    let (ledger, master) = (Arc::new(MemoryLedger::new()), MasterKey::generate().unwrap());
+    let (maker, clock) = clocked(&ledger, &master);
+    give_key(&maker, host(1)).await;
+    for _ in 0..2 {
+        maker.make(wish(host(1))).await.unwrap();
+    }
+    clock.advance(std::time::Duration::from_secs(60));
+    // Each has taken another password, and changed as often.
+    let copy = |counter| {
+        let (user, service) = ("alice".to_owned(), "sshd".to_owned());
+        let used = Used { epoch: 1, counter, user, service, at: NOON, until: NOON + 60 };
+        Said { uses: vec![used], highest: counter, generation: 5, ..has(1) }
+    };
+    for counter in [1, 2] {
+        assert!(maker.hear(host(1), copy(counter), true).await.unwrap().key.is_none(), "{counter}");
+    }
+    let behind = maker.hear(host(1), copy(1), true).await.unwrap();
+    assert_eq!(behind.key.map(|key| key.epoch), Some(2), "at its next contact");
+}
+
+// covers: N14
+#[tokio::test]
+async fn where_no_mail_is_taken_any_more_no_password_is_made_for_one() {
+    let (_ledger, _master, maker) = one();
+    give_key(&maker, host(1)).await;
+    let to = || EmailAddress::parse("alice@example.org").unwrap();
+    for _ in 0..QUEUE_MAX {
+        let letter = NewLetter { to: to(), occasion: vec![], until: NOON + 60, is_urgent: true };
+        maker.tools.outbox.put(letter, NOON);
+    }
+    let mailed = NewPassword { mail: Some(to()), ..wish(host(1)) };
+    assert!(matches!(maker.make(mailed).await, Err(MakeError::TooManyMails)));
+    assert_eq!(maker.make(wish(host(1))).await.unwrap().0.counter, 1, "nothing was made before");
 }

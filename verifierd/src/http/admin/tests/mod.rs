@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::config::Config;
-use crate::http::roles::{ROLES, Right, Verb, right, verbs};
+use crate::http::roles::{Right, Verb, right, verbs};
 use crate::trial::Fob;
 use crate::trial::Trial;
 
@@ -100,7 +100,7 @@ fn the_routes_are_those_of_the_wire_each_with_its_verb() {
 async fn every_route_is_open_to_just_the_roles_that_have_its_verb() {
     let trial = Trial::new().await;
     for Route { verb, method, path, .. } in table::routes().added() {
-        for role in ROLES {
+        for role in Role::ALL {
             let answer = ask(&trial, &caller("ann", role), method.clone(), &filled(path), "").await;
             let denied = answer.0 == StatusCode::FORBIDDEN && message(&answer).contains(DENIAL);
             assert_eq!(

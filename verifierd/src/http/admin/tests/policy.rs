@@ -63,6 +63,7 @@ impl Attempt<'_> {
             tty: None,
             columns: None,
             session: None,
+            offline_grant_until: None,
         };
         trial.service.dialogue.begin(begin, self.host.cloned()).await.unwrap()
     }

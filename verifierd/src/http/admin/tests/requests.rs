@@ -2,8 +2,6 @@ use super::*;
 use crate::access::tests::stand::{Stand, login};
 use crate::access::{How, RequestRecord};
 
-const ROLES: [Role; 5] = [Role::User, Role::Auditor, Role::Helpdesk, Role::Admin, Role::Super];
-
 async fn decide(stand: &Stand, who: &Caller, request: &RequestRecord, what: &str) -> (StatusCode, Value) {
     let body = format!("{{\"number\":{}}}", request.number);
     ask(&stand.trial, who, Method::POST, &format!("/v1/requests/{}/{what}", request.id), &body).await
@@ -46,7 +44,7 @@ async fn an_approver_decides_from_his_own_account_with_the_number() {
 async fn nobody_approves_his_own_request_whatever_his_role_and_root_is_no_person() {
     let stand = Stand::new().await;
     let mine = stand.request("carol", How::Approval).await;
-    for role in ROLES {
+    for role in Role::ALL {
         let answer = decide(
             &stand,
             &Caller { who: Who::Account(4_000_000), ..caller("carol", role) },

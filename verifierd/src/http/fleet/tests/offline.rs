@@ -2,17 +2,19 @@
 
 use data_encoding::BASE64;
 use hyper::{Method, StatusCode};
+use offline_password::universal::Anchor;
 use offline_password::{Asked, HostCode, HostKey, Redeemed, Refusal, Typed};
 use serde_json::{Value, json};
-use wire::offline::OFFLINE_PATH;
+use wire::offline::{OFFLINE_PATH, UNIVERSAL_FROM};
 use zeroize::Zeroizing;
 
 use super::message;
 use super::stand::{Agent, Stand};
+use crate::accounts::UserName;
 use crate::clock::Clock as _;
 use crate::config::Config;
 use crate::hosts::HostId;
-use crate::http::roles::{Caller, Who};
+use crate::http::roles::{Caller, ShownKey, Who};
 use wire::admin::Role;
 
 async fn report(agent: &mut Agent, more: &Value) -> (StatusCode, Value) {
@@ -163,6 +165,144 @@ async fn what_is_turned_off_is_not_made_and_where_a_reason_is_needed_none_is_mad
     assert_eq!((&orders["is_enabled"], &orders["key"]), (&json!(false), &Value::Null));
 }
 
+async fn say(stand: &Stand, who: &Caller, path: &str) -> (StatusCode, Value) {
+    use http_body_util::BodyExt as _;
+    let body = br#"{"why":"a flood"}"#.to_vec();
+    let administration = stand.trial.service.administration.clone();
+    let uri = format!("/v1/universal/{path}").parse().unwrap();
+    let reply = administration.ask(who.clone(), Method::POST, uri, Zeroizing::new(body)).await;
+    let (head, body) = reply.into_parts();
+    (head.status, serde_json::from_slice(&body.collect().await.unwrap().to_bytes()).unwrap())
+}
+
+/// Two persons. Ann has a second account for her work as an administrator.
+async fn persons(stand: &Stand) {
+    for (login, accounts) in [("ann", &["ann", "ann-admin"][..]), ("eve", &["eve"])] {
+        let new = crate::people::NewPerson {
+            login: UserName::new(login).unwrap(),
+            email: crate::people::EmailAddress::parse(&format!("{login}@example.org")).unwrap(),
+            name: None,
+            accounts: Some(accounts.iter().map(|name| UserName::new(name).unwrap()).collect()),
+            role: Role::User,
+            password: None,
+        };
+        let by =
+            crate::people::By { actor: crate::accounts::Actor::administrator("root"), role: Role::Super };
+        stand.trial.service.dialogue.people.clerk().add(new, by).await.unwrap();
+    }
+}
+
+// covers: N8, D10, D11
+#[tokio::test]
+async fn a_universal_password_takes_two_administrators_by_name_and_hosts_are_given_only_what_checks_it() {
+    let stand = Stand::new().await;
+    let web1 = stand.join("web1").await;
+    let mut agent = stand.agent(&web1).await;
+    said(&mut agent, &json!({})).await;
+    let caller =
+        |uid, name: &str, role| Caller { who: Who::Account(uid), name: name.into(), role, key: None };
+    persons(&stand).await;
+    let [ann, eve] = [caller(7, "ann", Role::Admin), caller(8, "eve", Role::Admin)];
+    assert_eq!(said(&mut agent, &json!({"epoch": 1})).await["universal"], Value::Null, "off");
+    for (who, path) in [
+        (caller(9, "dora", Role::Helpdesk), "enable"),
+        (caller(9, "olaf", Role::OfflineAdmin), "release"),
+        (caller(9, "otto", Role::Auditor), "disable"),
+        (caller(0, "root", Role::Super), "enable"),
+    ] {
+        assert_eq!(say(&stand, &who, path).await.0, StatusCode::FORBIDDEN, "{} {path}", who.name);
+    }
+    assert_eq!(say(&stand, &ann, "release").await.0, StatusCode::CONFLICT);
+    let (status, told) = say(&stand, &ann, "enable").await;
+    assert_eq!((status, &told["universal"]["is_on"]), (StatusCode::OK, &json!(false)));
+    // The same person with another uid, or another account.
+    for name in ["ann", "ann-admin"] {
+        let she = caller(77, name, Role::Admin);
+        assert_eq!(say(&stand, &she, "enable").await.0, StatusCode::FORBIDDEN, "{name}");
+    }
+    // A key that somebody else made for eve.
+    let key = Some(ShownKey { name: "x".into(), is_his_own: false });
+    assert_eq!(say(&stand, &Caller { key, ..eve.clone() }, "enable").await.0, StatusCode::FORBIDDEN);
+    // An account of nobody's.
+    assert_eq!(say(&stand, &caller(9, "mallory", Role::Admin), "enable").await.0, StatusCode::FORBIDDEN);
+    assert_eq!(said(&mut agent, &json!({"epoch": 1})).await["universal"], Value::Null);
+    let (status, told) = say(&stand, &eve, "enable").await;
+    assert_eq!((status, &told["universal"]["is_on"]), (StatusCode::OK, &json!(true)), "{told}");
+    assert!(told["password"].is_null());
+    let anchor = said(&mut agent, &json!({"epoch": 1})).await["universal"].clone();
+    let bytes = |name: &str| {
+        <[u8; 16]>::try_from(BASE64.decode(anchor[name].as_str().unwrap().as_bytes()).unwrap()).unwrap()
+    };
+    let hour = anchor["hour"].as_u64().unwrap();
+    let checks = Anchor::new(bytes("fleet"), hour, u128::from_be_bytes(bytes("link")));
+    assert!(say(&stand, &ann, "release").await.1["password"].is_null());
+    let (_, told) = say(&stand, &eve, "release").await;
+    let password = told["password"].as_str().expect("a password").to_owned();
+    let now = stand.trial.clock.now();
+    let typed = Typed::read(&password).unwrap();
+    assert!(checks.is_right(&typed, now) && !checks.is_right(&typed, now + 3_600));
+    // What a host tells of its use is on record once, however often it is told.
+    let used = |number: u64| json!({"counter": UNIVERSAL_FROM | number, "user": "bob", "service": "sshd", "at": now, "until": now + 9});
+    for uses in [vec![used(4)], vec![used(4), used(6)], vec![used(6)]] {
+        let noted =
+            said(&mut agent, &json!({"epoch": 1, "uses": uses})).await["noted"].as_array().map(Vec::len);
+        assert_eq!(noted, Some(uses.len()));
+    }
+    let records = stand.trial.audit();
+    assert_eq!(records.iter().filter(|record| record.event == "offline_universal_used").count(), 2);
+    let released =
+        records.iter().find(|record| record.event == "offline_universal_released").expect("a record");
+    assert!(
+        released.detail.as_deref().is_some_and(|told| told.contains("asked for by ann (admin): a flood")),
+        "{released:?}"
+    );
+    assert!(records.iter().all(|record| !format!("{record:?}").contains(&password)));
+}
+
+// covers: N8, D11
+#[tokio::test]
+async fn a_universal_password_can_be_hidden_from_all_but_those_who_may_do_everything() {
+    let stand = Stand::new().await;
+    let web1 = stand.join("web1").await;
+    let mut agent = stand.agent(&web1).await;
+    said(&mut agent, &json!({})).await;
+    persons(&stand).await;
+    let caller =
+        |uid, name: &str, role| Caller { who: Who::Account(uid), name: name.into(), role, key: None };
+    let [ann, eve] = [caller(7, "ann", Role::Admin), caller(8, "eve", Role::Admin)];
+    for who in [&ann, &eve] {
+        assert_eq!(say(&stand, who, "enable").await.0, StatusCode::OK);
+    }
+    let text = format!("{}\n[offline]\nuniversal_visible_to = \"super\"", super::stand::FLEET);
+    stand.trial.service.dialogue.config.store(Config::parse(&text).unwrap().into());
+    for path in ["enable", "release", "disable"] {
+        let (status, told) = say(&stand, &ann, path).await;
+        assert!(status == StatusCode::FORBIDDEN && message(&told).contains("does not permit this"), "{told}");
+    }
+    assert_eq!(ask(&stand, Method::GET, "/v1/universal", &Value::Null).await.0, StatusCode::FORBIDDEN);
+    let [ann, eve] = [ann, eve].map(|caller| Caller { role: Role::Super, ..caller });
+    assert_eq!(say(&stand, &eve, "disable").await.1["universal"]["is_on"], json!(true));
+    assert_eq!(say(&stand, &ann, "disable").await.1["universal"]["is_on"], json!(false));
+    assert_eq!(said(&mut agent, &json!({"epoch": 1})).await["universal"], Value::Null);
+}
+
+// covers: D09
+#[tokio::test]
+async fn nothing_is_made_for_a_host_that_was_revoked() {
+    let stand = Stand::new().await;
+    let web1 = stand.join("web1").await;
+    let mut agent = stand.agent(&web1).await;
+    said(&mut agent, &json!({})).await;
+    said(&mut agent, &json!({"epoch": 1})).await;
+    let wish = json!({"host": "web1", "scope": "all_services", "valid_for": "1h"});
+    assert_eq!(ask(&stand, Method::POST, "/v1/offline", &wish).await.0, StatusCode::OK);
+    assert_eq!(ask(&stand, Method::POST, "/v1/hosts/web1/revoke", &Value::Null).await.0, StatusCode::OK);
+    let (status, told) = ask(&stand, Method::POST, "/v1/offline", &wish).await;
+    assert!(status == StatusCode::CONFLICT && message(&told).contains("web1 was revoked"), "{told}");
+    let shown = ask(&stand, Method::GET, "/v1/offline/1-1@web1", &Value::Null).await.1;
+    assert_eq!(shown["state"], "void");
+}
+
 // covers: D09
 #[tokio::test]
 async fn a_report_with_anything_out_of_bounds_is_refused() {
@@ -185,4 +325,35 @@ async fn a_report_with_anything_out_of_bounds_is_refused() {
         assert_eq!(status, StatusCode::BAD_REQUEST, "{more}: {told}");
     }
     assert!(stand.trial.audit().iter().all(|record| !record.event.starts_with("offline")));
+}
+
+// covers: N14
+#[tokio::test]
+async fn a_password_that_is_mailed_is_in_no_answer_and_needs_a_mail_server_and_an_address() {
+    let stand = Stand::new().await;
+    let web1 = stand.join("web1").await;
+    let mut agent = stand.agent(&web1).await;
+    said(&mut agent, &json!({})).await;
+    said(&mut agent, &json!({"epoch": 1})).await;
+    let wish = |to: &str| json!({"host": "web1", "scope": "all_services", "valid_for": "15m", "mail": to});
+    let (status, told) = ask(&stand, Method::POST, "/v1/offline", &wish("alice@example.org")).await;
+    assert!(status == StatusCode::CONFLICT && message(&told).contains("no mail server"), "{told}");
+    let mail = "[mail]\nserver = \"127.0.0.1:9\"\ntls = \"none\"\nfrom = \"postern@example.org\"";
+    let config = Config::parse(&format!("{}\n{mail}", super::stand::FLEET)).unwrap();
+    stand.trial.service.dialogue.config.store(config.into());
+    for to in ["", "alice", "alice@example.org, eve@example.org", "a@b.c\r\nBcc: eve@example.org"] {
+        let (status, told) = ask(&stand, Method::POST, "/v1/offline", &wish(to)).await;
+        assert!(
+            status == StatusCode::BAD_REQUEST && message(&told).contains("e-mail address"),
+            "{to:?} {told}"
+        );
+    }
+    assert!(stand.trial.service.outbox.figures().waiting == 0, "nothing was made");
+    let (status, told) = ask(&stand, Method::POST, "/v1/offline", &wish("alice@example.org")).await;
+    assert_eq!((status, &told["password"]), (StatusCode::OK, &Value::Null));
+    let expected = json!({"to": "alice@example.org", "state": "waiting"});
+    assert_eq!((&told["made"]["id"], &told["made"]["mail"]), (&json!("1-1@web1"), &expected));
+    assert_eq!(stand.trial.service.outbox.figures().waiting, 1);
+    let made = stand.trial.audit().into_iter().find(|record| record.event == "offline_password_made");
+    assert!(made.unwrap().detail.unwrap().ends_with("mailed to alice@example.org"));
 }
