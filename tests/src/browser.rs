@@ -64,7 +64,7 @@ const GREY: &str = "return (async (text) => {
 })(arguments[0])";
 
 /// The browser's pages about itself, such as the one that it begins with.
-const OWN_PAGES: &str = "chrome://";
+const OWN_PAGES: [&str; 2] = ["chrome://", "chrome-untrusted://"];
 
 /// The next driver's port: a port that was given back is not taken again.
 static PORT: AtomicU16 = AtomicU16::new(9515);
@@ -367,7 +367,8 @@ impl Browser {
     /// When the browser has ended.
     pub fn console(&self) -> Vec<String> {
         let entries = self.wait(self.session().browser_log()).expect("the console");
-        let said = entries.into_iter().filter(|entry| !entry.message.contains(OWN_PAGES));
+        let said =
+            entries.into_iter().filter(|entry| !OWN_PAGES.iter().any(|own| entry.message.contains(own)));
         said.map(|entry| format!("{} {}", entry.level, entry.message)).collect()
     }
 
@@ -380,7 +381,8 @@ impl Browser {
         let address = |text: &str| {
             let event: Value = serde_json::from_str(text).expect("an event");
             let (method, parameters) = (&event["message"]["method"], &event["message"]["params"]);
-            let is_own = parameters["documentURL"].as_str().is_some_and(|page| page.starts_with(OWN_PAGES));
+            let page = parameters["documentURL"].as_str().unwrap_or_default();
+            let is_own = OWN_PAGES.iter().any(|own| page.starts_with(own));
             let is_request = method == "Network.requestWillBeSent" && !is_own;
             is_request.then(|| parameters["request"]["url"].as_str().expect("an address").to_owned())
         };
