@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
 /// One compiled test program.
+#[derive(Clone)]
 pub struct TestProgram {
     /// `login` for tests/tests/login.rs, the crate's name for unit tests.
     pub name: String,
@@ -105,12 +106,21 @@ pub fn fault_module() -> Result<()> {
 /// When cargo fails.
 pub fn test_programs(packages: &[&str]) -> Result<Vec<TestProgram>> {
     let mut command = cargo();
-    command.args(["test", "--no-run", "--locked", "--message-format=json-render-diagnostics"]);
+    command.arg("test");
     for package in packages {
         command.args(["-p", package]);
     }
+    test_programs_of(&mut command)
+}
+
+/// Builds what a `cargo test` would run.
+///
+/// # Errors
+/// When cargo fails.
+pub fn test_programs_of(command: &mut Command) -> Result<Vec<TestProgram>> {
+    command.args(["--no-run", "--locked", "--message-format=json-render-diagnostics"]);
     let output = command.stderr(std::process::Stdio::inherit()).output().context("cannot run cargo")?;
-    ensure!(output.status.success(), "cargo could not build the tests of {}", packages.join(", "));
+    ensure!(output.status.success(), "{command:?} could not build the tests");
     let mut programs = Vec::new();
     for line in String::from_utf8(output.stdout).context("cargo's messages")?.lines() {
         let message: Message = serde_json::from_str(line).context("a message of cargo")?;

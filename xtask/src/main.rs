@@ -98,7 +98,7 @@ fn run(command: Command) -> Result<()> {
 
 fn run_mutants(only: Option<&str>) -> Result<()> {
     let mut tally = tally::Tally::default();
-    mutants::run(mutants::Which::Named(only.unwrap_or_default()), &mut tally)?;
+    mutants::run(only.unwrap_or_default(), &mut tally)?;
     anyhow::ensure!(tally.failed == 0, "{} mutants were not caught", tally.failed);
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::{Context as _, Result, ensure};
 
 use crate::build::{self, TestProgram};
-use crate::mutants::{self, Which};
+use crate::mutants;
 use crate::packages::{self, Need};
 use crate::steps::Steps;
 use crate::tally::Tally;
@@ -50,7 +50,7 @@ pub fn run() -> Result<()> {
         sandbox::ensure_possible()?;
         run_sandboxed(&programs.context("the tests are not built")?, &mut tally)
     });
-    let _ = steps.run("mutants", || mutants::run(Which::First, &mut tally));
+    let _ = steps.run("mutants", || mutants::run("", &mut tally));
     let _ = steps.run("the machine is as it was", || witness?.compare());
 
     steps.print_timings();
