@@ -4,7 +4,8 @@ Arguments: the port, the folder in which each mail is written as one file of JSO
 the next ones are met, and maybe a certificate and its key (PEM), without which STARTTLS is not offered.
 
 Moods: "accept"; "later" (451) and "never" (550) to the recipient; "mute" takes the connection and says nothing;
-"tarpit" takes the mail and says nothing; "lose" takes the mail, keeps it and hangs up.
+"tarpit" takes the mail and says nothing; "lose" takes the mail, keeps it and hangs up; "quote" (554) and "babble" (554 in
+bytes that are no UTF-8) keep it and refuse it with its own words.
 """
 
 import asyncio
@@ -60,6 +61,16 @@ class Handler:
             "encrypted": session.ssl is not None,
             "user": (session.auth_data or b"").decode() or None,
         })
+        words = " ".join(part("plain").split())
+        if mood() in ("quote", "babble"):
+            note("refused", {"to": envelope.rcpt_tos[0], "answer": words})
+        if mood() == "quote":
+            # 512 bytes are the longest reply of RFC 5321; the words may be anywhere in the mail.
+            lines = [words[at:at + 400] for at in range(0, len(words), 400)]
+            return "".join("554-5.7.1 %s\r\n" % line for line in lines) + "554 5.7.1 that was it"
+        if mood() == "babble":
+            server.transport.write(b"554 \xff " + words.encode()[:400] + b"\r\n")
+            server.transport.close()
         if mood() == "lose":
             server.transport.abort()
         if mood() == "tarpit":

@@ -36,7 +36,7 @@ pub enum Exit {
 pub enum Failure {
     #[error("{problem}")]
     Usage { problem: &'static str },
-    #[error("{found} hosts are meant: name one with --host, or up to {most} with --group")]
+    #[error("{} meant: name one with --host, or up to {most} that have joined with --group", hosts(*found))]
     HostsMeant { found: usize, most: usize },
     #[error("--serial: {problem}")]
     UnfitSerial { problem: pskc::Problem },
@@ -177,6 +177,14 @@ impl Failure {
             cause = error.source();
         }
         line
+    }
+}
+
+fn hosts(found: usize) -> String {
+    match found {
+        0 => "no host is".into(),
+        1 => "one host is".into(),
+        _ => format!("{found} hosts are"),
     }
 }
 

@@ -78,6 +78,7 @@ pub mod sshd;
 pub mod staff;
 pub mod terminal;
 pub mod time;
+pub mod traces;
 pub mod verifier;
 pub mod verify_socket;
 pub mod witness;

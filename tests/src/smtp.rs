@@ -32,6 +32,10 @@ pub enum Mood {
     Tarpit,
     /// Takes the mail, keeps it, and hangs up.
     Lose,
+    /// Keeps the mail, and refuses it with its own words (554).
+    Quote,
+    /// The same in bytes that are no UTF-8.
+    Babble,
 }
 
 impl Mood {
@@ -43,6 +47,8 @@ impl Mood {
             Self::Mute => "mute",
             Self::Tarpit => "tarpit",
             Self::Lose => "lose",
+            Self::Quote => "quote",
+            Self::Babble => "babble",
         }
     }
 }

@@ -5,7 +5,8 @@ use system_tests::machine::Machine;
 use system_tests::persons::{AUTOMATIC, add, approved_by, ask_automatically, ask_for_approval};
 use system_tests::postern;
 use system_tests::smtp::{Mail, Mood, Shows, SmtpServer, expect_failures, failures};
-use system_tests::verifier::{Verifier, config, log_text};
+use system_tests::traces::{files, holds};
+use system_tests::verifier::{STATE, Verifier, config, log_text};
 use wire::login::Verdict;
 
 const ALICE: &str = "alice@example.org";
@@ -112,6 +113,61 @@ fn a_server_that_refuses_is_asked_again_and_one_that_will_never_take_it_is_not()
     server.set(Mood::Accept);
     verifier.clock.advance(600);
     assert_eq!((server.refused().len(), server.mails().len()), (3, 1), "it was tried again");
+}
+
+// covers: C13, C14
+#[test]
+fn a_server_that_quotes_what_it_refuses_puts_no_password_on_record() {
+    let _machine = Machine::without_module();
+    let (mut server, verifier) = prepare(AUTOMATIC, &["alice", "bob"]);
+    server.start(Shows::Right);
+    server.set(Mood::Quote);
+    ask_automatically("alice");
+    server.expect_refused(1);
+    expect_failures(1);
+    // What it says of this one cannot be read: the mail is tried again.
+    server.set(Mood::Babble);
+    ask_automatically("bob");
+    server.expect_refused(2);
+    expect_failures(2);
+    server.set(Mood::Accept);
+    verifier.clock.advance(60);
+    let hers =
+        server.mails().into_iter().find(|mail| mail.recipients == [ALICE]).expect("one that was refused");
+    let his = server.expect(2, "bob@example.org");
+    let trail = system_tests::time::wait_for("the failure in the audit trail", || {
+        let trail = postern::audit();
+        trail.iter().any(|record| record.event == "mail_failed").then_some(trail)
+    });
+    let failed: Vec<_> = trail.iter().filter(|record| record.event == "mail_failed").collect();
+    let [failed] = &failed[..] else { panic!("{failed:?}") };
+    let detail = failed.detail.as_deref().unwrap_or_default();
+    assert!(detail.starts_with("request ") && detail.contains("to alice@example.org: "), "{detail}");
+    assert!(detail.ends_with("the mail server refused: 554 5.7.1"), "{detail}");
+    assert_eq!(failed.user.as_deref(), Some("alice"));
+    verifier.expect_log("what the mail server answers is not SMTP");
+    let mut places = files(STATE);
+    let texts = [
+        ("the log", log_text()),
+        ("the trail", format!("{trail:?}")),
+        ("what `postern request list` shows", postern::done(&["--json", "request", "list"])),
+    ];
+    places.extend(texts.map(|(place, text)| (place.to_owned(), text.into_bytes())));
+    assert!(places.values().any(|bytes| holds(bytes, "5.7.1")), "the store was not read");
+    for mail in [&hers, &his] {
+        let password = mail.password().expect("a password");
+        assert!(
+            server.refused().iter().any(|refused| refused.answer.contains(password)),
+            "it was not quoted"
+        );
+        for (place, bytes) in &places {
+            for text in [password, &password.replace('-', "")] {
+                assert!(!holds(bytes, text), "an issued password is in {place}");
+            }
+        }
+    }
+    // Hers is still good: that is why it must stand nowhere.
+    expect_opens(&hers);
 }
 
 // covers: C14

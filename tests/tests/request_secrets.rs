@@ -1,10 +1,6 @@
 //! Where an issued password is to be found, and a person's own, and the number that an approver is told: in the mail and at
 //! the prompt, and in nothing that is kept, logged or shown to others.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
-
 use system_tests::flows::{LOGGED_IN, SAY_WHO, answer_all, ssh_outcome};
 use system_tests::machine::{ALICE, BOB, Machine};
 use system_tests::persons::{AUTOMATIC, PASSWORD, add};
@@ -13,28 +9,9 @@ use system_tests::site::{
 };
 use system_tests::smtp::Mail;
 use system_tests::terminal::Terminal;
+use system_tests::traces::{files, holds};
 use system_tests::verifier::{STATE, log_text};
 use system_tests::{postern, sshd, witness};
-
-/// Files of a folder and of those in it.
-fn files(folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
-    for entry in fs::read_dir(folder).expect("a folder").flatten() {
-        let path = entry.path();
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => files(&path, found),
-            // Read as bytes: it is a data base, and its log.
-            Ok(kind) if kind.is_file() => {
-                found.insert(path.display().to_string(), fs::read(&path).expect("a file"));
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Whether bytes hold a text in any case.
-fn holds(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
-}
 
 /// Types a mailed password, and is in.
 #[track_caller]
@@ -78,9 +55,8 @@ fn passwords_and_numbers_are_in_no_log_file_argument_or_environment_and_in_no_ap
     site.add("carol");
     let ((passwords, number), seen) = witness::watch(|| both_ways(&mut site));
 
-    let mut places = BTreeMap::new();
-    files(Path::new(STATE), &mut places);
-    files(Path::new("/etc/postern"), &mut places);
+    let mut places = files(STATE);
+    places.extend(files("/etc/postern"));
     assert!(places.values().any(|bytes| holds(bytes, "bob@example.org")), "the store was not read");
     let trail = format!("{:?}", postern::audit());
     assert!(trail.contains("the disk is full"));

@@ -1,8 +1,8 @@
 //! `postern offline`: passwords that a host checks alone.
 
 use wire::admin::{
-    Host, HostList, HostState, MadeOfflinePassword, NewOfflinePassword, OfflinePassword, OfflinePasswordList,
-    OfflineScope, SteppedUniversal, Universal, UniversalStep, UniversalWish,
+    Host, HostList, HostState, MadeOfflinePassword, MailProgress, NewOfflinePassword, OfflinePassword,
+    OfflinePasswordList, OfflineScope, SteppedUniversal, Universal, UniversalStep, UniversalWish,
 };
 use zeroize::Zeroize;
 
@@ -224,8 +224,9 @@ fn properties(password: &OfflinePassword) -> Vec<(&'static str, String)> {
 
 fn rows(passwords: &[OfflinePassword]) -> String {
     table::list(
-        ["ID", "USER", "FOR", "LETS IN", "UNTIL (HOST)", "STATE", "MADE BY"],
+        ["ID", "USER", "FOR", "LETS IN", "UNTIL (HOST)", "STATE", "MAIL", "MADE BY"],
         passwords.iter().map(|password| {
+            let mail = password.mail.as_ref().and_then(|mail| mail.state);
             [
                 password.id.clone(),
                 or_dash(password.user.as_deref()),
@@ -233,6 +234,7 @@ fn rows(passwords: &[OfflinePassword]) -> String {
                 password.lets_in(),
                 password.until.host.clone(),
                 password.state.word().to_owned(),
+                or_dash(mail.map(MailProgress::words)),
                 short(&password.made_by),
             ]
         }),

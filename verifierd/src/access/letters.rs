@@ -13,7 +13,7 @@ use super::record::{Ending, RequestId, RequestRecord, Standing, Way};
 use crate::audit::rfc3339;
 use crate::clock::UnixTime;
 use crate::config::{Config, Profile};
-use crate::mail::{Letter, Letters};
+use crate::mail::{Letter, Letters, Subject};
 
 /// What a mail is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +119,13 @@ struct Facts {
 }
 
 impl Letters for AccessLetters {
+    fn subject(&self, occasion: &[u8]) -> Option<Subject> {
+        let Occasion { request, about: _ } = serde_json::from_slice(occasion).ok()?;
+        let item = self.shelf.find(request)?;
+        let host = item.record.host.as_ref().map(|host| host.name.to_string());
+        Some(Subject { what: format!("request {request}"), host, user: Some(item.record.user.clone()) })
+    }
+
     fn write(&self, occasion: &[u8], _now: UnixTime) -> Option<Letter> {
         let Occasion { request, about } = serde_json::from_slice(occasion).ok()?;
         let item = self.shelf.find(request)?;

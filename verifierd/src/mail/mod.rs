@@ -84,8 +84,22 @@ impl fmt::Debug for Letter {
     }
 }
 
+/// What a mail is about, for records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// What: `request ABCD`.
+    pub what: String,
+    /// At which host of the fleet.
+    pub host: Option<String>,
+    /// For which account.
+    pub user: Option<String>,
+}
+
 /// Writes mails.
 pub trait Letters: fmt::Debug + Send + Sync {
+    /// What a mail on an occasion is about; `None` where nobody knows any more, or somebody else writes of it.
+    fn subject(&self, occasion: &[u8]) -> Option<Subject>;
+
     /// What to say on an occasion; `None` where there is nothing to say any more, or somebody else writes of it.
     fn write(&self, occasion: &[u8], now: UnixTime) -> Option<Letter>;
 }
@@ -357,11 +371,16 @@ impl Outbox {
     async fn give_up(&self, mut record: MailRecord, why: String) {
         self.failed.fetch_add(1, Ordering::Relaxed);
         let now = self.tools.clock.now();
+        let subject = self.tools.letters.iter().find_map(|letters| letters.subject(&record.occasion));
+        let Subject { what, host, user } = subject.unwrap_or_default();
+        let of = if what.is_empty() { what } else { format!("{what}, ") };
         let event = AuditRecord {
             at: rfc3339(now),
             event: "mail_failed".into(),
             reason: "not_sent".into(),
-            detail: Some(format!("to {}: {why}", record.to)),
+            detail: Some(format!("{of}to {}: {why}", record.to)),
+            host,
+            user,
             ..AuditRecord::default()
         };
         record.state = Stored::Failed { at: now, why };

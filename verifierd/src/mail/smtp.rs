@@ -29,7 +29,7 @@ const STEP_MAX: Duration = Duration::from_secs(20);
 /// How long the whole of it may take.
 pub const CONVERSATION_MAX: Duration = Duration::from_secs(60);
 
-/// Longest part of what a server says that is kept.
+/// Longest line of why a mail was not handed in.
 const WHY_CHARACTERS_MAX: usize = 200;
 
 /// Why a mail was not handed in.
@@ -91,7 +91,8 @@ fn concerns_us(code: Code) -> bool {
     matches!(u16::from(code), 530 | 534 | 535 | 538)
 }
 
-/// What went wrong, and what the server or the system said of it.
+/// What went wrong. What the system said of it is repeated; of what the server said, only its codes: many a server quotes
+/// the mail that it refuses, and with it the password.
 fn said(error: &lettre::transport::smtp::Error) -> String {
     let mut cause: &(dyn Error + 'static) = error;
     while let Some(next) = cause.source() {
@@ -100,13 +101,15 @@ fn said(error: &lettre::transport::smtp::Error) -> String {
             break;
         }
     }
+    let system = cause.downcast_ref::<io::Error>();
     // That is what a handshake that fails is.
-    let is_handshake =
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidData);
+    let is_handshake = system.and_then(io::Error::get_ref).is_some_and(|inner| inner.is::<rustls::Error>());
     let what = if error.is_timeout() {
         "the mail server does not answer in time"
     } else if error.is_tls() || is_handshake {
         "the connection to the mail server cannot be encrypted"
+    } else if error.is_response() || system.is_some_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+        return "what the mail server answers is not SMTP".into();
     } else if error.is_permanent() {
         "the mail server refused"
     } else if error.is_transient() {
@@ -117,9 +120,21 @@ fn said(error: &lettre::transport::smtp::Error) -> String {
         "the mail server cannot be reached"
     };
     match error.status() {
-        Some(code) => format!("{what}: {code} {cause}"),
+        Some(code) => format!("{what}: {code}{}", enhanced(code, &cause.to_string())),
         None => format!("{what}: {cause}"),
     }
+}
+
+/// The enhanced status code that a reply begins with, after a space; nothing where it begins with none. Source: RFC 2034,
+/// section 4, and RFC 3463, section 2: a class, a subject and a detail, the latter of one to three digits.
+fn enhanced(code: Code, reply: &str) -> String {
+    let word = reply.split(' ').next().unwrap_or_default();
+    let mut parts = word.split('.');
+    let is_class = parts.next().is_some_and(|class| class == code.severity.to_string());
+    let is_number =
+        |part: &str| matches!(part.len(), 1..=3) && part.bytes().all(|byte| byte.is_ascii_digit());
+    let are_numbers = [parts.next(), parts.next()].into_iter().all(|part| part.is_some_and(is_number));
+    if is_class && are_numbers && parts.next().is_none() { format!(" {word}") } else { String::new() }
 }
 
 /// Hands a mail in. One that was handed in before and comes again has the same id, so whoever gets both sees one.
@@ -222,15 +237,25 @@ mod tests {
     use crate::config::Config;
     use crate::mail::{MailId, NewLetter};
     use crate::people::EmailAddress;
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::TcpListener;
 
-    fn written(subject: &str, text: &str) -> String {
-        let config = "version = 1\n[mail]\nserver = \"smtp.example.org:587\"\nfrom = \"Postern <postern@example.org>\"";
-        let config = Config::parse(config).unwrap().mail.unwrap();
+    fn mail_config(server: &str) -> MailConfig {
+        let config =
+            format!("version = 1\n[mail]\nserver = \"{server}\"\nfrom = \"Postern <postern@example.org>\"");
+        Config::parse(&config).unwrap().mail.unwrap()
+    }
+
+    fn letter(subject: &str, text: &str) -> (MailRecord, Letter) {
         let to = EmailAddress::parse("alice@example.org").unwrap();
         let new = NewLetter { to, occasion: vec![], until: 0, is_urgent: false };
         let (text, html) = (Zeroizing::new(text.to_owned()), Zeroizing::new(format!("<p>{text}</p>")));
-        let letter = Letter { subject: subject.into(), text, html };
-        let message = message(&config, &MailRecord::new(MailId(7), new), &letter, 1_800_000_000).unwrap();
+        (MailRecord::new(MailId(7), new), Letter { subject: subject.into(), text, html })
+    }
+
+    fn written(subject: &str, text: &str) -> String {
+        let (record, letter) = letter(subject, text);
+        let message = message(&mail_config("smtp.example.org:587"), &record, &letter, 1_800_000_000).unwrap();
         assert_eq!(
             message.envelope().to().iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["alice@example.org"]
@@ -264,6 +289,75 @@ mod tests {
         let mail = written("hello", &format!("\r\n.\r\nMAIL FROM:<x>\r\n\u{e9}{}", "x".repeat(5_000)));
         assert!(mail.split("\r\n").all(|line| line.len() <= 998), "RFC 5322, section 2.1.1");
         assert!(mail.is_ascii());
+    }
+
+    /// Takes one mail, and says something of it.
+    async fn meet(server: TcpListener, says: &[u8]) {
+        let (connection, _) = server.accept().await.unwrap();
+        let mut connection = BufReader::new(connection);
+        connection.write_all(b"220 here\r\n").await.unwrap();
+        let (mut line, mut is_mail) = (String::new(), false);
+        while connection.read_line(&mut line).await.unwrap() > 0 {
+            let answer = match line.trim_end() {
+                "." => says,
+                _ if is_mail => b"",
+                "DATA" => b"354 go on\r\n",
+                _ => b"250 taken\r\n",
+            };
+            is_mail = (is_mail || line.starts_with("DATA")) && line != ".\r\n";
+            line.clear();
+            connection.write_all(answer).await.unwrap();
+        }
+    }
+
+    // covers: C13
+    #[tokio::test]
+    async fn what_a_server_says_is_not_repeated() {
+        for (says, told) in [
+            (&b"554 5.7.1 spam: AAAAA-BBBBB\r\n"[..], "the mail server refused: 554 5.7.1"),
+            (b"451-AAAAA-BBBBB\r\n451 later\r\n", "the mail server refused for now: 451"),
+            (b"554 \xff AAAAA-BBBBB\r\n", "what the mail server answers is not SMTP"),
+            (b"AAAAA-BBBBB\r\n", "what the mail server answers is not SMTP"),
+            (b"650 AAAAA-BBBBB\r\n", "what the mail server answers is not SMTP"),
+            (b"554-AAAAA-BBBBB\r\n451 AAAAA-BBBBB\r\n", "what the mail server answers is not SMTP"),
+        ] {
+            let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let at = server.local_addr().unwrap().to_string();
+            let config = MailConfig { tls: MailTls::None, ..mail_config(&at) };
+            let (record, letter) = letter("hello", "AAAAA-BBBBB");
+            let sending = send(&config, &record, &letter, 1_800_000_000);
+            let (sent, ()) = tokio::join!(sending, meet(server, says));
+            assert_eq!(sent.unwrap_err().line(), told, "{says:?}");
+        }
+    }
+
+    // covers: C13
+    #[test]
+    fn of_what_a_server_says_only_its_codes_are_kept() {
+        use lettre::transport::smtp::response::Response;
+        let kept = |reply: &str| {
+            let reply: Response = format!("{reply}\r\n").parse().unwrap();
+            let words = reply.message().collect::<Vec<_>>().join(" ");
+            format!("{}{}", reply.code(), enhanced(reply.code(), &words))
+        };
+        for (reply, codes) in [
+            ("554 5.7.1 not taken: AAAAA-BBBBB", "554 5.7.1"),
+            ("554-5.7.1 not taken:\r\n554 5.7.1 AAAAA-BBBBB", "554 5.7.1"),
+            ("451 4.3.0", "451 4.3.0"),
+            ("550 5.123.456 x", "550 5.123.456"),
+            ("550 12345-67890 is in it", "550"),
+            ("550 1.2.3", "550"),
+            ("550 4.7.1 of another class", "550"),
+            ("550 5.1234.1", "550"),
+            ("550 5.7", "550"),
+            ("550 5.7.1.9", "550"),
+            ("550 5.7.1AAAAA-BBBBB", "550"),
+            ("550 5..1", "550"),
+            ("550 5.7.\u{0663}", "550"),
+            ("550 ", "550"),
+        ] {
+            assert_eq!(kept(reply), codes, "{reply:?}");
+        }
     }
 
     // covers: C14

@@ -11,6 +11,11 @@ const NOON: UnixTime = 1_800_000_000;
 struct Nobody;
 
 impl Letters for Nobody {
+    fn subject(&self, occasion: &[u8]) -> Option<Subject> {
+        let host = Some("web1".into());
+        (occasion == b"hello").then(|| Subject { what: "a greeting".into(), host, user: None })
+    }
+
     fn write(&self, _: &[u8], _: UnixTime) -> Option<Letter> {
         None
     }
@@ -63,6 +68,9 @@ async fn a_mail_is_kept_until_it_is_sent_or_given_up_also_by_the_next_daemon() {
     let line = ledger.audit_after(0, 10).unwrap();
     let record = audit::record(&line[0]);
     assert_eq!((record.event.as_str(), record.reason.as_str()), ("mail_failed", "not_sent"));
+    assert_eq!((record.host.as_deref(), record.user), (Some("web1"), None));
+    let detail = record.detail.unwrap();
+    assert!(detail.starts_with("a greeting, to alice@example.org: "), "{detail}");
     assert!(matches!(outbox(&ledger, &clock).state(id), Some(MailState::Failed { .. })));
 }
 

@@ -12,8 +12,8 @@ use wire::admin::OfflineState;
 use super::record::PasswordRecord;
 use super::shelf::Shelf;
 use crate::clock::UnixTime;
-use crate::hosts::{HostId, Registrar};
-use crate::mail::{Letter, Letters};
+use crate::hosts::{Host, HostId, Registrar};
+use crate::mail::{Letter, Letters, Subject};
 
 /// What a letter is written from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,14 +68,32 @@ struct Page<'a> {
 
 /// What is said of it.
 struct Facts {
+    /// Whether it is for one user: then he gets it, as far as anybody knows.
+    is_his: bool,
     host: String,
     lines: Vec<(&'static str, String)>,
 }
 
-impl Letters for OfflineLetters {
-    fn write(&self, occasion: &[u8], _now: UnixTime) -> Option<Letter> {
+impl OfflineLetters {
+    fn find(&self, occasion: &[u8]) -> Option<(Arc<PasswordRecord>, Arc<Host>)> {
         let Occasion { offline_password: (host, epoch, counter) } = serde_json::from_slice(occasion).ok()?;
-        let (record, host) = (self.shelf.find(host, epoch, counter)?, self.registrar.hosts().find(host)?);
+        Some((self.shelf.find(host, epoch, counter)?, self.registrar.hosts().find(host)?))
+    }
+}
+
+impl Letters for OfflineLetters {
+    fn subject(&self, occasion: &[u8]) -> Option<Subject> {
+        let (record, host) = self.find(occasion)?;
+        let name = &host.record.name;
+        Some(Subject {
+            what: format!("offline password {}", record.id(name)),
+            host: Some(name.to_string()),
+            user: record.user.clone(),
+        })
+    }
+
+    fn write(&self, occasion: &[u8], _now: UnixTime) -> Option<Letter> {
+        let (record, host) = self.find(occasion)?;
         let told = self.shelf.told(&host, &record);
         if told.state != OfflineState::Open {
             return None;
@@ -91,10 +109,11 @@ impl Letters for OfflineLetters {
             ("Made by", told.made_by.clone()),
         ];
         lines.extend(told.why.clone().map(|why| ("Why", why)));
-        let facts = Facts { host: told.host, lines };
+        let facts = Facts { is_his: told.user.is_some(), host: told.host, lines };
         let (facts, password) = (&facts, password.expose());
+        let whose = if facts.is_his { "Your" } else { "An" };
         Letter::of(
-            format!("Your offline password for {}", facts.host),
+            format!("{whose} offline password for {}", facts.host),
             &Text { facts, password },
             &Page { facts, password },
         )

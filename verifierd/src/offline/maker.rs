@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use ledger::{Change, Claim, ClaimId, CredentialId, Entry, Ledger, Outcome, Refusal};
 use offline_password::{COUNTERS_AHEAD_MAX, Grant, HostKey, OfflinePassword, Purpose, Term};
-use wire::admin::OfflineMail;
+use wire::admin::{MailProgress, OfflineMail, OfflineState};
 
 pub use hear::{Heard, Said};
 
@@ -65,13 +65,13 @@ pub enum MakeError {
         /// Its counter.
         counter: u64,
     },
-    /// It was revoked before, or what it gave is over.
-    #[error("offline password {counter} of {host} is over already")]
+    /// Nothing is left to revoke.
+    #[error("offline password {id} {why}")]
     NotOpen {
-        /// Which host.
-        host: String,
-        /// Its counter.
-        counter: u64,
+        /// Which.
+        id: String,
+        /// Why.
+        why: &'static str,
     },
     /// The store did not take it.
     #[error("the store did not take the change: {outcome:?}")]
@@ -189,10 +189,16 @@ impl Maker {
     }
 
     /// How the mail with a password stands; none where it was told to whoever made it.
-    pub fn mail(&self, record: &PasswordRecord) -> Option<OfflineMail> {
+    ///
+    /// * `state`: how the password itself does. The mail with one that opens nothing is not sent any more, though it still
+    ///   waits for its next try.
+    pub fn mail(&self, record: &PasswordRecord, state: OfflineState) -> Option<OfflineMail> {
         let MailedTo { to, mail } = record.mailed.as_ref()?;
-        let state = self.tools.outbox.state(*mail).map(|state| state.progress());
-        Some(OfflineMail { to: to.clone(), state })
+        let progress = self.tools.outbox.state(*mail).map(|known| match known.progress() {
+            MailProgress::Waiting if state != OfflineState::Open => MailProgress::Failed,
+            progress => progress,
+        });
+        Some(OfflineMail { to: to.clone(), state: progress })
     }
 
     /// Makes a password, and tells it once.
@@ -228,7 +234,7 @@ impl Maker {
             let record = PasswordRecord::new(host.id, known.epoch, &grant, (by.clone(), why.clone()), now);
             let (record, letter) = self.addressed(record, mail.as_ref(), now);
             let mut told =
-                format!("password {next} under key {}, {:?}, {:?}", known.epoch, record.reach, record.time);
+                format!("password {next} under key {}, for {}, {}", known.epoch, record.reach, record.time);
             if let Some(to) = &mail {
                 told.push_str(&format!(", mailed to {to}"));
             }
@@ -291,15 +297,15 @@ impl Maker {
             let known = known.ok_or_else(|| MakeError::NoSuchPassword { host: name(), counter })?;
             let now = this.tools.clock.now();
             let is_present = this.shelf.epoch(&host) == Some(epoch);
+            let over = |why| MakeError::NotOpen { id: known.id(&host.name), why };
             let record = match &known.standing {
-                _ if !is_present => return Err(MakeError::NotOpen { host: name(), counter }),
+                _ if !is_present => return Err(over("opens nothing any more: its host has another key")),
                 Standing::Open => known.with(Standing::Revoked { by: by.clone(), at: now }),
                 Standing::Used { until, .. } if *until > now && known.ended_by.is_none() => {
                     known.ended(by.clone())
                 }
-                Standing::Used { .. } | Standing::Revoked { .. } => {
-                    return Err(MakeError::NotOpen { host: name(), counter });
-                }
+                Standing::Used { .. } => return Err(over("was used, and what it gave is over already")),
+                Standing::Revoked { .. } => return Err(over("was revoked before")),
             };
             let told = format!("password {counter} under key {}", record.epoch);
             let mut event = this.event("offline_password_revoked", "administrator", &host, told);

@@ -1,14 +1,17 @@
 //! What is kept: JSON with a format number. Of a host the number of its key, by its id; of a password what it says and what
 //! became of it, by host and counter. The password itself is kept nowhere.
 
+use std::fmt;
+
 use ledger::Change;
 use offline_password::{Deadline, Duration, Grant, Purpose, Services, Term, Window};
 use serde::{Deserialize, Serialize};
 use wire::admin::UniversalStep;
 
 use crate::accounts::kind;
+use crate::audit::rfc3339;
 use crate::clock::UnixTime;
-use crate::hosts::HostId;
+use crate::hosts::{HostId, HostName};
 use crate::mail::MailId;
 
 /// The newest format.
@@ -116,6 +119,28 @@ pub enum Time {
         /// Seconds since the Unix epoch.
         end: UnixTime,
     },
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Service(name) => name,
+            Self::All => "all services",
+            Self::FileTransfers => "file transfers",
+            Self::LockoutReset => "ending a wait",
+        })
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Preset { minutes, before } => {
+                write!(f, "{minutes} minutes from its use on, used before {}", rfc3339(before))
+            }
+            Self::Window { start, end } => write!(f, "from {} until {}", rfc3339(start), rfc3339(end)),
+        }
+    }
 }
 
 /// A password that was made.
@@ -289,6 +314,11 @@ impl PasswordRecord {
             Time::Preset { before, .. } => before,
             Time::Window { end, .. } => end,
         }
+    }
+
+    /// Names it for ever, as long as its host has its name.
+    pub fn id(&self, host: &HostName) -> String {
+        format!("{}-{}@{host}", self.epoch, self.counter)
     }
 
     fn key(&self) -> Vec<u8> {

@@ -128,7 +128,7 @@ impl Shelf {
             }
         };
         ToldPassword {
-            id: format!("{}-{}@{}", record.epoch, record.counter, host.record.name),
+            id: record.id(&host.record.name),
             host: host.record.name.to_string(),
             user: record.user.clone(),
             scope,

@@ -24,7 +24,7 @@ pub enum WishError {
         text: String,
     },
     /// Both, or neither.
-    #[error("a duration is needed, or an end; not both")]
+    #[error("say for how long (--for, valid_for) or until when (--until, until), and not both")]
     Times,
     /// Not a time.
     #[error(transparent)]

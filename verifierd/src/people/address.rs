@@ -18,7 +18,8 @@ pub struct EmailAddress(String);
 /// Not an address that is taken.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "not an e-mail address such as alice@example.org: ASCII letters, digits and . _ + - = ' & ~ # are taken, no quotes"
+    "not an e-mail address such as alice@example.org: ASCII letters, digits and . _ + - = ' & ~ # are taken, no quotes, up to \
+     {LOCAL_BYTES_MAX} before the @"
 )]
 pub struct EmailAddressError;
 

@@ -21,7 +21,7 @@ use super::routes::Granted;
 use crate::config::{Config, Justification};
 use crate::hosts::{Host, HostError, HostName};
 use crate::offline::{MakeError, NewPassword, PasswordRecord, WhenError, WishError, Wished, Zone};
-use crate::people::EmailAddress;
+use crate::people::{ADDRESS_BYTES_MAX, EmailAddress};
 
 type Admin = State<Arc<Administration>>;
 
@@ -141,7 +141,17 @@ fn address(to: &str, config: &Config) -> Result<EmailAddress, Refusal> {
         let message = "no mail can be sent: the verifier has no mail server ([mail])";
         return Err(refusal(ErrorCode::Conflict, message.into()));
     }
-    EmailAddress::parse(to).map_err(|error| refusal(ErrorCode::Malformed, format!("{to:?} is {error}")))
+    EmailAddress::parse(to).map_err(|error| {
+        let message = if to.len() > ADDRESS_BYTES_MAX {
+            format!(
+                "an e-mail address has up to {ADDRESS_BYTES_MAX} characters, and this one {}",
+                to.chars().count()
+            )
+        } else {
+            format!("{to:?} is {error}")
+        };
+        refusal(ErrorCode::Malformed, message)
+    })
 }
 
 pub(super) async fn revoke(
@@ -213,6 +223,7 @@ impl Administration {
 
     /// A password as it is told of.
     fn show_offline(&self, host: &Host, record: &PasswordRecord) -> OfflinePassword {
-        OfflinePassword { mail: self.offline.mail(record), ..self.offline.shelf().told(host, record) }
+        let told = self.offline.shelf().told(host, record);
+        OfflinePassword { mail: self.offline.mail(record, told.state), ..told }
     }
 }
